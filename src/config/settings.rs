@@ -1,0 +1,479 @@
+//! What the program uses: one struct per table of the file, every default filled in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole configuration, checked: names resolve, numbers are in range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[process]`
+    pub process: Process,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[timeouts]`
+    pub timeouts: Timeouts,
+    /// `[websocket]`
+    pub websocket: WebSocket,
+    /// `[[log]]`, in file order; empty means no log at all.
+    pub logs: Vec<Log>,
+    /// `[control]`
+    pub control: Control,
+    /// `[stats]`, the page that people look at; `None` when the table is absent.
+    pub stats: Option<Stats>,
+    /// `[[listener]]`
+    pub listeners: Vec<Listener>,
+    /// `[[route]]`
+    pub routes: Vec<Route>,
+    /// `[pool.NAME]`, in file order. Other tables name a pool by its index here.
+    pub pools: Vec<Pool>,
+}
+
+/// A wait that may be endless. The file says `"30s"` or `"never"`; 0 is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// Ends after this long.
+    After(Duration),
+    /// Never ends.
+    Never,
+}
+
+/// A value that must never reach a log, `check` or `status`; its `Debug` prints `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `[process]`: the process as the system sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    /// `workers = "auto"` (one per usable core) or a number.
+    pub workers: Workers,
+    /// `cores = [0, 2]`: where to pin the workers, in turn; empty: every usable core in order.
+    pub cores: Vec<usize>,
+    /// `max_connections`: client connections in the whole process (default 4096); at the limit it stops accepting.
+    pub max_connections: u32,
+    /// `user`: a name or a numeric id to become once everything privileged is open.
+    pub user: Option<String>,
+    /// `group`: likewise.
+    pub group: Option<String>,
+    /// `drain_timeout`: how long a stopping process waits for its tunnels (default `"30s"`).
+    pub drain_timeout: Timeout,
+}
+
+/// How many workers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One per usable core.
+    Auto,
+    /// Exactly this many, 1 to 256.
+    Count(usize),
+}
+
+/// `[limits]`: bounds on what one peer may send.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// `head_size`: bytes in a request's or response's head (default `"16KiB"`, 1 KiB to 64 KiB).
+    pub head_size: usize,
+    /// `headers`: fields in a head (default 100, 1 to 256).
+    pub headers: usize,
+    /// `early_bytes`: bytes held that a client sends between its upgrade request and the answer (default `"16KiB"`, at most 64 KiB).
+    pub early_bytes: usize,
+    /// `idle_links`: kept connections per server and worker (default 64; 0 keeps none).
+    pub idle_links: usize,
+}
+
+/// `[timeouts]`. A pool may replace `connect`, `server` and `tunnel`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeouts {
+    /// `connect`: one attempt to reach a server (default `"5s"`).
+    pub connect: Timeout,
+    /// `client`: inactivity of a client inside an exchange (default `"30s"`).
+    pub client: Timeout,
+    /// `server`: inactivity of a server inside an exchange (default `"30s"`).
+    pub server: Timeout,
+    /// `tunnel`: inactivity of a tunnel in both directions; replaces `client` and `server` (default `"1h"`).
+    pub tunnel: Timeout,
+    /// `request_head`: from a request's first byte to the end of its head (default `"10s"`).
+    pub request_head: Timeout,
+    /// `keep_alive`: between a client's requests (default `"60s"`).
+    pub keep_alive: Timeout,
+    /// `idle_link`: how long an unused connection to a server is kept (default `"30s"`).
+    pub idle_link: Timeout,
+}
+
+/// `[websocket]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebSocket {
+    /// `inspect`: follow frame headers, so that messages are counted (default true).
+    pub inspect: bool,
+}
+
+/// `[[log]]`: one destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// `target`: `"stdout"`, `"stderr"`, `"file:/path"`, `"syslog://host:port"`, `"syslog:/dev/log"`.
+    pub target: LogTarget,
+    /// `format`: `"httplog"` (default) or `"json"`.
+    pub format: LogFormat,
+    /// `level`: the least urgent level that is written (default `"info"`). Access lines are `info`.
+    pub level: Level,
+    /// `skip_empty`: no line for a connection that sent no byte (default true).
+    pub skip_empty: bool,
+    /// `facility` (default `local0`), its number 0–23; syslog only.
+    pub facility: u8,
+    /// `syslog`: `"rfc3164"` (default) or `"rfc5424"`; syslog only.
+    pub syslog: SyslogForm,
+    /// `tag`: the program name in a syslog message (default `"ringbolt"`).
+    pub tag: String,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, opened by the launcher, reopened on SIGUSR1.
+    File(PathBuf),
+    /// A syslog server over UDP, a datagram per line.
+    SyslogUdp(SocketAddr),
+    /// A syslog daemon's datagram socket, such as `/dev/log`.
+    SyslogUnix(PathBuf),
+}
+
+/// How an access line reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// HAProxy's `option httplog`.
+    Httplog,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Urgency, as in syslog (RFC 5424 section 6.2.1): 0 is the most urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are those of RFC 5424")]
+pub enum Level {
+    Emergency = 0,
+    Alert = 1,
+    Critical = 2,
+    Error = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+    Debug = 7,
+}
+
+/// Which syslog message format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the RFCs")]
+pub enum SyslogForm {
+    Rfc3164,
+    Rfc5424,
+}
+
+/// `[control]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    /// `socket`: path of the unix socket that `ringbolt status` reads (default `"/run/ringbolt.sock"`,
+    /// or `"$XDG_RUNTIME_DIR/ringbolt.sock"`, or `"/tmp/ringbolt-UID.sock"` for an ordinary user).
+    pub socket: PathBuf,
+}
+
+/// `[stats]`: the page for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// `path`: on every listener (default `"/ringbolt"`).
+    pub path: String,
+    /// `users`: name → password; empty means no authentication.
+    pub users: Vec<(String, Secret)>,
+    /// `realm` of the basic authentication (default `"Ringbolt"`).
+    pub realm: String,
+    /// `refresh`: seconds between reloads of the page (default 5).
+    pub refresh: Duration,
+}
+
+/// An address to listen on or to connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `"127.0.0.1:80"`, `"[::1]:80"`, and for listeners `"*:80"` (IPv4 wildcard) and `"[::]:80"`.
+    Ip(SocketAddr),
+    /// `"unix:/path"`.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `[[listener]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// `name`, unique; the "frontend" of the log.
+    pub name: String,
+    /// `bind`: one address or a list.
+    pub bind: Vec<Address>,
+    /// `default_pool`: for requests that no route matches.
+    pub default_pool: Option<usize>,
+    /// `capture_request = [{ header = "Host", length = 64 }]`: into the log line.
+    pub capture_request: Vec<Capture>,
+    /// `capture_response`: likewise.
+    pub capture_response: Vec<Capture>,
+    /// `backlog`: connections waiting to be accepted, per socket (default 1024; the kernel caps it at somaxconn).
+    pub backlog: u32,
+}
+
+/// A header field copied into the log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// The field's name; compared without regard to case.
+    pub header: String,
+    /// Bytes kept of its value, 1 to 1,024 (default 64).
+    pub length: usize,
+}
+
+/// `[[route]]`: which requests go to which pool. Order in the file never matters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// `listener = "name"`: only there; `None` is every listener. An index into [`Config::listeners`].
+    pub listener: Option<usize>,
+    /// `host`: exact, or `*.example.com` (any depth below); `None` is any.
+    pub host: HostPattern,
+    /// `path` (exact) or `path_prefix`; neither is any.
+    pub path: PathPattern,
+    /// `pool`: an index into [`Config::pools`].
+    pub pool: usize,
+}
+
+/// Hosts that a route takes; lower case, without port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// Exactly this host.
+    Exact(String),
+    /// Any host that ends in `.` and this.
+    Wildcard(String),
+    /// Any host, and none.
+    Any,
+}
+
+/// Paths that a route takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// Exactly this path (before `?`).
+    Exact(String),
+    /// Any path that begins with these bytes.
+    Prefix(String),
+    /// Any path.
+    Any,
+}
+
+/// `[pool.NAME]`: servers that stand in for each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// The table's name; the "backend" of the log.
+    pub name: String,
+    /// `balance` (default `"round-robin"`).
+    pub balance: Balance,
+    /// `retries`: further attempts to connect after the first (default 3, at most 10).
+    pub retries: u32,
+    /// `redispatch`: the last retry goes to another server (default true).
+    pub redispatch: bool,
+    /// `timeouts = { connect = …, server = …, tunnel = … }` over the global ones.
+    pub timeouts: PoolTimeouts,
+    /// `forwarded_for`: add `X-Forwarded-For` (default true). A table sets `header` and `except = ["10.0.0.0/8"]`.
+    pub forwarded_for: Option<ForwardedFor>,
+    /// `forwarded_proto`: add `X-Forwarded-Proto` (default true).
+    pub forwarded_proto: bool,
+    /// `forwarded`: add `Forwarded` (RFC 7239; default false).
+    pub forwarded: bool,
+    /// `via`: add `Via: 1.1 ringbolt` on both sides (default false).
+    pub via: bool,
+    /// `request_id`: name of the field that carries a fresh id, `"X-Request-Id"` by default; `false` adds none.
+    /// What the client sent under that name is replaced.
+    pub request_id: Option<String>,
+    /// `sticky`
+    pub sticky: Option<Sticky>,
+    /// `[[pool.NAME.server]]`; never empty.
+    pub servers: Vec<Server>,
+}
+
+/// Timeouts of one pool, global ones already filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "documented at Timeouts")]
+pub struct PoolTimeouts {
+    pub connect: Timeout,
+    pub server: Timeout,
+    pub tunnel: Timeout,
+}
+
+/// How a pool chooses. More policies come later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Weighted, smooth, one order over all workers.
+    RoundRobin,
+}
+
+/// `forwarded_for`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardedFor {
+    /// `header` (default `X-Forwarded-For`).
+    pub header: String,
+    /// `except`: clients in these networks get no field.
+    pub except: Vec<Network>,
+}
+
+/// `10.0.0.0/8`, `fd00::/8`, or a lone address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// The network's address, host bits zero.
+    pub address: IpAddr,
+    /// Bits that count.
+    pub prefix: u8,
+}
+
+/// `sticky`: the persistence cookie (see the README's settings for the rules between them).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sticky {
+    /// `cookie`: its name, an RFC 6265 token.
+    pub cookie: String,
+    /// `mode` (default `"insert"`).
+    pub mode: StickyMode,
+    /// `indirect`: the servers never see the cookie (default true with insert, else false).
+    pub indirect: bool,
+    /// `nocache`: `Cache-Control: private` where a shared cache could store the cookie (default true with insert).
+    pub nocache: bool,
+    /// `postonly`: issue only in answers to POST.
+    pub postonly: bool,
+    /// `preserve`: a server's own cookie of that name wins.
+    pub preserve: bool,
+    /// `persist`: a stopped server named by the cookie is tried all the same.
+    pub persist: bool,
+    /// `http_only` (default false, as HAProxy).
+    pub http_only: bool,
+    /// `secure`: `true`, `false`, or `"auto"` (default): when the client side is encrypted.
+    pub secure: Secure,
+    /// `same_site`: `"lax"`, `"strict"`, `"none"`; absent: no attribute.
+    pub same_site: Option<SameSite>,
+    /// `partitioned`
+    pub partitioned: bool,
+    /// `domain`: one or a list.
+    pub domain: Vec<String>,
+    /// `path` (default `"/"`).
+    pub path: String,
+    /// `max_age`: makes it a lasting cookie.
+    pub max_age: Option<Duration>,
+    /// `attributes`: further ones as written, without control characters and `;`.
+    pub attributes: Vec<String>,
+    /// `max_idle`: a cookie not seen for so long no longer counts.
+    pub max_idle: Option<Duration>,
+    /// `max_life`: a cookie issued so long ago no longer counts.
+    pub max_life: Option<Duration>,
+    /// `dynamic_key`: servers without a key get one derived from this secret and their address.
+    pub dynamic_key: Option<Secret>,
+    /// `signed = true` with `signing_keys = [new, old]`: the value is opaque and authenticated. Empty: not signed.
+    pub signing_keys: Vec<Secret>,
+    /// `force = [{…}]`: requests whose cookie is honoured even when its server is stopped.
+    pub force: Vec<Condition>,
+    /// `ignore = [{…}]`: requests whose cookie is not looked at, and that get none.
+    pub ignore: Vec<Condition>,
+}
+
+/// All that is given must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Condition {
+    /// `path_prefix`
+    pub path_prefix: Option<String>,
+    /// `path_suffix`
+    pub path_suffix: Option<String>,
+    /// `network`: the client's address.
+    pub network: Option<Network>,
+    /// `header = "Name"`: the field is there (any case).
+    pub header: Option<String>,
+    /// `value`: and equals this; only with `header`.
+    pub value: Option<String>,
+}
+
+/// What is done with the cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StickyMode {
+    /// We issue it.
+    Insert,
+    /// The server issues it, we write our key into it.
+    Rewrite,
+    /// We put our key and `~` before the server's value.
+    Prefix,
+    /// We only read it.
+    Passive,
+}
+
+/// The `Secure` attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words speak")]
+pub enum Secure {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The `SameSite` attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are RFC 6265bis's")]
+pub enum SameSite {
+    Strict,
+    Lax,
+    None,
+}
+
+/// `[[pool.NAME.server]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// `name`, unique in its pool.
+    pub name: String,
+    /// `address`
+    pub address: Address,
+    /// `weight`: 0 to 256 (default 1; 0 takes only sticky clients).
+    pub weight: u16,
+    /// `cookie`: its key.
+    pub cookie: Option<String>,
+    /// `shared_cookie`: another server may have the same key; the first usable one in file order is taken.
+    pub shared_cookie: bool,
+    /// `check`: `true`, `false` (default) or a table.
+    pub check: Option<Check>,
+    /// `state`: `"ready"` (default), `"drain"` or `"maintenance"`.
+    pub state: AdminState,
+}
+
+/// A TCP health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// `interval` (default `"2s"`).
+    pub interval: Duration,
+    /// `timeout` of one check (default: the interval).
+    pub timeout: Duration,
+    /// `rise`: good checks until up (default 2).
+    pub rise: u32,
+    /// `fall`: bad checks until down (default 3).
+    pub fall: u32,
+}
+
+/// What the operator said of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminState {
+    /// Takes traffic.
+    Ready,
+    /// Only clients whose cookie names it.
+    Drain,
+    /// None, and no checks.
+    Maintenance,
+}
