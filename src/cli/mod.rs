@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+pub mod demo;
+
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
     ExitCode::SUCCESS
