@@ -38,6 +38,16 @@ pub enum Timeout {
     Never,
 }
 
+impl Timeout {
+    /// The wait's length, or `None` when it never ends.
+    pub const fn as_option(self) -> Option<Duration> {
+        match self {
+            Self::After(duration) => Some(duration),
+            Self::Never => None,
+        }
+    }
+}
+
 /// A value that must never reach a log, `check` or `status`; its `Debug` prints `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Vec<u8>);
@@ -45,6 +55,32 @@ pub struct Secret(pub Vec<u8>);
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
+    }
+}
+
+impl Config {
+    /// File descriptors that a generation with so many workers may need:
+    ///
+    /// ```text
+    /// 2 per client connection (the client's and the server's)
+    /// + per worker: 1 for each address listened on, idle links to every server, 8 (ring, mailbox, timer, spare)
+    /// + 1 per log, 1 per check in flight, 64 for the control thread and its visitors
+    /// ```
+    ///
+    /// RLIMIT_NOFILE must be at least that.
+    pub fn descriptors_needed(&self, workers: usize) -> u64 {
+        let count = |number: usize| number as u64;
+        let connections = 2 * u64::from(self.process.max_connections);
+        let addresses = count(
+            self.listeners
+                .iter()
+                .map(|listener| listener.bind.len())
+                .sum(),
+        );
+        let servers = count(self.pools.iter().map(|pool| pool.servers.len()).sum());
+        let idle_links = servers * count(self.limits.idle_links);
+        let each_worker = addresses + idle_links + 8;
+        connections + count(workers) * each_worker + count(self.logs.len()) + servers + 64
     }
 }
 
@@ -232,6 +268,9 @@ pub struct Listener {
     pub capture_response: Vec<Capture>,
     /// `backlog`: connections waiting to be accepted, per socket (default 1024; the kernel caps it at somaxconn).
     pub backlog: u32,
+    /// `trusted_proxies`: peers whose `X-Forwarded-*` and `Forwarded` fields are kept and added to (default none).
+    /// What any other peer sends under those names is dropped.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// A header field copied into the log line.
@@ -340,6 +379,31 @@ pub struct Network {
     pub address: IpAddr,
     /// Bits that count.
     pub prefix: u8,
+}
+
+impl Network {
+    /// Whether the address lies in this network. An IPv4 address written in IPv6 form
+    /// (`::ffff:10.0.0.1`, what a socket on `[::]` sees) counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => same_start(
+                u128::from(own.to_bits()),
+                u128::from(other.to_bits()),
+                32,
+                self.prefix,
+            ),
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                same_start(own.to_bits(), other.to_bits(), 128, self.prefix)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether two numbers of `width` bits agree in their first `prefix` bits.
+fn same_start(one: u128, other: u128, width: u32, prefix: u8) -> bool {
+    let ignored = width.saturating_sub(u32::from(prefix));
+    (one ^ other).checked_shr(ignored).unwrap_or(0) == 0
 }
 
 /// `sticky`: the persistence cookie (see the README's settings for the rules between them).
