@@ -1,10 +1,128 @@
 //! Arguments and exit codes.
+//!
+//! Every subcommand is one file; this one only reads the arguments and says which. The codes are
+//! stable, scripts may rely on them:
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | done, or stopped in good order |
+//! | 1 | the configuration has problems (all of them are on standard error) |
+//! | 2 | the arguments make no sense |
+//! | 3 | could not start: an address in use, a missing privilege, a limit too low |
+//! | 4 | `status` found nobody at the control socket |
+//! | 70 | ended by a fault of its own (`EX_SOFTWARE` of sysexits.h) |
+//! | 128 + N | the serving process was ended by signal N |
 
+mod check;
+pub mod demo;
+mod status;
+
+use crate::control;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub mod demo;
 
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Arguments::parse().command {
+        Command::Run { config } => control::launcher::run(&config),
+        Command::Check { config, json } => check::run(&config, json),
+        Command::Demo => demo::run(),
+        Command::Status {
+            config,
+            socket,
+            json,
+        } => status::run(&config, socket, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "ringbolt",
+                &mut std::io::stdout(),
+            );
+            ExitCode::SUCCESS
+        }
+        Command::Generation => control::generation::run(),
+    }
+}
+
+/// Where the configuration is when no argument says so.
+const DEFAULT_CONFIG: &str = "config.toml";
+
+/// A load balancer that holds every WebSocket session fast to its server.
+#[derive(Debug, Parser)]
+#[command(name = "ringbolt", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve as the configuration says, until SIGTERM or Ctrl-C.
+    #[command(after_help = SIGNALS)]
+    Run {
+        /// The configuration file.
+        #[arg(default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Read a configuration and report everything that is wrong with it; nothing is started.
+    #[command(after_help = "Exit code: 0 if it is good, 1 if it has problems.")]
+    Check {
+        /// The configuration file.
+        #[arg(default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Write the result as one JSON object to standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// See a session held fast: two servers, the proxy and a page, all in this program.
+    Demo,
+    /// Show what a running Ringbolt is doing: listeners, pools, servers, their health and load.
+    Status {
+        /// The configuration file that names the control socket.
+        #[arg(default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// The control socket itself; the configuration is not read.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        /// Write the answer as JSON, as it came.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a completion script for a shell to standard output.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// What `run` starts to serve; of no use to anybody else.
+    #[command(hide = true)]
+    Generation,
+}
+
+const SIGNALS: &str = "\
+Signals:
+  SIGTERM, SIGINT  stop accepting, finish exchanges, wait for tunnels until process.drain_timeout;
+                   a second one ends at once
+  SIGHUP           read the configuration again; a bad one changes nothing
+  SIGUSR1          reopen log files (after rotation)
+
+Exit codes: 0 stopped in good order, 1 problems in the configuration, 2 wrong arguments,
+3 could not start, 70 a fault of its own, 128+N ended by signal N.";
+
+/// The configuration has problems.
+pub(crate) const EXIT_CONFIG: u8 = 1;
+/// `status` found nobody at the socket.
+const EXIT_NOBODY: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
 }
