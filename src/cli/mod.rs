@@ -22,7 +22,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub mod demo;
 
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
