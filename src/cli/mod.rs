@@ -22,13 +22,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config } => control::launcher::run(&config),
         Command::Check { config, json } => check::run(&config, json),
-        Command::Demo => demo::run(),
+        Command::Demo(options) => demo::run(&options),
         Command::Status {
             config,
             socket,
@@ -78,7 +77,7 @@ enum Command {
         json: bool,
     },
     /// See a session held fast: two servers, the proxy and a page, all in this program.
-    Demo,
+    Demo(demo::Options),
     /// Show what a running Ringbolt is doing: listeners, pools, servers, their health and load.
     Status {
         /// The configuration file that names the control socket.
