@@ -1,0 +1,188 @@
+//! Bytes on their way: buffers lent by a thread-local pool, and one scratch buffer per thread.
+//!
+//! A [`Buffer`] that holds nothing owns nothing: the first byte takes storage from the pool, the
+//! last byte consumed gives it back. Two sizes, because a request's head that waits for its
+//! answer is small and there may be thousands of them.
+
+use std::cell::RefCell;
+
+/// A queue of bytes: filled at the end, consumed at the front.
+#[derive(Default)]
+pub struct Buffer {
+    storage: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// The size of the small class: a common request head with room to spare.
+    pub const SMALL: usize = 4 * 1024;
+    /// The size of the large class: the default bound of a head.
+    pub const LARGE: usize = 16 * 1024;
+
+    /// A buffer that holds nothing and owns nothing.
+    pub const fn new() -> Self {
+        Self { storage: Vec::new(), start: 0 }
+    }
+
+    /// An empty buffer with storage from the pool, for at least `size` bytes.
+    pub fn with_capacity(size: usize) -> Self {
+        Self { storage: POOL.with_borrow_mut(|pool| pool.take(size)), start: 0 }
+    }
+
+    /// What has not been consumed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.storage[self.start..]
+    }
+
+    /// How many bytes have not been consumed.
+    pub fn len(&self) -> usize {
+        self.storage.len() - self.start
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes `count` bytes off the front; with the last one the storage returns to the pool.
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len(), "consumes no more than there is");
+        self.start += count;
+        if self.start == self.storage.len() {
+            self.release();
+        }
+    }
+
+    /// Appends bytes, growing where needed. The caller keeps the bound.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.storage.extend_from_slice(bytes);
+    }
+
+    /// The storage itself, for writers that append to a `Vec`. Whatever is appended becomes the buffer's end.
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        if self.storage.capacity() == 0 {
+            self.reserve(Self::SMALL);
+        }
+        &mut self.storage
+    }
+
+    /// Makes room for `size` further bytes without a later reallocation.
+    pub fn reserve(&mut self, size: usize) {
+        if self.storage.capacity() == 0 {
+            self.storage = POOL.with_borrow_mut(|pool| pool.take(size));
+        }
+        if self.start > 0 && self.storage.capacity() - self.storage.len() < size {
+            self.storage.drain(..self.start);
+            self.start = 0;
+        }
+        self.storage.reserve(size);
+    }
+
+    /// Forgets everything and gives the storage back to the pool.
+    pub fn release(&mut self) {
+        self.start = 0;
+        if self.storage.capacity() > 0 {
+            let storage = std::mem::take(&mut self.storage);
+            POOL.with_borrow_mut(|pool| pool.put(storage));
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.storage.capacity() > 0 {
+            let storage = std::mem::take(&mut self.storage);
+            // At the thread's end the pool may be gone already: then the storage is simply freed.
+            let _ = POOL.try_with(|pool| {
+                if let Ok(mut pool) = pool.try_borrow_mut() {
+                    pool.put(storage);
+                }
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buffer({} bytes)", self.len())
+    }
+}
+
+/// Lends the thread's scratch buffer ([`SCRATCH`] bytes) for as long as `work` runs.
+///
+/// For bytes that are received and passed on at once. `work` must not lend it again.
+pub fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| work(scratch))
+}
+
+/// 64 KiB: a 1 MiB body passes in 16 steps, and it stays in a core's second-level cache.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// Storage kept for reuse, per class. What is above goes back to the allocator.
+const KEPT: usize = 128;
+
+struct Pool {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+}
+
+impl Pool {
+    fn take(&mut self, size: usize) -> Vec<u8> {
+        let (class, capacity) = if size <= Buffer::SMALL {
+            (&mut self.small, Buffer::SMALL)
+        } else {
+            (&mut self.large, Buffer::LARGE.max(size))
+        };
+        match class.pop() {
+            Some(storage) if storage.capacity() >= capacity => storage,
+            _ => Vec::with_capacity(capacity),
+        }
+    }
+
+    fn put(&mut self, mut storage: Vec<u8>) {
+        let class = match storage.capacity() {
+            Buffer::SMALL => &mut self.small,
+            Buffer::LARGE => &mut self.large,
+            _ => return,
+        };
+        if class.len() < KEPT {
+            storage.clear();
+            class.push(storage);
+        }
+    }
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { small: Vec::new(), large: Vec::new() }) };
+    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_buffer_owns_nothing_and_storage_is_reused() {
+        let mut buffer = Buffer::new();
+        assert_eq!(buffer.storage.capacity(), 0);
+        buffer.push(b"abc");
+        let address = buffer.bytes().as_ptr();
+        buffer.consume(1);
+        assert_eq!(buffer.bytes(), b"bc");
+        buffer.consume(2);
+        assert_eq!(buffer.storage.capacity(), 0, "the last byte returns the storage");
+        buffer.push(b"x");
+        assert_eq!(buffer.bytes().as_ptr(), address, "and the next byte takes it again");
+    }
+
+    #[test]
+    fn consumed_bytes_make_room_before_the_storage_grows() {
+        let mut buffer = Buffer::with_capacity(Buffer::SMALL);
+        buffer.push(&[7; Buffer::SMALL]);
+        buffer.consume(Buffer::SMALL - 3);
+        buffer.push(&[8; Buffer::SMALL - 3]);
+        assert_eq!(buffer.storage.capacity(), Buffer::SMALL);
+        assert_eq!(&buffer.bytes()[..4], &[7, 7, 7, 8]);
+    }
+}

@@ -1,0 +1,68 @@
+//! A listening socket: accept in batches after a poll.
+//!
+//! monoio's own accept leaks the descriptor of a connection when its future is dropped, and does
+//! not set close-on-exec; a poll and accept4(2) have neither fault.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use super::{Duplex, Stream};
+
+/// A listening socket that this thread accepts from.
+pub struct Listener {
+    socket: Stream,
+}
+
+/// What one accept gave.
+pub enum Accepted {
+    /// A client, and its address where the family has one.
+    Client(Stream, Option<SocketAddr>),
+    /// Nobody waits.
+    Nobody,
+    /// The process or the system is out of descriptors or memory: accepting must pause.
+    Exhausted(io::Error),
+}
+
+impl Listener {
+    /// Takes over a listening, non-blocking socket.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be registered with the driver.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self { socket: Stream::adopt(socket)? })
+    }
+
+    /// Waits until a client waits.
+    ///
+    /// # Errors
+    /// When the poll itself fails, which ends the listener.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Accepts one client. Errors of a single connection (it left before we came) count as nobody's.
+    pub fn accept(&self) -> Accepted {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        loop {
+            return match rustix::net::acceptfrom_with(&self.socket, flags) {
+                Ok((socket, address)) => {
+                    let address = address.and_then(|address| address.try_into().ok());
+                    match Stream::adopt(socket) {
+                        Ok(stream) => Accepted::Client(stream, address),
+                        Err(error) => Accepted::Exhausted(error),
+                    }
+                }
+                Err(Errno::AGAIN) => Accepted::Nobody,
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    Accepted::Exhausted(io::Error::last_os_error())
+                }
+                // accept(2): errors of the new connection; try the next one.
+                Err(_) => continue,
+            };
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A connected socket: wait by polling, move bytes by system calls that never block.
+//!
+//! TCP and unix sockets alike: the runtime only watches the descriptor, so one type serves both.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+use monoio::net::TcpStream;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use super::Buffer;
+
+/// What a receive gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// This many bytes, at least one.
+    Bytes(usize),
+    /// Nothing now: wait until readable.
+    Empty,
+    /// The peer sends no more.
+    Closed,
+}
+
+/// A two-way stream of bytes that waits by polling. Exchange and tunnel are written over this, so
+/// that an encrypted stream can stand where a plain one does.
+///
+/// The `try_` methods never wait. An error is final for the connection.
+pub trait Duplex {
+    /// Waits until a receive would give something. Dropping the future loses nothing.
+    fn readable(&self) -> impl Future<Output = io::Result<()>>;
+    /// Waits until a send would take something. Dropping the future loses nothing.
+    fn writable(&self) -> impl Future<Output = io::Result<()>>;
+    /// Receives into `space`, which must not be empty.
+    ///
+    /// # Errors
+    /// Those of recv(2): the connection is gone.
+    fn try_recv(&self, space: &mut [u8]) -> io::Result<Received>;
+    /// Makes room for at least `room` bytes at the end of `buffer` and receives into all the room there is.
+    ///
+    /// # Errors
+    /// Those of recv(2): the connection is gone.
+    fn try_recv_into(&self, buffer: &mut Buffer, room: usize) -> io::Result<Received>;
+    /// Sends what fits now and says how much that was; 0 means: wait until writable.
+    ///
+    /// # Errors
+    /// Those of send(2): the connection is gone.
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Likewise for two pieces in one call.
+    ///
+    /// # Errors
+    /// Those of sendmsg(2): the connection is gone.
+    fn try_send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize>;
+    /// Says that nothing more will be sent; the other direction goes on.
+    fn finish(&self);
+    /// Ends both directions at once; whoever waits on the stream wakes up.
+    fn abort(&self);
+    /// Whether the peer has ended its side or is gone, whatever still waits to be read.
+    fn peer_left(&self) -> bool;
+}
+
+/// A plain TCP or unix socket, watched by this thread's ring.
+pub struct Stream {
+    watched: TcpStream,
+}
+
+impl Stream {
+    /// Takes over a connected, non-blocking socket.
+    ///
+    /// # Errors
+    /// On the epoll driver, when the descriptor cannot be registered.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        // monoio polls the descriptor and closes it; whether it is TCP makes no difference to either.
+        let socket = std::net::TcpStream::from(socket);
+        Ok(Self { watched: TcpStream::from_std(socket)? })
+    }
+
+    /// Whether the connection is idle and alive: nothing to read, not closed. For kept connections,
+    /// where a byte nobody asked for is as bad as an end.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        matches!(
+            rustix::net::recv(self, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT),
+            Err(Errno::AGAIN)
+        )
+    }
+
+    /// Sends a reset instead of an orderly end when the socket closes.
+    pub fn reset_on_close(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(
+            self,
+            Some(std::time::Duration::ZERO),
+        );
+    }
+
+    /// The local address, where there is one.
+    pub fn local_address(&self) -> Option<std::net::SocketAddr> {
+        rustix::net::getsockname(self).ok().and_then(|name| name.try_into().ok())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `watched` owns the descriptor and is borrowed for as long as the result.
+        unsafe { BorrowedFd::borrow_raw(self.watched.as_raw_fd()) }
+    }
+}
+
+impl Duplex for Stream {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.watched.readable(false)
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.watched.writable(false)
+    }
+
+    fn try_recv(&self, space: &mut [u8]) -> io::Result<Received> {
+        debug_assert!(!space.is_empty(), "an empty receive would look like an end");
+        received(|| rustix::net::recv(self, &mut *space, RecvFlags::DONTWAIT).map(|(_, n)| n))
+    }
+
+    fn try_recv_into(&self, buffer: &mut Buffer, room: usize) -> io::Result<Received> {
+        buffer.reserve(room);
+        let storage = buffer.tail();
+        let before = storage.len();
+        let got = received(|| {
+            let space = rustix::buffer::spare_capacity(storage);
+            rustix::net::recv(self, space, RecvFlags::DONTWAIT).map(|(_, n)| n)
+        });
+        if storage.len() == before && buffer.is_empty() {
+            buffer.release();
+        }
+        got
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        sent(|| rustix::net::send(self, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
+    }
+
+    fn try_send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let pieces = [io::IoSlice::new(first), io::IoSlice::new(second)];
+        sent(|| {
+            rustix::net::sendmsg(
+                self,
+                &pieces,
+                &mut rustix::net::SendAncillaryBuffer::default(),
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            )
+        })
+    }
+
+    fn finish(&self) {
+        let _ = rustix::net::shutdown(self, Shutdown::Write);
+    }
+
+    fn abort(&self) {
+        let _ = rustix::net::shutdown(self, Shutdown::Both);
+    }
+
+    fn peer_left(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
+        let instant = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        match rustix::event::poll(&mut fds, Some(&instant)) {
+            Ok(0) => false,
+            Ok(_) => !fds[0].revents().is_empty(),
+            Err(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({})", self.watched.as_raw_fd())
+    }
+}
+
+/// Takes the descriptor out of a std socket without closing it.
+pub(super) fn owned(socket: impl IntoRawFd) -> OwnedFd {
+    // SAFETY: `into_raw_fd` hands over ownership of an open descriptor.
+    unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) }
+}
+
+fn received(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Received> {
+    loop {
+        return match call() {
+            Ok(0) => Ok(Received::Closed),
+            Ok(count) => Ok(Received::Bytes(count)),
+            Err(Errno::AGAIN) => Ok(Received::Empty),
+            Err(Errno::INTR) => continue,
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+fn sent(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
+    loop {
+        return match call() {
+            Ok(count) => Ok(count),
+            // ENOBUFS is a full queue below the socket: as with EAGAIN, waiting helps.
+            Err(Errno::AGAIN | Errno::NOBUFS) => Ok(0),
+            Err(Errno::INTR) => continue,
+            Err(error) => Err(error.into()),
+        };
+    }
+}

@@ -1,0 +1,49 @@
+//! The clock of a worker: milliseconds that only go forward, and the wall's time for the log.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment: milliseconds of the monotonic clock. Two of them give a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// Milliseconds from `earlier` to here; 0 when it was not earlier.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Reads the time. A read is a call into the vDSO (some 20 ns), so a request makes three.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// Wall minus monotonic, in milliseconds.
+    offset: u64,
+}
+
+impl Clock {
+    /// A clock set by the wall. Set it again now and then: the wall's time may be adjusted.
+    pub fn new() -> Self {
+        Self { offset: read(ClockId::Realtime).saturating_sub(read(ClockId::Monotonic)) }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Stamp {
+        Stamp(read(ClockId::Monotonic))
+    }
+
+    /// A moment as milliseconds since the Unix epoch.
+    pub fn wall_ms(&self, stamp: Stamp) -> u64 {
+        stamp.0 + self.offset
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn read(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.cast_unsigned() * 1_000 + time.tv_nsec.cast_unsigned() / 1_000_000
+}

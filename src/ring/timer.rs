@@ -1,0 +1,337 @@
+//! Deadlines: one coarse wheel per thread, driven by one timer descriptor.
+//!
+//! monoio's own timers add 768 bytes to every waiting future. Here a deadline is a slot of a table:
+//! arming it writes a number, and because a later deadline needs no new place on the wheel (the old
+//! place looks again and moves on), a request re-arms it for the price of that write.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+
+use super::{Duplex, Stream};
+
+/// The wheel's step. A deadline fires up to one step late, never early.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// The wait was over before the future was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// One deadline on this thread's wheel; disarmed when new, gone when dropped.
+#[derive(Debug)]
+pub struct Timer {
+    slot: u32,
+}
+
+impl Timer {
+    /// A disarmed timer.
+    pub fn new() -> Self {
+        Self { slot: WHEEL.with_borrow_mut(Wheel::add) }
+    }
+
+    /// Sets the deadline `after` from now, in place of any earlier setting. `None` never fires.
+    pub fn arm(&self, after: Option<Duration>) {
+        WHEEL.with_borrow_mut(|wheel| match after {
+            Some(after) => wheel.arm(self.slot, ticks(after)),
+            None => wheel.disarm(self.slot),
+        });
+    }
+
+    /// Takes the deadline away.
+    pub fn disarm(&self) {
+        WHEEL.with_borrow_mut(|wheel| wheel.disarm(self.slot));
+    }
+
+    /// Whether the deadline has passed since it was armed.
+    pub fn expired(&self) -> bool {
+        WHEEL.with_borrow(|wheel| wheel.expired(self.slot))
+    }
+
+    /// Runs `work` until it is done or the deadline passes, whichever comes first.
+    ///
+    /// # Errors
+    /// [`Elapsed`]; `work` is dropped then, so it must be a wait that may be dropped.
+    pub async fn limit<F: Future>(&self, work: F) -> Result<F::Output, Elapsed> {
+        Limit { work, timer: self }.await
+    }
+
+    /// Waits for the deadline itself.
+    pub async fn fired(&self) {
+        let _ = self.limit(std::future::pending::<()>()).await;
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let _ = WHEEL.try_with(|wheel| wheel.borrow_mut().remove(self.slot));
+    }
+}
+
+struct Limit<'a, F> {
+    work: F,
+    timer: &'a Timer,
+}
+
+impl<F: Future> Future for Limit<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let timer = self.timer;
+        // SAFETY: `work` is never moved out of a pinned `Limit`.
+        let work = unsafe { self.map_unchecked_mut(|limit| &mut limit.work) };
+        if let Poll::Ready(output) = work.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let expired = WHEEL.with_borrow_mut(|wheel| wheel.watch(timer.slot, cx.waker()));
+        if expired { Poll::Ready(Err(Elapsed)) } else { Poll::Pending }
+    }
+}
+
+/// What drives the wheel: one task per thread waits on it.
+pub struct Ticker {
+    descriptor: Stream,
+}
+
+impl Ticker {
+    /// A timer descriptor that fires every [`TICK`].
+    ///
+    /// # Errors
+    /// Those of timerfd_create(2) and timerfd_settime(2).
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let descriptor = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let step = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
+        rustix::time::timerfd_settime(
+            &descriptor,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval: step, it_value: step },
+        )?;
+        Ok(Self { descriptor: Stream::adopt(descriptor)? })
+    }
+
+    /// Waits for the next step and wakes whoever's deadline has passed.
+    ///
+    /// # Errors
+    /// When the poll fails, which nothing but a broken ring can cause.
+    pub async fn tick(&self) -> io::Result<()> {
+        self.descriptor.readable().await?;
+        let mut steps = [0_u8; 8];
+        if rustix::io::read(&self.descriptor, &mut steps[..]).is_ok() {
+            let passed = u32::try_from(u64::from_ne_bytes(steps)).unwrap_or(u32::MAX);
+            WHEEL.with_borrow_mut(|wheel| wheel.advance(passed));
+        }
+        Ok(())
+    }
+}
+
+/// Slots of the wheel: at 100 ms a step one turn takes 51 s; later deadlines go round again.
+const SLOTS: usize = 512;
+const NONE: u32 = u32::MAX;
+
+#[derive(Default)]
+struct Wheel {
+    now: u32,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    slots: Vec<Vec<u32>>,
+}
+
+struct Entry {
+    /// The step at which it fires, or [`NONE`].
+    deadline: u32,
+    /// The step at whose slot it stands, or [`NONE`]: other places that name it are stale.
+    place: u32,
+    fired: bool,
+    used: bool,
+    waker: Option<Waker>,
+}
+
+impl Wheel {
+    fn add(&mut self) -> u32 {
+        let entry =
+            Entry { deadline: NONE, place: NONE, fired: false, used: true, waker: None };
+        if let Some(slot) = self.free.pop() {
+            // A stale place of the slot's last owner may still name it; at worst it looks for nothing.
+            self.entries[slot as usize] = Entry { place: self.entries[slot as usize].place, ..entry };
+            return slot;
+        }
+        self.entries.push(entry);
+        u32::try_from(self.entries.len() - 1).expect("fewer timers than 2^32")
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        entry.used = false;
+        entry.deadline = NONE;
+        entry.waker = None;
+        self.free.push(slot);
+    }
+
+    fn arm(&mut self, slot: u32, after: u32) {
+        let deadline = self.now.saturating_add(after).min(NONE - 1);
+        let place = deadline.min(self.now + (SLOTS as u32 - 1));
+        let entry = &mut self.entries[slot as usize];
+        entry.deadline = deadline;
+        entry.fired = false;
+        if entry.place == NONE || entry.place > place {
+            entry.place = place;
+            self.put(slot, place);
+        }
+    }
+
+    fn disarm(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        entry.deadline = NONE;
+        entry.fired = false;
+        entry.waker = None;
+    }
+
+    fn expired(&self, slot: u32) -> bool {
+        self.entries[slot as usize].fired
+    }
+
+    /// Leaves a waker, unless the deadline has passed already.
+    fn watch(&mut self, slot: u32, waker: &Waker) -> bool {
+        let entry = &mut self.entries[slot as usize];
+        if entry.fired {
+            return true;
+        }
+        if !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            entry.waker = Some(waker.clone());
+        }
+        false
+    }
+
+    fn put(&mut self, slot: u32, place: u32) {
+        if self.slots.is_empty() {
+            self.slots.resize_with(SLOTS, Vec::new);
+        }
+        self.slots[place as usize % SLOTS].push(slot);
+    }
+
+    fn advance(&mut self, steps: u32) {
+        for _ in 0..steps.min(SLOTS as u32) {
+            self.now += 1;
+            self.turn();
+        }
+        self.now += steps.saturating_sub(SLOTS as u32);
+    }
+
+    /// Looks at all who stand at the present step: some fire, some move on, some are stale.
+    fn turn(&mut self) {
+        if self.slots.is_empty() {
+            return;
+        }
+        let index = self.now as usize % SLOTS;
+        let mut standing = std::mem::take(&mut self.slots[index]);
+        for slot in standing.drain(..) {
+            let entry = &mut self.entries[slot as usize];
+            if entry.place != self.now {
+                continue;
+            }
+            entry.place = NONE;
+            if !entry.used || entry.deadline == NONE {
+                continue;
+            }
+            if entry.deadline > self.now {
+                let place = entry.deadline.min(self.now + (SLOTS as u32 - 1));
+                entry.place = place;
+                self.put(slot, place);
+                continue;
+            }
+            entry.fired = true;
+            entry.deadline = NONE;
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
+        // Give the slot its storage back, so that a steady load allocates nothing.
+        if self.slots[index].is_empty() {
+            self.slots[index] = standing;
+        }
+    }
+}
+
+/// Whole steps that are at least `duration`, plus the one that is under way.
+fn ticks(duration: Duration) -> u32 {
+    let steps = duration.as_millis().div_ceil(TICK.as_millis()) + 1;
+    u32::try_from(steps).unwrap_or(NONE - 1)
+}
+
+thread_local! {
+    static WHEEL: RefCell<Wheel> = RefCell::new(Wheel::default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advance(steps: u32) {
+        WHEEL.with_borrow_mut(|wheel| wheel.advance(steps));
+    }
+
+    #[test]
+    fn a_deadline_fires_after_its_time_and_not_before() {
+        let timer = Timer::new();
+        timer.arm(Some(Duration::from_millis(300)));
+        advance(3);
+        assert!(!timer.expired());
+        advance(1);
+        assert!(timer.expired());
+    }
+
+    #[test]
+    fn a_deadline_set_again_counts_from_then() {
+        let timer = Timer::new();
+        timer.arm(Some(Duration::from_secs(1)));
+        advance(9);
+        timer.arm(Some(Duration::from_secs(1)));
+        advance(10);
+        assert!(!timer.expired());
+        advance(1);
+        assert!(timer.expired());
+        timer.arm(Some(Duration::from_secs(60)));
+        assert!(!timer.expired());
+        timer.arm(Some(Duration::from_millis(100)));
+        advance(2);
+        assert!(timer.expired(), "an earlier deadline takes an earlier place");
+    }
+
+    #[test]
+    fn a_deadline_of_more_than_a_turn_goes_round() {
+        let timer = Timer::new();
+        timer.arm(Some(Duration::from_secs(3600)));
+        advance(36_000);
+        assert!(!timer.expired());
+        for _ in 0..40 {
+            advance(900);
+        }
+        assert!(timer.expired());
+    }
+
+    #[test]
+    fn a_slot_used_again_does_not_inherit() {
+        let first = Timer::new();
+        first.arm(Some(Duration::from_millis(200)));
+        let slot = first.slot;
+        drop(first);
+        let second = Timer::new();
+        assert_eq!(second.slot, slot);
+        second.arm(Some(Duration::from_secs(2)));
+        advance(10);
+        assert!(!second.expired());
+        advance(20);
+        assert!(second.expired());
+    }
+}
