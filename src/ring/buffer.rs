@@ -21,12 +21,18 @@ impl Buffer {
 
     /// A buffer that holds nothing and owns nothing.
     pub const fn new() -> Self {
-        Self { storage: Vec::new(), start: 0 }
+        Self {
+            storage: Vec::new(),
+            start: 0,
+        }
     }
 
     /// An empty buffer with storage from the pool, for at least `size` bytes.
     pub fn with_capacity(size: usize) -> Self {
-        Self { storage: POOL.with_borrow_mut(|pool| pool.take(size)), start: 0 }
+        Self {
+            storage: POOL.with_borrow_mut(|pool| pool.take(size)),
+            start: 0,
+        }
     }
 
     /// What has not been consumed.
@@ -171,9 +177,17 @@ mod tests {
         buffer.consume(1);
         assert_eq!(buffer.bytes(), b"bc");
         buffer.consume(2);
-        assert_eq!(buffer.storage.capacity(), 0, "the last byte returns the storage");
+        assert_eq!(
+            buffer.storage.capacity(),
+            0,
+            "the last byte returns the storage"
+        );
         buffer.push(b"x");
-        assert_eq!(buffer.bytes().as_ptr(), address, "and the next byte takes it again");
+        assert_eq!(
+            buffer.bytes().as_ptr(),
+            address,
+            "and the next byte takes it again"
+        );
     }
 
     #[test]

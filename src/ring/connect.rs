@@ -17,7 +17,11 @@ use crate::config::Address;
 pub async fn connect(address: &Address) -> io::Result<Stream> {
     let (stream, verdict) = match address {
         Address::Ip(address) => {
-            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let family = if address.is_ipv4() {
+                AddressFamily::INET
+            } else {
+                AddressFamily::INET6
+            };
             let socket = socket(family, Some(ipproto::TCP))?;
             rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
             let verdict = rustix::net::connect(&socket, address);
@@ -55,7 +59,12 @@ pub fn detach_test_stream() -> io::Result<(Stream, std::os::unix::net::UnixStrea
 
 fn socket(family: AddressFamily, protocol: Option<rustix::net::Protocol>) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, protocol)?)
+    Ok(rustix::net::socket_with(
+        family,
+        SocketType::STREAM,
+        flags,
+        protocol,
+    )?)
 }
 
 fn connect_unix(socket: &OwnedFd, path: &Path) -> Result<(), Errno> {

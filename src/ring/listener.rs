@@ -33,7 +33,9 @@ impl Listener {
     /// # Errors
     /// When the descriptor cannot be registered with the driver.
     pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { socket: Stream::adopt(socket)? })
+        Ok(Self {
+            socket: Stream::adopt(socket)?,
+        })
     }
 
     /// Waits until a client waits.

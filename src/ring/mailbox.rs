@@ -33,8 +33,16 @@ struct Shared<T> {
 /// Those of eventfd(2): out of descriptors.
 pub fn mailbox<T>() -> io::Result<(Sender<T>, Mailbox<T>)> {
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let shared = Arc::new(Shared { queue: SegQueue::new(), bell });
-    Ok((Sender { shared: shared.clone() }, Mailbox { shared }))
+    let shared = Arc::new(Shared {
+        queue: SegQueue::new(),
+        bell,
+    });
+    Ok((
+        Sender {
+            shared: shared.clone(),
+        },
+        Mailbox { shared },
+    ))
 }
 
 impl<T> Sender<T> {
@@ -48,7 +56,9 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self {
+            shared: self.shared.clone(),
+        }
     }
 }
 

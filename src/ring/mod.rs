@@ -9,7 +9,10 @@
 //! * Deadlines stand on one coarse wheel per thread ([`Timer`]), never on a timer of their own.
 //! * Tasks are started by [`spawn`], which catches panics.
 
-#![expect(unsafe_code, reason = "the one room that may borrow raw descriptors from the runtime")]
+#![expect(
+    unsafe_code,
+    reason = "the one room that may borrow raw descriptors from the runtime"
+)]
 
 mod buffer;
 mod connect;

@@ -64,11 +64,19 @@ fn ring(rung: Rung) -> io::Result<Runtime<IoUringDriver>> {
     let entries = match rung {
         Rung::Deferred => {
             flags.setup_single_issuer().setup_defer_taskrun();
-            flags.setup_coop_taskrun().setup_submit_all().setup_clamp().setup_cqsize(8_192);
+            flags
+                .setup_coop_taskrun()
+                .setup_submit_all()
+                .setup_clamp()
+                .setup_cqsize(8_192);
             1_024
         }
         Rung::Cooperative => {
-            flags.setup_coop_taskrun().setup_submit_all().setup_clamp().setup_cqsize(4_096);
+            flags
+                .setup_coop_taskrun()
+                .setup_submit_all()
+                .setup_clamp()
+                .setup_cqsize(4_096);
             1_024
         }
         Rung::Plain | Rung::Epoll => {
@@ -76,5 +84,8 @@ fn ring(rung: Rung) -> io::Result<Runtime<IoUringDriver>> {
             256
         }
     };
-    RuntimeBuilder::<IoUringDriver>::new().uring_builder(flags).with_entries(entries).build()
+    RuntimeBuilder::<IoUringDriver>::new()
+        .uring_builder(flags)
+        .with_entries(entries)
+        .build()
 }

@@ -74,7 +74,9 @@ impl Stream {
     pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
         // monoio polls the descriptor and closes it; whether it is TCP makes no difference to either.
         let socket = std::net::TcpStream::from(socket);
-        Ok(Self { watched: TcpStream::from_std(socket)? })
+        Ok(Self {
+            watched: TcpStream::from_std(socket)?,
+        })
     }
 
     /// Whether the connection is idle and alive: nothing to read, not closed. For kept connections,
@@ -89,15 +91,14 @@ impl Stream {
 
     /// Sends a reset instead of an orderly end when the socket closes.
     pub fn reset_on_close(&self) {
-        let _ = rustix::net::sockopt::set_socket_linger(
-            self,
-            Some(std::time::Duration::ZERO),
-        );
+        let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
     }
 
     /// The local address, where there is one.
     pub fn local_address(&self) -> Option<std::net::SocketAddr> {
-        rustix::net::getsockname(self).ok().and_then(|name| name.try_into().ok())
+        rustix::net::getsockname(self)
+            .ok()
+            .and_then(|name| name.try_into().ok())
     }
 }
 
@@ -162,7 +163,10 @@ impl Duplex for Stream {
 
     fn peer_left(&self) -> bool {
         let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
-        let instant = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let instant = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         match rustix::event::poll(&mut fds, Some(&instant)) {
             Ok(0) => false,
             Ok(_) => !fds[0].revents().is_empty(),

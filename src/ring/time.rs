@@ -23,7 +23,9 @@ pub struct Clock {
 impl Clock {
     /// A clock set by the wall. Set it again now and then: the wall's time may be adjusted.
     pub fn new() -> Self {
-        Self { offset: read(ClockId::Realtime).saturating_sub(read(ClockId::Monotonic)) }
+        Self {
+            offset: read(ClockId::Realtime).saturating_sub(read(ClockId::Monotonic)),
+        }
     }
 
     /// Now.

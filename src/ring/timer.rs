@@ -31,7 +31,9 @@ pub struct Timer {
 impl Timer {
     /// A disarmed timer.
     pub fn new() -> Self {
-        Self { slot: WHEEL.with_borrow_mut(Wheel::add) }
+        Self {
+            slot: WHEEL.with_borrow_mut(Wheel::add),
+        }
     }
 
     /// Sets the deadline `after` from now, in place of any earlier setting. `None` never fires.
@@ -94,7 +96,11 @@ impl<F: Future> Future for Limit<'_, F> {
             return Poll::Ready(Ok(output));
         }
         let expired = WHEEL.with_borrow_mut(|wheel| wheel.watch(timer.slot, cx.waker()));
-        if expired { Poll::Ready(Err(Elapsed)) } else { Poll::Pending }
+        if expired {
+            Poll::Ready(Err(Elapsed))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -111,13 +117,21 @@ impl Ticker {
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let step = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
+        let step = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(TICK.subsec_nanos()),
+        };
         rustix::time::timerfd_settime(
             &descriptor,
             TimerfdTimerFlags::empty(),
-            &Itimerspec { it_interval: step, it_value: step },
+            &Itimerspec {
+                it_interval: step,
+                it_value: step,
+            },
         )?;
-        Ok(Self { descriptor: Stream::adopt(descriptor)? })
+        Ok(Self {
+            descriptor: Stream::adopt(descriptor)?,
+        })
     }
 
     /// Waits for the next step and wakes whoever's deadline has passed.
@@ -159,11 +173,19 @@ struct Entry {
 
 impl Wheel {
     fn add(&mut self) -> u32 {
-        let entry =
-            Entry { deadline: NONE, place: NONE, fired: false, used: true, waker: None };
+        let entry = Entry {
+            deadline: NONE,
+            place: NONE,
+            fired: false,
+            used: true,
+            waker: None,
+        };
         if let Some(slot) = self.free.pop() {
             // A stale place of the slot's last owner may still name it; at worst it looks for nothing.
-            self.entries[slot as usize] = Entry { place: self.entries[slot as usize].place, ..entry };
+            self.entries[slot as usize] = Entry {
+                place: self.entries[slot as usize].place,
+                ..entry
+            };
             return slot;
         }
         self.entries.push(entry);
@@ -207,7 +229,11 @@ impl Wheel {
         if entry.fired {
             return true;
         }
-        if !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if !entry
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
             entry.waker = Some(waker.clone());
         }
         false
@@ -305,7 +331,10 @@ mod tests {
         assert!(!timer.expired());
         timer.arm(Some(Duration::from_millis(100)));
         advance(2);
-        assert!(timer.expired(), "an earlier deadline takes an earlier place");
+        assert!(
+            timer.expired(),
+            "an earlier deadline takes an earlier place"
+        );
     }
 
     #[test]
