@@ -1,1 +1,43 @@
-//! (being built)
+//! Bytes ↔ meaning: HTTP/1.1 heads and bodies, WebSocket handshakes and frames, cookies.
+//!
+//! Everything here is pure and works on the caller's buffers: a parsed head is a list of offsets
+//! ([`Span`]) that is used again for the next message, a body is a state machine that is fed bytes in
+//! pieces of any size, and what goes on is pushed to the caller's `Vec<u8>`. In steady state nothing
+//! allocates.
+//!
+//! Where two readings of a message could differ it is refused, not repaired. The rules for that stand in
+//! [`rules`], each beside its RFC section; a broken one is a [`Refusal`], and one table maps those to a
+//! status and a word for the log.
+//!
+//! | of the wire | here |
+//! | --- | --- |
+//! | a request's head | [`request::RequestHead`] |
+//! | a response's head | [`response::ResponseHead`] |
+//! | a chunked body | [`chunked::Decoder`] |
+//! | the sticky cookie | [`cookie`] |
+//! | the head that goes on | [`forward`] |
+//! | our own answers | [`reply`] |
+//! | an upgrade and its tunnel | [`websocket`] |
+
+pub mod chunked;
+pub mod cookie;
+mod field;
+pub mod forward;
+mod head;
+mod method;
+#[doc(hidden)]
+pub mod properties;
+mod refusal;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod rules;
+mod span;
+pub mod text;
+pub mod websocket;
+
+pub use field::{Field, Known, KnownSet};
+pub use head::{BodyLength, HeadLimits, Progress};
+pub use method::Method;
+pub use refusal::{Blame, Refusal};
+pub use span::Span;

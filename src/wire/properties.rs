@@ -1,0 +1,1 @@
+//! What must hold for any bytes; shared by tests and fuzz targets.

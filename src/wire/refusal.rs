@@ -1,0 +1,146 @@
+use std::fmt;
+
+/// Who is to blame for a refused message, and so what the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The request is at fault.
+    Client,
+    /// The server's response is at fault: the client is told 502.
+    Server,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $variant:ident = $status:literal $word:literal,)*) => {
+        /// Why a message is refused. A refused message ends its connection and nothing of it reaches the
+        /// other side; [`Refusal::status`] is what the client is told and [`Refusal::word`] what the log is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Refusal {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Refusal {
+            /// Every refusal, for tables and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The status of the answer: as the table says where the client is to blame, 502 where the
+            /// server is.
+            pub const fn status(self, blame: Blame) -> u16 {
+                match blame {
+                    Blame::Server => 502,
+                    Blame::Client => match self {
+                        $(Self::$variant => $status,)*
+                    },
+                }
+            }
+
+            /// A word for the log.
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// More bytes than `limits.head_size` without an end of the head.
+    HeadTooLarge = 431 "head-too-large",
+    /// The request line alone is larger than `limits.head_size`.
+    TargetTooLong = 414 "target-too-long",
+    /// More fields than `limits.headers`.
+    TooManyFields = 431 "too-many-fields",
+    /// Bytes before the request line other than one CRLF.
+    BadStart = 400 "bad-start",
+    /// A request line that is none (also HTTP/0.9).
+    BadRequestLine = 400 "bad-request-line",
+    /// A status line that is none.
+    BadStatusLine = 400 "bad-status-line",
+    /// A method with other bytes than upper-case letters, `-` and `_`.
+    BadMethod = 400 "bad-method",
+    /// CONNECT or TRACE, which are not for a load balancer.
+    MethodNotImplemented = 501 "method-not-implemented",
+    /// A target with control bytes, non-ASCII, a fragment or a broken escape.
+    BadTarget = 400 "bad-target",
+    /// A version that is spelled right but not 1.0 or 1.1 (also the HTTP/2 preface).
+    BadVersion = 505 "bad-version",
+    /// A line that ends in LF alone, or a CR without LF.
+    BareLineEnd = 400 "bare-line-end",
+    /// A field name with bytes that are no token, an empty one, a space before the colon, a folded line.
+    BadFieldName = 400 "bad-field-name",
+    /// A control byte in a field's value.
+    BadFieldValue = 400 "bad-field-value",
+    /// A name that some servers would take for a framing or routing field (`Content_Length`).
+    LookalikeField = 400 "lookalike-field",
+    /// HTTP/1.1 without `Host`.
+    HostMissing = 400 "host-missing",
+    /// More than one `Host`.
+    HostRepeated = 400 "host-repeated",
+    /// A `Host` or authority that is none (also user information).
+    BadHost = 400 "bad-host",
+    /// `Host` and an absolute target disagree.
+    HostMismatch = 400 "host-mismatch",
+    /// `Content-Length` that is not one number of at most 63 bits.
+    BadLength = 400 "bad-length",
+    /// More than one `Content-Length`.
+    LengthRepeated = 400 "length-repeated",
+    /// `Content-Length` and `Transfer-Encoding` together.
+    LengthAndCoding = 400 "length-and-coding",
+    /// `Transfer-Encoding` that is repeated, empty, or does not end in `chunked`.
+    BadCoding = 400 "bad-coding",
+    /// A transfer coding other than `chunked`.
+    UnknownCoding = 501 "unknown-coding",
+    /// `Transfer-Encoding` in HTTP/1.0.
+    CodingInOldVersion = 400 "coding-in-old-version",
+    /// A transfer coding in a response that can have no body (1xx, 204).
+    CodingWithoutBody = 400 "coding-without-body",
+    /// A body in an HTTP/1.0 GET, HEAD or DELETE, which servers are known to leave in the stream.
+    BodyNotExpected = 400 "body-not-expected",
+    /// `Connection` lists too many names, or something that is no name.
+    BadConnection = 400 "bad-connection",
+    /// `Upgrade` that is no list of protocols.
+    BadUpgrade = 400 "bad-upgrade",
+    /// A 101 that nobody asked for, or that fails the handshake's check.
+    BadSwitch = 400 "bad-switch",
+    /// A chunk size that is none, or of more than 63 bits.
+    BadChunkSize = 400 "bad-chunk-size",
+    /// A chunk extension with forbidden bytes, or too long (a line, or all of them).
+    BadChunkExtension = 400 "bad-chunk-extension",
+    /// A chunk's data not followed by CRLF.
+    BadChunkEnd = 400 "bad-chunk-end",
+    /// A trailer line that is none.
+    BadTrailer = 400 "bad-trailer",
+    /// A trailer that names a framing, routing, cookie or authentication field.
+    ForbiddenTrailer = 400 "forbidden-trailer",
+    /// Trailers beyond the head's limits.
+    TrailersTooLarge = 431 "trailers-too-large",
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_statuses_have_replies() {
+        for (at, refusal) in Refusal::ALL.iter().enumerate() {
+            assert!(
+                Refusal::ALL[..at]
+                    .iter()
+                    .all(|other| other.word() != refusal.word())
+            );
+            assert!(matches!(
+                refusal.status(Blame::Client),
+                400 | 414 | 431 | 501 | 505
+            ));
+            assert_eq!(refusal.status(Blame::Server), 502);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The rules of framing and syntax, each beside its RFC section.
