@@ -246,12 +246,12 @@ impl Wheel {
         self.slots[place as usize % SLOTS].push(slot);
     }
 
+    /// Every step is taken, also after the process was stopped for an hour: a place is found by its step.
     fn advance(&mut self, steps: u32) {
-        for _ in 0..steps.min(SLOTS as u32) {
+        for _ in 0..steps {
             self.now += 1;
             self.turn();
         }
-        self.now += steps.saturating_sub(SLOTS as u32);
     }
 
     /// Looks at all who stand at the present step: some fire, some move on, some are stale.
