@@ -32,4 +32,4 @@ pub use runtime::{Rung, block_on};
 pub use stream::{Duplex, Received, Stream};
 pub use task::{panics, spawn};
 pub use time::{Clock, Stamp};
-pub use timer::{Elapsed, TICK, Ticker, Timer};
+pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call};

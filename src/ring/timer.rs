@@ -18,6 +18,20 @@ use super::{Duplex, Stream};
 /// The wheel's step. A deadline fires up to one step late, never early.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// What can end a wait before its deadline: the worker says it to all who heed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Connections between two requests should close.
+    Idle,
+    /// Tunnels should end.
+    Tunnel,
+}
+
+/// Fires every timer of this thread that heeds `call`. Walks the whole table: for rare events.
+pub fn call(call: Call) {
+    WHEEL.with_borrow_mut(|wheel| wheel.call(call));
+}
+
 /// The wait was over before the future was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
@@ -60,6 +74,16 @@ impl Timer {
     /// [`Elapsed`]; `work` is dropped then, so it must be a wait that may be dropped.
     pub async fn limit<F: Future>(&self, work: F) -> Result<F::Output, Elapsed> {
         Limit { work, timer: self }.await
+    }
+
+    /// Makes the timer one that [`call`] fires, whatever its deadline.
+    pub fn heed(&self, call: Option<Call>) {
+        WHEEL.with_borrow_mut(|wheel| wheel.entries[self.slot as usize].heeds = call);
+    }
+
+    /// Whether it was a [`call`] that fired it.
+    pub fn called(&self) -> bool {
+        WHEEL.with_borrow(|wheel| wheel.entries[self.slot as usize].called)
     }
 
     /// Waits for the deadline itself.
@@ -167,7 +191,10 @@ struct Entry {
     /// The step at whose slot it stands, or [`NONE`]: other places that name it are stale.
     place: u32,
     fired: bool,
+    /// Fired by a call rather than by time.
+    called: bool,
     used: bool,
+    heeds: Option<Call>,
     waker: Option<Waker>,
 }
 
@@ -177,7 +204,9 @@ impl Wheel {
             deadline: NONE,
             place: NONE,
             fired: false,
+            called: false,
             used: true,
+            heeds: None,
             waker: None,
         };
         if let Some(slot) = self.free.pop() {
@@ -195,6 +224,7 @@ impl Wheel {
     fn remove(&mut self, slot: u32) {
         let entry = &mut self.entries[slot as usize];
         entry.used = false;
+        entry.heeds = None;
         entry.deadline = NONE;
         entry.waker = None;
         self.free.push(slot);
@@ -206,6 +236,7 @@ impl Wheel {
         let entry = &mut self.entries[slot as usize];
         entry.deadline = deadline;
         entry.fired = false;
+        entry.called = false;
         if entry.place == NONE || entry.place > place {
             entry.place = place;
             self.put(slot, place);
@@ -237,6 +268,20 @@ impl Wheel {
             entry.waker = Some(waker.clone());
         }
         false
+    }
+
+    fn call(&mut self, call: Call) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.heeds == Some(call))
+        {
+            entry.fired = true;
+            entry.called = true;
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
     }
 
     fn put(&mut self, slot: u32, place: u32) {

@@ -1,1 +1,149 @@
-//! (being built)
+//! Connections to servers, one store per worker: open, lend, keep, let go.
+//!
+//! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent (only
+//! where a dead one could not simply be replaced) and swept once a second, so that links the server
+//! has closed, or that have waited too long, do not pile up.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::Duration;
+
+use crate::config::Address;
+use crate::ring::{self, Elapsed, Stream, Timer};
+
+/// A connection to a server.
+#[derive(Debug)]
+pub struct Link {
+    /// The bytes' way.
+    pub stream: Stream,
+    /// Whether an exchange has used it before: then a failure before the first byte of an answer
+    /// may only mean that the server had just closed it.
+    pub reused: bool,
+}
+
+/// Why no link could be opened.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// No answer within the connect timeout.
+    Timeout,
+    /// The kernel's reason, such as refused or unreachable.
+    Failed(io::Error),
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("connect timeout"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Opens a fresh link: one attempt, at most `timeout` long (`None` waits for the kernel's verdict).
+///
+/// # Errors
+/// [`ConnectError`], after which the server may be tried again or another one taken.
+pub async fn open(
+    address: &Address,
+    timer: &Timer,
+    timeout: Option<Duration>,
+) -> Result<Link, ConnectError> {
+    timer.arm(timeout);
+    match timer.limit(ring::connect(address)).await {
+        Ok(Ok(stream)) => Ok(Link {
+            stream,
+            reused: false,
+        }),
+        Ok(Err(error)) => Err(ConnectError::Failed(error)),
+        Err(Elapsed) => Err(ConnectError::Timeout),
+    }
+}
+
+/// Kept links of one worker, by server.
+pub struct Links {
+    /// Indexed by the server's slot; the newest link of a server is lent first, so that the rest can age.
+    idle: RefCell<Vec<Vec<Idle>>>,
+    limit: usize,
+    age: Option<u32>,
+    now: std::cell::Cell<u32>,
+}
+
+struct Idle {
+    stream: Stream,
+    since: u32,
+}
+
+impl Links {
+    /// An empty store that keeps at most `limit` links per server, each for at most `age` unused.
+    pub fn new(limit: usize, age: Option<Duration>) -> Self {
+        let age = age.map(|age| u32::try_from(age.as_secs().max(1)).unwrap_or(u32::MAX));
+        Self {
+            idle: RefCell::default(),
+            limit,
+            age,
+            now: std::cell::Cell::new(0),
+        }
+    }
+
+    /// Lends a kept link to the server in `slot`. With `sure`, only one that was alive a moment ago:
+    /// for a request that could not be sent a second time.
+    pub fn lend(&self, slot: usize, sure: bool) -> Option<Link> {
+        let mut idle = self.idle.borrow_mut();
+        let links = idle.get_mut(slot)?;
+        while let Some(Idle { stream, .. }) = links.pop() {
+            if !sure || stream.is_quiet() {
+                return Some(Link {
+                    stream,
+                    reused: true,
+                });
+            }
+        }
+        None
+    }
+
+    /// Keeps a link that stands between two exchanges, or closes it when there are enough.
+    pub fn keep(&self, slot: usize, link: Link) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() <= slot {
+            idle.resize_with(slot + 1, Vec::new);
+        }
+        let links = &mut idle[slot];
+        if links.len() < self.limit {
+            links.push(Idle {
+                stream: link.stream,
+                since: self.now.get(),
+            });
+        }
+    }
+
+    /// Closes what the server has closed and what has waited too long. Called once a second.
+    pub fn sweep(&self) {
+        let now = self.now.get().wrapping_add(1);
+        self.now.set(now);
+        for links in self
+            .idle
+            .borrow_mut()
+            .iter_mut()
+            .filter(|links| !links.is_empty())
+        {
+            links.retain(|idle| {
+                let fresh = self
+                    .age
+                    .is_none_or(|age| now.wrapping_sub(idle.since) <= age);
+                fresh && idle.stream.is_quiet()
+            });
+        }
+    }
+
+    /// Closes every kept link to the server in `slot`: it is down, or gone from the configuration.
+    pub fn forget(&self, slot: usize) {
+        if let Some(links) = self.idle.borrow_mut().get_mut(slot) {
+            links.clear();
+        }
+    }
+
+    /// How many links are kept.
+    pub fn kept(&self) -> usize {
+        self.idle.borrow().iter().map(Vec::len).sum()
+    }
+}
