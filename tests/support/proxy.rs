@@ -1,0 +1,357 @@
+//! The proxy under test: the real binary in a folder and a process group of its own.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::access_line::AccessLine;
+use super::conn::Conn;
+use super::port::Port;
+use super::process::{Usage, members};
+use super::wait::{PATIENCE, eventually};
+
+/// Which of monoio's drivers the workers run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    Ring,
+    Epoll,
+}
+
+/// The binary under test.
+pub fn ringbolt() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ringbolt"))
+}
+
+/// How a run of the binary ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A running proxy; it dies with this value.
+pub struct Proxy {
+    child: Child,
+    folder: tempfile::TempDir,
+    ports: Vec<Port>,
+    stdout: Lines,
+    stderr: Lines,
+    notified: UnixDatagram,
+}
+
+impl Proxy {
+    /// Runs a configuration and waits until it is ready. In the text `{listen}`, `{listen2}` and
+    /// `{listen6}` become free addresses and `{folder}` the proxy's own folder; without `[[log]]` it
+    /// logs to standard output.
+    pub fn start(on: Driver, text: &str) -> Self {
+        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap(), &[]);
+        proxy.wait_until_ready();
+        proxy
+    }
+
+    /// The same in a folder that the test has already put something into.
+    pub fn start_in(on: Driver, folder: tempfile::TempDir, text: &str) -> Self {
+        let proxy = Self::launch(on, text, folder, &[]);
+        proxy.wait_until_ready();
+        proxy
+    }
+
+    /// The same with further environment variables.
+    pub fn start_with(on: Driver, text: &str, environment: &[(&str, &str)]) -> Self {
+        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap(), environment);
+        proxy.wait_until_ready();
+        proxy
+    }
+
+    fn launch(
+        on: Driver,
+        text: &str,
+        folder: tempfile::TempDir,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let ports = vec![Port::v4(), Port::v4(), Port::v6()];
+        let config = folder.path().join("config.toml");
+        std::fs::write(&config, fill_in(text, &ports, folder.path())).unwrap();
+        let notify = folder.path().join("notify.sock");
+        let notified = UnixDatagram::bind(&notify).unwrap();
+        notified
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let mut command = ringbolt();
+        command.arg("run").arg(&config).process_group(0);
+        command
+            .env("NOTIFY_SOCKET", &notify)
+            .envs(environment.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if on == Driver::Epoll {
+            command.env("MONOIO_FORCE_LEGACY_DRIVER", "1");
+        }
+        let mut child = command.spawn().unwrap();
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Self {
+            child,
+            folder,
+            ports,
+            stdout,
+            stderr,
+            notified,
+        }
+    }
+
+    fn wait_until_ready(&self) {
+        self.wait_for_notice("READY=1");
+    }
+
+    /// Waits for a message to the service manager.
+    pub fn wait_for_notice(&self, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut room = [0; 1024];
+        loop {
+            if let Ok(count) = self.notified.recv(&mut room) {
+                let text = String::from_utf8_lossy(&room[..count]);
+                if text.lines().any(|line| line == wanted) {
+                    return;
+                }
+            }
+            let late = Instant::now() > deadline;
+            assert!(!late && self.is_running(), "no {wanted} from the proxy");
+        }
+    }
+
+    // === Reaching it ===
+
+    /// The address that `{listen}` became.
+    pub fn address(&self) -> SocketAddr {
+        self.ports[0].address
+    }
+
+    /// The address that `{listen2}` became.
+    pub fn second_address(&self) -> SocketAddr {
+        self.ports[1].address
+    }
+
+    /// The address that `{listen6}` became.
+    pub fn v6_address(&self) -> SocketAddr {
+        self.ports[2].address
+    }
+
+    pub fn client(&self) -> Conn {
+        Conn::connect(self.address())
+    }
+
+    /// A GET on a connection of its own.
+    pub fn get(&self, target: &str) -> super::Message {
+        self.client().get(target)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.folder.path().join("control.sock")
+    }
+
+    /// Writes a new configuration where the old one was; [`Proxy::sighup`] makes it known.
+    pub fn rewrite_config(&self, text: &str) {
+        let text = fill_in(text, &self.ports, self.folder.path());
+        std::fs::write(self.folder.path().join("config.toml"), text).unwrap();
+    }
+
+    // === What it says ===
+
+    /// Everything it printed on standard output so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout.all()
+    }
+
+    /// The first line of standard output that holds these words, waited for.
+    pub fn wait_for_line(&self, words: &str) -> String {
+        self.stdout.wait_for(words, |line| line.contains(words))
+    }
+
+    /// The first line of standard error that holds these words, waited for.
+    pub fn wait_for_complaint(&self, words: &str) -> String {
+        self.stderr.wait_for(words, |line| line.contains(words))
+    }
+
+    /// The first access line whose request holds these words, waited for.
+    pub fn access_line(&self, words: &str) -> AccessLine {
+        self.access_lines(words, 1).remove(0)
+    }
+
+    /// The first so many access lines whose request holds these words, waited for.
+    pub fn access_lines(&self, words: &str, count: usize) -> Vec<AccessLine> {
+        let found = || -> Vec<AccessLine> {
+            let lines = self.stdout.all();
+            let all = lines.iter().filter_map(|line| AccessLine::parse(line));
+            all.filter(|line| line.request.contains(words))
+                .take(count)
+                .collect()
+        };
+        eventually(&format!("{count} access lines of {words:?}"), || {
+            Some(found()).filter(|lines| lines.len() == count)
+        })
+    }
+
+    /// Every access line so far.
+    pub fn all_access_lines(&self) -> Vec<AccessLine> {
+        self.lines()
+            .iter()
+            .filter_map(|line| AccessLine::parse(line))
+            .collect()
+    }
+
+    // === Its processes ===
+
+    pub fn usage(&self) -> Usage {
+        Usage::of_group(self.child.id())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Launcher and generation.
+    pub fn processes(&self) -> Vec<u32> {
+        members(self.child.id())
+    }
+
+    /// Processor time used within this span of wall time.
+    pub fn processor_time_during(&self, span: Duration) -> Duration {
+        let before = self.usage().processor;
+        std::thread::sleep(span);
+        self.usage().processor.saturating_sub(before)
+    }
+
+    /// Waits until no more than this many descriptors are open.
+    pub fn wait_for_descriptors(&self, at_most: usize) {
+        let what = format!("at most {at_most} descriptors");
+        eventually(&what, || {
+            (self.usage().descriptors <= at_most).then_some(())
+        });
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn sigterm(&self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    pub fn sighup(&self) {
+        kill_process(self.pid(), Signal::HUP).unwrap();
+    }
+
+    pub fn sigusr1(&self) {
+        kill_process(self.pid(), Signal::USR1).unwrap();
+    }
+
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    /// Waits for its end.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("the proxy ends", || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let config = std::fs::read_to_string(self.folder.path().join("config.toml"));
+            eprintln!("--- its configuration ---\n{}", config.unwrap_or_default());
+            eprintln!(
+                "--- its standard output ---\n{}",
+                self.stdout.all().join("\n")
+            );
+            eprintln!(
+                "--- its standard error ---\n{}",
+                self.stderr.all().join("\n")
+            );
+        }
+    }
+}
+
+fn fill_in(text: &str, ports: &[Port], folder: &Path) -> String {
+    let mut text = text
+        .replace("{listen}", &ports[0].address.to_string())
+        .replace("{listen2}", &ports[1].address.to_string())
+        .replace("{listen6}", &ports[2].address.to_string())
+        .replace("{folder}", folder.to_str().unwrap());
+    if !text.contains("[[log]]") {
+        text.push_str("\n[[log]]\ntarget = \"stdout\"\n");
+    }
+    if !text.contains("[control]") {
+        let socket = folder.join("control.sock");
+        text.push_str(&format!("\n[control]\nsocket = \"{}\"\n", socket.display()));
+    }
+    text
+}
+
+/// Lines of a stream, collected as they come.
+struct Lines {
+    shared: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let shared = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        let theirs = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|count| count > 0)
+            {
+                let text = String::from_utf8_lossy(&line)
+                    .trim_end_matches('\n')
+                    .to_owned();
+                theirs.0.lock().unwrap().push(text);
+                theirs.1.notify_all();
+                line.clear();
+            }
+        });
+        Self { shared }
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.shared.0.lock().unwrap().clone()
+    }
+
+    fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.shared.0.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| wanted(line)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "no line with {what:?} in:\n{}",
+                lines.join("\n")
+            );
+            lines = self.shared.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
