@@ -1,0 +1,375 @@
+//! What is true of a server right now, shared by all workers and kept across plans.
+//!
+//! Three kinds of memory, each on cache lines of its own: what is read at every pick and seldom
+//! written (state and weight), what every worker writes (sessions), and what one worker alone
+//! writes (its counters). All orderings are relaxed: nobody derives one value from another.
+
+use super::health::{Change, Reason};
+use crate::config::AdminState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Live state of one server. An operator's word and the checks' verdict are kept apart: neither
+/// lifts the other.
+#[derive(Debug)]
+pub struct Live {
+    gate: Gate,
+    load: Load,
+    slots: Box<[Slot]>,
+    /// Of the pool, so that one reference counts both.
+    pool: Arc<PoolLive>,
+}
+
+/// What checks found, as one consistent picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Whether checks (or the lack of them) say that the server works.
+    pub up: bool,
+    /// Why it is so.
+    pub reason: Reason,
+    /// Since when: milliseconds since the Unix epoch; 0 means since the start.
+    pub since_ms: u64,
+}
+
+/// Counters that each worker keeps for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Counter {
+    /// Bytes from clients to the server.
+    BytesIn,
+    /// Bytes from the server to clients.
+    BytesOut,
+    /// Requests given to the server.
+    Requests,
+    /// Answers 1xx (101 among them).
+    Responses1xx,
+    /// Answers 2xx.
+    Responses2xx,
+    /// Answers 3xx.
+    Responses3xx,
+    /// Answers 4xx.
+    Responses4xx,
+    /// Answers 5xx.
+    Responses5xx,
+    /// Attempts to connect that failed.
+    ConnectErrors,
+    /// Answers that broke off or were not HTTP.
+    ResponseErrors,
+    /// Further attempts on the same server.
+    Retries,
+    /// Requests that left this server for another.
+    Redispatches,
+}
+
+/// All counters of a server, summed over the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals([u64; Counter::COUNT]);
+
+/// Live state of one pool, kept across plans under its name.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct PoolLive {
+    load: Load,
+    /// Position in the pool's turn; on its own line, because every pick moves it.
+    pub(super) turn: Turn,
+}
+
+/// The shared turn counter of a pool.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Turn(AtomicU64);
+
+/// Read at every pick, written when something changes.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Gate {
+    admin: AtomicU8,
+    weight: AtomicU16,
+    /// `since_ms << 8 | reason << 1 | up`.
+    health: AtomicU64,
+    failures: AtomicU64,
+    checks: AtomicU64,
+    downs: AtomicU64,
+}
+
+/// Written by every worker.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load {
+    sessions: AtomicU32,
+    tunnels: AtomicU32,
+    total: AtomicU64,
+}
+
+/// Written by one worker.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Slot([AtomicU64; Counter::COUNT]);
+
+impl Live {
+    pub(super) fn new(admin: AdminState, weight: u16, workers: usize, pool: Arc<PoolLive>) -> Self {
+        Self {
+            gate: Gate {
+                admin: AtomicU8::new(admin as u8),
+                weight: AtomicU16::new(weight),
+                health: AtomicU64::new(pack(State::START)),
+                failures: AtomicU64::new(0),
+                checks: AtomicU64::new(0),
+                downs: AtomicU64::new(0),
+            },
+            load: Load::default(),
+            slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
+            pool,
+        }
+    }
+
+    /// What the operator said.
+    pub fn admin(&self) -> AdminState {
+        match self.gate.admin.load(Relaxed) {
+            0 => AdminState::Ready,
+            1 => AdminState::Drain,
+            _ => AdminState::Maintenance,
+        }
+    }
+
+    /// What the checks found.
+    pub fn state(&self) -> State {
+        unpack(self.gate.health.load(Relaxed))
+    }
+
+    /// Whether checks say that it works; a server without checks always does.
+    pub fn is_up(&self) -> bool {
+        self.gate.health.load(Relaxed) & 1 == 1
+    }
+
+    /// Its present share of the turn, 0 to 256.
+    pub fn weight(&self) -> u16 {
+        self.gate.weight.load(Relaxed)
+    }
+
+    /// Requests and tunnels on it now.
+    pub fn sessions(&self) -> u32 {
+        self.load.sessions.load(Relaxed)
+    }
+
+    /// Tunnels on it now; they are among the sessions.
+    pub fn tunnels(&self) -> u32 {
+        self.load.tunnels.load(Relaxed)
+    }
+
+    /// Sessions since the start.
+    pub fn total_sessions(&self) -> u64 {
+        self.load.total.load(Relaxed)
+    }
+
+    /// Checks made.
+    pub fn checks(&self) -> u64 {
+        self.gate.checks.load(Relaxed)
+    }
+
+    /// Checks that failed.
+    pub fn failures(&self) -> u64 {
+        self.gate.failures.load(Relaxed)
+    }
+
+    /// Times that checks took it from up to down.
+    pub fn downs(&self) -> u64 {
+        self.gate.downs.load(Relaxed)
+    }
+
+    /// The pool that it belongs to.
+    pub fn pool(&self) -> &PoolLive {
+        &self.pool
+    }
+
+    /// Adds to a counter of a worker; only that worker may (load and store, no locked instruction).
+    /// A worker number out of range shares the last slot, where a count may get lost.
+    pub fn add(&self, worker: usize, counter: Counter, amount: u64) {
+        let slot = &self.slots[worker.min(self.slots.len() - 1)];
+        let cell = &slot.0[counter as usize];
+        cell.store(cell.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// The counters of all workers together.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for slot in &self.slots {
+            for (sum, cell) in totals.0.iter_mut().zip(&slot.0) {
+                *sum += cell.load(Relaxed);
+            }
+        }
+        totals
+    }
+
+    /// Counts a check; to be called for each, whether or not it changed anything.
+    pub fn checked(&self, good: bool) {
+        self.gate.checks.fetch_add(1, Relaxed);
+        if !good {
+            self.gate.failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn set_admin(&self, admin: AdminState) {
+        self.gate.admin.store(admin as u8, Relaxed);
+    }
+
+    pub(super) fn set_weight(&self, weight: u16) {
+        self.gate.weight.store(weight.min(256), Relaxed);
+    }
+
+    pub(super) fn mark(&self, change: &Change, now_ms: u64) {
+        if !change.up && self.is_up() {
+            self.gate.downs.fetch_add(1, Relaxed);
+        }
+        let state = State {
+            up: change.up,
+            reason: change.reason,
+            since_ms: now_ms,
+        };
+        self.gate.health.store(pack(state), Relaxed);
+    }
+
+    /// Up again without a check's word: for a server that is no longer checked.
+    pub(super) fn forget_health(&self) {
+        self.gate.health.store(pack(State::START), Relaxed);
+    }
+
+    pub(super) fn begin(&self) {
+        self.load.begin();
+        self.pool.load.begin();
+    }
+
+    pub(super) fn begin_tunnel(&self) {
+        self.load.tunnels.fetch_add(1, Relaxed);
+        self.pool.load.tunnels.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn end(&self, tunnel: bool) {
+        self.load.end(tunnel);
+        self.pool.load.end(tunnel);
+    }
+}
+
+impl PoolLive {
+    /// Requests and tunnels in the pool now.
+    pub fn sessions(&self) -> u32 {
+        self.load.sessions.load(Relaxed)
+    }
+
+    /// Tunnels in the pool now; they are among the sessions.
+    pub fn tunnels(&self) -> u32 {
+        self.load.tunnels.load(Relaxed)
+    }
+
+    /// Sessions since the start.
+    pub fn total_sessions(&self) -> u64 {
+        self.load.total.load(Relaxed)
+    }
+}
+
+impl Turn {
+    /// This pick's turn.
+    pub(super) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed)
+    }
+}
+
+impl Load {
+    fn begin(&self) {
+        self.sessions.fetch_add(1, Relaxed);
+        self.total.fetch_add(1, Relaxed);
+    }
+
+    fn end(&self, tunnel: bool) {
+        self.sessions.fetch_sub(1, Relaxed);
+        if tunnel {
+            self.tunnels.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Counter {
+    /// How many there are.
+    pub const COUNT: usize = Self::Redispatches as usize + 1;
+
+    /// The counter of a status's class; 100 to 599, others count with the nearest.
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            ..=199 => Self::Responses1xx,
+            200..=299 => Self::Responses2xx,
+            300..=399 => Self::Responses3xx,
+            400..=499 => Self::Responses4xx,
+            500.. => Self::Responses5xx,
+        }
+    }
+}
+
+impl Totals {
+    /// One counter.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize]
+    }
+}
+
+impl State {
+    /// Up until a check says otherwise.
+    pub const START: Self = Self {
+        up: true,
+        reason: Reason::Start,
+        since_ms: 0,
+    };
+}
+
+fn pack(state: State) -> u64 {
+    state.since_ms << 8 | (state.reason as u64) << 1 | u64::from(state.up)
+}
+
+fn unpack(word: u64) -> State {
+    State {
+        up: word & 1 == 1,
+        reason: Reason::from_number((word >> 1) as u8 & 0x7f),
+        since_ms: word >> 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_is_kept_whole_in_one_word() {
+        for reason in Reason::ALL {
+            for up in [true, false] {
+                let state = State {
+                    up,
+                    reason,
+                    since_ms: 1_800_000_000_123,
+                };
+                assert_eq!(unpack(pack(state)), state);
+            }
+        }
+    }
+
+    #[test]
+    fn workers_counters_are_summed() {
+        let live = Live::new(AdminState::Ready, 1, 3, Arc::default());
+        live.add(0, Counter::BytesIn, 5);
+        live.add(2, Counter::BytesIn, 7);
+        live.add(1, Counter::Redispatches, 1);
+        assert_eq!(live.totals().get(Counter::BytesIn), 12);
+        assert_eq!(live.totals().get(Counter::Redispatches), 1);
+        assert_eq!(live.totals().get(Counter::Requests), 0);
+    }
+
+    #[test]
+    fn kinds_of_memory_do_not_share_a_line() {
+        assert_eq!(align_of::<Slot>(), 128);
+        assert_eq!(align_of::<Gate>(), 128);
+        assert_eq!(align_of::<Load>(), 128);
+        assert_eq!(align_of::<Turn>(), 128);
+    }
+}

@@ -1,0 +1,39 @@
+//! One server of a pool, as one plan sees it.
+
+use super::live::Live;
+use crate::config::{Address, AdminState, Check};
+use std::sync::Arc;
+
+/// A server: what the settings say, and the live state it shares with the plans before and after.
+#[derive(Debug)]
+pub struct Server {
+    /// Unique in its pool.
+    pub name: Box<str>,
+    /// Where it is reached.
+    pub address: Address,
+    /// Its key in the cookie, explicit or derived; `None` when clients do not stick to it.
+    pub key: Option<Box<str>>,
+    /// How it is checked, if at all.
+    pub check: Option<Check>,
+    /// Its live state; the same one in every plan that has this pool, name and address.
+    pub live: Arc<Live>,
+}
+
+impl Server {
+    /// Whether new sessions may come by turn: ready, up and of some weight.
+    pub fn accepts_new(&self) -> bool {
+        self.live.admin() == AdminState::Ready && self.live.is_up() && self.live.weight() > 0
+    }
+
+    /// Whether clients whose cookie names it may come: also while it drains or weighs nothing,
+    /// but not when it is down or in maintenance.
+    pub fn accepts_sticky(&self) -> bool {
+        self.live.admin() != AdminState::Maintenance && self.live.is_up()
+    }
+
+    /// Whether it is to be checked now: it has a check, and is not in maintenance.
+    pub fn wants_check(&self) -> Option<&Check> {
+        let working = self.live.admin() != AdminState::Maintenance;
+        self.check.as_ref().filter(|_| working)
+    }
+}
