@@ -1,10 +1,651 @@
-//! The launcher (being built).
+//! The launcher: the process that systemd, a terminal or a container knows.
+//!
+//! It has one thread, keeps the privileges it was started with, and reads no byte from the network.
+//! It opens what needs privilege (ports, secret and log files), starts the generation, passes signals
+//! on as commands, and ends with the generation's exit status. It waits in one place: a poll over the
+//! signal pipe and the generation's channel.
 
-use std::path::Path;
-use std::process::ExitCode;
+use super::channel::{
+    Channel, Command, Identity, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
+};
+use super::environment::{Answers, Machine};
+use super::listen::{self, Listening};
+use super::{identity, limits, notify, reload};
+use crate::config::{self, Config, LogTarget, Timeout, Workers};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Gid, Uid, chown};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-/// Serves as the file says until it is told to stop.
-pub fn run(config: &Path) -> ExitCode {
-    let _ = config;
-    ExitCode::SUCCESS
+/// Serves as the file says until it is told to stop. Messages go to standard error.
+pub fn run(path: &Path) -> ExitCode {
+    let loaded = match read(path) {
+        Ok(loaded) => loaded,
+        Err(why) => {
+            eprint!("{why}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match Launcher::start(path, loaded) {
+        Ok(mut launcher) => launcher.serve(),
+        Err(why) => {
+            eprintln!("ringbolt: {why}");
+            ExitCode::from(EXIT_START)
+        }
+    }
+}
+
+/// Exit code for problems in the configuration.
+pub const EXIT_CONFIG: u8 = 1;
+/// Exit code for everything else that keeps Ringbolt from starting.
+pub const EXIT_START: u8 = 3;
+
+/// A configuration that was found good, and all that is needed to find it good again elsewhere.
+pub(super) struct Loaded {
+    pub(super) config: Config,
+    text: String,
+    answers: Answers,
+}
+
+/// Reads and checks the file; the error is all of its problems, ready to print.
+fn read(path: &Path) -> Result<Loaded, String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("ringbolt: cannot read {}: {error}\n", path.display()))?;
+    let machine = Machine::new();
+    let checked = config::check(path, &bytes, &machine);
+    let Some(config) = checked.config else {
+        return Err(checked.problems.to_string());
+    };
+    if !checked.problems.is_empty() {
+        eprint!("{}", checked.problems);
+    }
+    let text = String::from_utf8(bytes).map_err(|error| format!("ringbolt: {error}\n"))?;
+    Ok(Loaded {
+        config,
+        text,
+        answers: machine.answers(),
+    })
+}
+
+struct Launcher {
+    path: PathBuf,
+    /// As the generation was started; what a reload cannot change is compared with this.
+    started: Config,
+    /// In force now.
+    current: Config,
+    workers: usize,
+    generation: Child,
+    channel: Channel,
+    signals: SignalDelivery<UnixStream, SignalOnly>,
+    listening: Vec<Listening>,
+    sockets: Vec<PathBuf>,
+    state: State,
+    /// The generation has closed its end; its exit status is next.
+    closed: bool,
+}
+
+/// ```text
+///  Starting ─► Serving ◄─► Reloading
+///      └──────────┴────────────┴─────► Draining ─► Stopping
+/// ```
+#[derive(Debug)]
+enum State {
+    /// Until the generation reports.
+    Starting,
+    Serving,
+    /// A new configuration is on its way; `again` when another SIGHUP came meanwhile.
+    Reloading {
+        next: Box<Config>,
+        again: bool,
+    },
+    /// Told to drain; killed at that moment if it has not ended.
+    Draining {
+        until: Option<Instant>,
+    },
+    /// Told to end at once; likewise.
+    Stopping {
+        until: Instant,
+    },
+}
+
+impl Launcher {
+    fn start(path: &Path, loaded: Loaded) -> Result<Self, String> {
+        let program = own_path()?;
+        let Loaded {
+            config,
+            text,
+            answers,
+        } = loaded;
+        let (workers, cores) = place(&config)?;
+        let identity = identity::resolve(&config.process)?;
+        limits::raise_descriptors(limits::descriptors(&config, workers))?;
+        limits::raise_locked_memory(workers);
+
+        // Signals first: from here on none is lost, and none kills the launcher before its child.
+        let signals = signals().map_err(|error| format!("cannot take signals: {error}"))?;
+        let (control, stats, stats_path) = admin_sockets(&config, identity.as_ref())?;
+        let sockets = vec![config.control.socket.clone(), stats_path.clone()];
+        let listening = listen::open(&config, workers).inspect_err(|_| remove(&sockets))?;
+        let logs = open_logs(&config)?;
+
+        let (generation, channel) = spawn(&program)?;
+        let launcher = Self {
+            path: path.to_owned(),
+            started: config.clone(),
+            current: config,
+            workers,
+            generation,
+            channel,
+            signals,
+            listening,
+            sockets,
+            state: State::Starting,
+            closed: false,
+        };
+        let start = Start {
+            protocol: PROTOCOL,
+            launcher: std::process::id(),
+            path: path.to_owned(),
+            text,
+            answers,
+            identity,
+            workers,
+            cores,
+            stats_socket: stats_path,
+            warnings: Vec::new(),
+        };
+        // If the generation has died already its report or its status says why, so a broken pipe
+        // here is not the message to show.
+        let _ = launcher.hand_over(start, &control, &stats, &logs);
+        Ok(launcher)
+    }
+
+    fn hand_over(
+        &self,
+        start: Start,
+        control: &OwnedFd,
+        stats: &OwnedFd,
+        logs: &[(usize, File)],
+    ) -> io::Result<()> {
+        self.channel.send(&Command::Start(Box::new(start)), &[])?;
+        for Listening {
+            listener,
+            bind,
+            address,
+            sockets,
+        } in &self.listening
+        {
+            let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+            for some in sockets.chunks(MAX_DESCRIPTORS) {
+                let address = address.to_string();
+                let command = Command::Listener {
+                    listener: *listener,
+                    bind: *bind,
+                    address,
+                };
+                self.channel.send(&command, some)?;
+            }
+        }
+        self.channel
+            .send(&Command::Socket(Socket::Control), &[control.as_fd()])?;
+        self.channel
+            .send(&Command::Socket(Socket::Stats), &[stats.as_fd()])?;
+        self.send_logs(logs)?;
+        self.channel.send(&Command::Go, &[])
+    }
+
+    fn send_logs(&self, logs: &[(usize, File)]) -> io::Result<()> {
+        for (log, file) in logs {
+            self.channel
+                .send(&Command::LogFile { log: *log }, &[file.as_fd()])?;
+        }
+        Ok(())
+    }
+
+    /// Until the generation ends.
+    fn serve(&mut self) -> ExitCode {
+        loop {
+            if let Err(error) = self.wait() {
+                eprintln!("ringbolt: cannot wait for events: {error}");
+                self.kill();
+            }
+            let pending: Vec<i32> = self.signals.pending().collect();
+            for signal in pending {
+                self.signal(signal);
+            }
+            self.reports();
+            if let Ok(Some(status)) = self.generation.try_wait() {
+                self.reports();
+                return self.ended(status);
+            }
+            self.overdue();
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let deadline = match &self.state {
+            State::Draining { until } => *until,
+            State::Stopping { until } => Some(*until),
+            State::Starting | State::Serving | State::Reloading { .. } => None,
+        };
+        let left = deadline.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            }
+        });
+        let mut waiting = [
+            PollFd::new(self.signals.get_read(), PollFlags::IN),
+            PollFd::new(&self.channel, PollFlags::IN),
+        ];
+        // A generation that closed its end is about to exit: SIGCHLD will say so.
+        let count = if self.closed { 1 } else { 2 };
+        match poll(&mut waiting[..count], left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn signal(&mut self, signal: i32) {
+        match signal {
+            SIGTERM | SIGINT => self.stop(),
+            SIGHUP => self.reload(),
+            SIGUSR1 => self.reopen(),
+            // SIGCHLD: the loop looks for itself.
+            _ => {}
+        }
+    }
+
+    /// The first time in good order, the second at once.
+    fn stop(&mut self) {
+        let (command, state) = match self.state {
+            State::Starting | State::Draining { .. } | State::Stopping { .. } => (
+                Command::Stop,
+                State::Stopping {
+                    until: Instant::now() + GRACE,
+                },
+            ),
+            State::Serving | State::Reloading { .. } => {
+                let until = match self.current.process.drain_timeout {
+                    Timeout::After(wait) => Instant::now().checked_add(wait + GRACE),
+                    Timeout::Never => None,
+                };
+                (Command::Drain, State::Draining { until })
+            }
+        };
+        notify::stopping();
+        let _ = self.channel.send(&command, &[]);
+        self.state = state;
+    }
+
+    fn reload(&mut self) {
+        match &mut self.state {
+            State::Serving => {}
+            State::Reloading { again, .. } => {
+                *again = true;
+                return;
+            }
+            State::Starting | State::Draining { .. } | State::Stopping { .. } => return,
+        }
+        notify::reloading();
+        if let Err(why) = self.send_reload() {
+            self.not_reloaded(&why);
+        }
+    }
+
+    /// Reads, checks and sends; the error is ready to print and changes nothing.
+    fn send_reload(&mut self) -> Result<(), String> {
+        let Loaded {
+            config,
+            text,
+            answers,
+        } = read(&self.path)?;
+        reload::refusal(&self.started, &config)?;
+        limits::raise_descriptors_of(
+            Pid::from_child(&self.generation),
+            limits::descriptors(&config, self.workers),
+        )?;
+        let logs = open_logs(&config)?;
+        let warnings = reload::waiting_for_restart(&self.started, &config);
+        for warning in &warnings {
+            eprintln!("ringbolt: {warning}");
+        }
+        self.send_logs(&logs)
+            .and_then(|()| {
+                self.channel.send(
+                    &Command::Reload {
+                        text,
+                        answers,
+                        warnings,
+                    },
+                    &[],
+                )
+            })
+            .map_err(|error| format!("cannot reach the serving process: {error}"))?;
+        self.state = State::Reloading {
+            next: Box::new(config),
+            again: false,
+        };
+        Ok(())
+    }
+
+    fn not_reloaded(&mut self, why: &str) {
+        eprintln!("{}", why.trim_end());
+        eprintln!("ringbolt: reload refused, the configuration in force stays");
+        self.say(
+            ERROR,
+            format!(
+                "reload refused, the configuration in force stays: {}",
+                one_line(why)
+            ),
+        );
+        notify::ready(&format!("Reload refused: {}", one_line(why)));
+    }
+
+    fn reopen(&mut self) {
+        if !matches!(self.state, State::Serving | State::Draining { .. }) {
+            // During a reload the files are fresh.
+            return;
+        }
+        match open_logs(&self.current) {
+            Ok(logs) => {
+                let sent = self.send_logs(&logs);
+                let _ = sent.and_then(|()| self.channel.send(&Command::Reopen, &[]));
+            }
+            Err(why) => {
+                eprintln!("ringbolt: log files not reopened: {why}");
+                self.say(ERROR, format!("log files not reopened: {why}"));
+            }
+        }
+    }
+
+    fn say(&self, level: u8, text: String) {
+        let _ = self.channel.send(&Command::Say { level, text }, &[]);
+    }
+
+    /// Takes what the generation has said.
+    fn reports(&mut self) {
+        while !self.closed {
+            match self.channel.try_receive() {
+                Ok(Received::Message(report, _)) => self.report(report),
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) => self.closed = true,
+                Err(error) => {
+                    eprintln!(
+                        "ringbolt: the serving process said what nobody understands: {error}"
+                    );
+                    self.closed = true;
+                    self.kill();
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Ready { driver } => {
+                let served = self.served();
+                eprintln!(
+                    "ringbolt: ready: {} on {driver}; {served}",
+                    workers(self.workers)
+                );
+                notify::ready(&format!("Serving {served}"));
+                if matches!(self.state, State::Starting) {
+                    self.state = State::Serving;
+                }
+            }
+            Report::Failed { why } => eprintln!("ringbolt: {why}"),
+            Report::Reloaded => {
+                if let State::Reloading { next, again } =
+                    std::mem::replace(&mut self.state, State::Serving)
+                {
+                    self.current = *next;
+                    eprintln!("ringbolt: reloaded {}", self.path.display());
+                    notify::ready(&format!("Serving {}", self.served()));
+                    if again {
+                        self.reload();
+                    }
+                }
+            }
+            Report::ReloadFailed { why } => {
+                if matches!(self.state, State::Reloading { .. }) {
+                    self.state = State::Serving;
+                }
+                self.not_reloaded(&why);
+            }
+        }
+    }
+
+    /// `http-in on 0.0.0.0:8080, [::]:8080; admin on unix:/run/x`
+    fn served(&self) -> String {
+        let mut text = String::new();
+        for (index, listening) in self.listening.iter().enumerate() {
+            let new = index == 0 || self.listening[index - 1].listener != listening.listener;
+            let name = &self.started.listeners[listening.listener].name;
+            match (index, new) {
+                (0, _) => text.push_str(&format!("{name} on {}", listening.address)),
+                (_, true) => text.push_str(&format!("; {name} on {}", listening.address)),
+                (_, false) => text.push_str(&format!(", {}", listening.address)),
+            }
+        }
+        text
+    }
+
+    /// A generation that does not end when it should is ended.
+    fn overdue(&mut self) {
+        let until = match &self.state {
+            State::Draining { until } => *until,
+            State::Stopping { until } => Some(*until),
+            State::Starting | State::Serving | State::Reloading { .. } => None,
+        };
+        if until.is_some_and(|until| Instant::now() >= until) {
+            eprintln!("ringbolt: the serving process did not end in time and is killed");
+            self.kill();
+        }
+    }
+
+    fn kill(&self) {
+        let _ = kill_process(Pid::from_child(&self.generation), Signal::KILL);
+    }
+
+    /// The generation's status is ours.
+    fn ended(&self, status: ExitStatus) -> ExitCode {
+        listen::remove_files(&self.listening);
+        remove(&self.sockets);
+        if let Some(signal) = status.signal() {
+            eprintln!("ringbolt: the serving process was ended by signal {signal}");
+            return ExitCode::from(128 + u8::try_from(signal).unwrap_or(127));
+        }
+        let code = status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1);
+        if code == 0 && matches!(self.state, State::Starting | State::Serving) {
+            eprintln!("ringbolt: the serving process ended on its own");
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// Syslog's level of an error.
+const ERROR: u8 = 3;
+/// Readable by the group, so that people in it can read logs.
+const LOG_MODE: u32 = 0o640;
+
+/// The path that this program was started by, made absolute but not resolved: when an upgrade moves
+/// a link or replaces the file, the next start takes the new one. `/proc/self/exe` would not.
+fn own_path() -> Result<PathBuf, String> {
+    let name = std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    if name.components().count() > 1 {
+        return std::path::absolute(&name).map_err(|error| format!("no working folder: {error}"));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(&name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            format!(
+                "cannot find {} on the PATH to start it again",
+                name.display()
+            )
+        })
+}
+
+/// How many workers, and on which cores.
+fn place(config: &Config) -> Result<(usize, Vec<usize>), String> {
+    let set = rustix::thread::sched_getaffinity(None)
+        .map_err(|error| format!("cannot ask for usable cores: {error}"))?;
+    let usable: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|&core| set.is_set(core))
+        .collect();
+    if let Some(missing) = config
+        .process
+        .cores
+        .iter()
+        .find(|core| !usable.contains(core))
+    {
+        return Err(format!(
+            "process.cores: core {missing} is not usable here; usable are {usable:?}"
+        ));
+    }
+    let cores = match config.process.cores.as_slice() {
+        [] => usable,
+        chosen => chosen.to_vec(),
+    };
+    let workers = match config.process.workers {
+        Workers::Auto => cores.len(),
+        Workers::Count(count) => count,
+    };
+    Ok((workers, cores))
+}
+
+fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
+    let (read, write) = UnixStream::pair()?;
+    let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD];
+    SignalDelivery::with_pipe(read, write, SignalOnly, wanted)
+}
+
+/// Control socket and stats socket. The first is for the owner and the group that Ringbolt runs as,
+/// the second for its workers only.
+fn admin_sockets(
+    config: &Config,
+    identity: Option<&Identity>,
+) -> Result<(OwnedFd, OwnedFd, PathBuf), String> {
+    let control_path = &config.control.socket;
+    let mut name = control_path.as_os_str().to_owned();
+    name.push(".stats");
+    let stats_path = PathBuf::from(name);
+    let open = |path: &Path, mode: u32| {
+        let socket = listen::unix(path, ADMIN_BACKLOG, mode)?;
+        if let Some(to) = identity {
+            chown(
+                path,
+                Some(Uid::from_raw(to.user)),
+                Some(Gid::from_raw(to.group)),
+            )?;
+        }
+        Ok(socket)
+    };
+    let failed = |path: &Path, error: io::Error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => ": is another Ringbolt running?",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
+                ": set control.socket to a path that this user may create"
+            }
+            _ => "",
+        };
+        format!(
+            "control.socket: cannot listen on {}: {error}{advice}",
+            path.display()
+        )
+    };
+    let control = open(control_path, 0o660).map_err(|error| failed(control_path, error))?;
+    match open(&stats_path, 0o600) {
+        Ok(stats) => Ok((control, stats, stats_path)),
+        Err(error) => {
+            remove(std::slice::from_ref(control_path));
+            Err(failed(&stats_path, error))
+        }
+    }
+}
+
+const ADMIN_BACKLOG: u32 = 128;
+
+fn remove(sockets: &[PathBuf]) {
+    for path in sockets {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Opens the log files of a configuration, each with its `[[log]]`'s index.
+fn open_logs(config: &Config) -> Result<Vec<(usize, File)>, String> {
+    let mut files = Vec::new();
+    for (index, log) in config.logs.iter().enumerate() {
+        if let LogTarget::File(path) = &log.target {
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(LOG_MODE)
+                .open(path);
+            let failed = |error| format!("cannot open log file {}: {error}", path.display());
+            files.push((index, file.map_err(failed)?));
+        }
+    }
+    Ok(files)
+}
+
+/// Starts the generation in a process group of its own: Ctrl-C in a terminal reaches the launcher
+/// alone, which passes it on once.
+fn spawn(program: &Path) -> Result<(Child, Channel), String> {
+    let (here, there) =
+        UnixStream::pair().map_err(|error| format!("cannot make a socketpair: {error}"))?;
+    std::process::Command::new(program)
+        .arg("generation")
+        .stdin(Stdio::from(OwnedFd::from(there)))
+        .env_remove("NOTIFY_SOCKET")
+        .process_group(0)
+        .spawn()
+        .map(|child| (child, Channel::new(here.into())))
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))
+}
+
+fn workers(count: usize) -> String {
+    format!("{count} worker{}", if count == 1 { "" } else { "s" })
+}
+
+/// Several lines of problems as one line of log: only those that say what and where.
+fn one_line(problems: &str) -> String {
+    let mut line = String::new();
+    for part in problems.lines().map(str::trim) {
+        let place = part.strip_prefix("--> ");
+        if part.starts_with("error: ") {
+            line.push_str(if line.is_empty() { "" } else { "; " });
+            line.push_str(part);
+        } else if let Some(place) = place {
+            line.push_str(" at ");
+            line.push_str(place);
+        }
+    }
+    if line.is_empty() {
+        problems.trim().replace('\n', " ")
+    } else {
+        line
+    }
 }

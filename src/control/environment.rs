@@ -1,0 +1,157 @@
+//! The machine as a configuration sees it, and a record of what it answered.
+//!
+//! The launcher asks the real machine while it still may (a secret file is often readable by root
+//! only) and keeps every answer; the generation, which may not, loads the same text from the record.
+
+use crate::config::Environment;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The real machine. Every answer is kept for [`Machine::answers`].
+#[derive(Debug)]
+pub struct Machine {
+    answers: RefCell<Answers>,
+}
+
+impl Machine {
+    /// Nothing asked yet.
+    pub fn new() -> Self {
+        let user = rustix::process::geteuid().as_raw();
+        let answers = Answers {
+            user,
+            variables: BTreeMap::new(),
+            files: BTreeMap::new(),
+        };
+        Self {
+            answers: RefCell::new(answers),
+        }
+    }
+
+    /// What it has answered so far.
+    pub(super) fn answers(self) -> Answers {
+        self.answers.into_inner()
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Environment for Machine {
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = std::env::var(name).ok();
+        self.answers
+            .borrow_mut()
+            .variables
+            .insert(name.to_owned(), value.clone());
+        value
+    }
+
+    fn secret_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let content = read_bounded(path);
+        let kept = content
+            .as_ref()
+            .map(Vec::clone)
+            .map_err(ToString::to_string);
+        self.answers
+            .borrow_mut()
+            .files
+            .insert(path.to_owned(), kept);
+        content
+    }
+
+    fn user_id(&self) -> u32 {
+        self.answers.borrow().user
+    }
+}
+
+/// What a machine answered, as it travels to the generation. `Debug` shows no value.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Answers {
+    user: u32,
+    variables: BTreeMap<String, Option<String>>,
+    files: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
+}
+
+impl Environment for Answers {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned().flatten()
+    }
+
+    fn secret_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.files.get(path) {
+            Some(Ok(content)) => Ok(content.clone()),
+            Some(Err(why)) => Err(io::Error::other(why.clone())),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn user_id(&self) -> u32 {
+        self.user
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.keys().collect();
+        let variables: Vec<_> = self.variables.keys().collect();
+        f.debug_struct("Answers")
+            .field("variables", &variables)
+            .field("files", &files)
+            .finish()
+    }
+}
+
+/// A secret of more than 64 KiB is a mistake, such as a device that never ends.
+const MAX_SECRET: u64 = 64 << 10;
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(MAX_SECRET + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_SECRET {
+        return Err(io::Error::other("more than 64 KiB"));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_answers_as_the_machine_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        std::fs::write(&there, b"value\n").unwrap();
+        let missing = folder.path().join("missing");
+
+        let machine = Machine::new();
+        let path = machine.variable("PATH");
+        assert_eq!(machine.variable("RINGBOLT_SURELY_UNSET"), None);
+        assert_eq!(machine.secret_file(&there).unwrap(), b"value\n");
+        let why = machine.secret_file(&missing).unwrap_err().to_string();
+
+        let json = serde_json::to_string(&machine.answers()).unwrap();
+        let answers: Answers = serde_json::from_str(&json).unwrap();
+        assert_eq!(answers.variable("PATH"), path);
+        assert_eq!(answers.variable("RINGBOLT_SURELY_UNSET"), None);
+        assert_eq!(answers.secret_file(&there).unwrap(), b"value\n");
+        assert_eq!(answers.secret_file(&missing).unwrap_err().to_string(), why);
+        assert!(!format!("{answers:?}").contains("value"));
+    }
+
+    #[test]
+    fn an_endless_secret_is_refused() {
+        assert!(Machine::new().secret_file(Path::new("/dev/zero")).is_err());
+    }
+}

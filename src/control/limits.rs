@@ -1,0 +1,127 @@
+//! How many descriptors and how much locked memory the configuration needs, and getting them.
+//!
+//! Too few descriptors is an error at the start, with the figure needed: later it would be a refused
+//! client. Too little locked memory only costs the ring (the workers fall back to a smaller one and
+//! then to epoll, and say so), so it is tried and no more.
+
+use crate::config::Config;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+/// Descriptors that the configuration can come to need in the generation.
+pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
+    let binds: usize = config
+        .listeners
+        .iter()
+        .map(|listener| listener.bind.len())
+        .sum();
+    let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+    // A connection is a client and its server; between exchanges the server side is an idle link.
+    let traffic = u64::from(config.process.max_connections) * 2;
+    let idle = workers * servers * config.limits.idle_links;
+    let fixed = workers * (FOR_EACH_WORKER + binds) + config.logs.len() + servers + FOR_THE_PROCESS;
+    traffic + (idle + fixed) as u64
+}
+
+/// Lets this process, and the generation it will start, open `needed` descriptors.
+///
+/// # Errors
+/// One line with the figure and how to allow it.
+pub(super) fn raise_descriptors(needed: u64) -> Result<(), String> {
+    let now = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, at_least(now, needed)).map_err(|_| refused(now, needed))
+}
+
+/// The same for a generation that runs already.
+///
+/// # Errors
+/// Likewise.
+pub(super) fn raise_descriptors_of(pid: Pid, needed: u64) -> Result<(), String> {
+    let now = getrlimit(Resource::Nofile);
+    prlimit(Some(pid), Resource::Nofile, at_least(now, needed))
+        .map(drop)
+        .map_err(|_| refused(now, needed))
+}
+
+/// Lets the rings of two generations (an upgrade runs both, and the kernel counts per user) be
+/// locked, as far as it is allowed.
+pub(super) fn raise_locked_memory(workers: usize) {
+    let now = getrlimit(Resource::Memlock);
+    let needed = 2 * workers as u64 * RING_BYTES;
+    if setrlimit(Resource::Memlock, at_least(now, needed)).is_err() {
+        // Without privilege the hard limit stays; up to there is better than nothing.
+        let _ = setrlimit(
+            Resource::Memlock,
+            Rlimit {
+                current: now.maximum,
+                ..now
+            },
+        );
+    }
+}
+
+/// A ring of 2,048 submissions and 8,192 completions was measured at 270 KiB.
+const RING_BYTES: u64 = 512 << 10;
+/// Ring, eventfd, epoll, timer, and one accepted connection over the limit.
+const FOR_EACH_WORKER: usize = 8;
+/// Standard streams, the launcher's channel, control and stats sockets with their clients, runtime.
+const FOR_THE_PROCESS: usize = 128;
+
+/// A limit is never lowered: `None` is no limit at all.
+fn at_least(now: Rlimit, needed: u64) -> Rlimit {
+    let larger = |limit: Option<u64>| limit.map(|limit| limit.max(needed));
+    Rlimit {
+        current: larger(now.current),
+        maximum: larger(now.maximum),
+    }
+}
+
+fn refused(now: Rlimit, needed: u64) -> String {
+    let hard = now
+        .maximum
+        .map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    format!(
+        "the configuration needs {needed} open files, the limit is {hard}: allow more \
+         (LimitNOFILE={needed} in the unit, or `ulimit -n {needed}` as root) or lower \
+         process.max_connections or limits.idle_links"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_only_grow() {
+        let limits = |current, maximum| Rlimit { current, maximum };
+        let cases = [
+            (
+                limits(Some(1024), Some(4096)),
+                2000,
+                limits(Some(2000), Some(4096)),
+            ),
+            (
+                limits(Some(1024), Some(4096)),
+                9000,
+                limits(Some(9000), Some(9000)),
+            ),
+            (limits(Some(9999), None), 2000, limits(Some(9999), None)),
+            (limits(None, None), 2000, limits(None, None)),
+        ];
+        for (now, needed, wanted) in cases {
+            assert_eq!(at_least(now, needed), wanted);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_figure() {
+        let now = Rlimit {
+            current: Some(10),
+            maximum: Some(20),
+        };
+        let text = refused(now, 8492);
+        assert!(
+            text.contains("8492") && text.contains("limit is 20"),
+            "{text}"
+        );
+    }
+}

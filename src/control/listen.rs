@@ -1,0 +1,260 @@
+//! Listening sockets, opened once, by the launcher.
+//!
+//! A TCP address gets one `SO_REUSEPORT` socket per worker, so that the kernel spreads connections
+//! and no worker waits for another. A unix address has one socket that all workers share. What goes
+//! wrong here is what newcomers meet first, so every failure says what, where, and what to do.
+
+use crate::config::{Address, Config};
+use rustix::fs::{Mode, chmod};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// Index in [`Config::listeners`].
+    pub(super) listener: usize,
+    /// Index in its `bind`.
+    pub(super) bind: usize,
+    /// Where they listen: as configured, but port 0 has become a port.
+    pub(super) address: Address,
+    /// One for each worker.
+    pub(super) sockets: Vec<OwnedFd>,
+}
+
+/// Opens everything that the configuration listens on.
+///
+/// # Errors
+/// One line: the listener, the address, what is wrong, what to do.
+pub(super) fn open(config: &Config, workers: usize) -> Result<Vec<Listening>, String> {
+    let mut all = Vec::new();
+    for (listener, settings) in config.listeners.iter().enumerate() {
+        for (bind, wanted) in settings.bind.iter().enumerate() {
+            let opened = match wanted {
+                Address::Ip(address) => tcp(*address, settings.backlog, workers),
+                Address::Unix(path) => unix_shared(path, settings.backlog, workers),
+            };
+            let (address, sockets) = opened.map_err(|error| {
+                let advice = advice(&error, wanted);
+                let name = &settings.name;
+                format!("listener \"{name}\": cannot listen on {wanted}: {error}{advice}")
+            })?;
+            all.push(Listening {
+                listener,
+                bind,
+                address,
+                sockets,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// A unix socket that listens, mode as given. A file left behind by a process that is gone is
+/// replaced; one that somebody answers on is an error, and so is anything that is not a socket.
+///
+/// # Errors
+/// Those of `bind(2)`; `AddrInUse` also for a file that is no socket.
+pub(super) fn unix(path: &Path, backlog: u32, mode: u32) -> io::Result<OwnedFd> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before `listen`, so nobody slips in under the default mode.
+    chmod(path, Mode::from_raw_mode(mode))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Removes the files of unix listeners, at the end.
+pub(super) fn remove_files(sockets: &[Listening]) {
+    for listening in sockets {
+        if let Address::Unix(path) = &listening.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Everybody may connect, as to a TCP port on the loopback; the folder's mode narrows that.
+const UNIX_LISTENER_MODE: u32 = 0o666;
+
+fn tcp(wanted: SocketAddr, backlog: u32, workers: usize) -> io::Result<(Address, Vec<OwnedFd>)> {
+    if wanted.port() != 0 {
+        // A second Ringbolt could bind beside the first (same user, SO_REUSEPORT) and the two would
+        // share connections without a word. A socket without that option cannot, so it is asked first.
+        tcp_socket(wanted)?.bind(&wanted.into())?;
+    }
+    let mut address = wanted;
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 0..workers.max(1) {
+        let socket = tcp_socket(wanted)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        address = socket.local_addr()?.as_socket().unwrap_or(wanted);
+        sockets.push(socket);
+    }
+    // Listening begins only when all are bound, so that a port 0 or a failure half way leaves no
+    // client connected to a socket that is closed again.
+    let mut listening = Vec::with_capacity(workers);
+    for socket in sockets {
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        listening.push(socket.into());
+    }
+    Ok((Address::Ip(address), listening))
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // "[::]:80" is IPv6 alone, whatever net.ipv6.bindv6only says; IPv4 has its own line.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn unix_shared(
+    path: &PathBuf,
+    backlog: u32,
+    workers: usize,
+) -> io::Result<(Address, Vec<OwnedFd>)> {
+    let first = unix(path, backlog, UNIX_LISTENER_MODE)?;
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 1..workers.max(1) {
+        sockets.push(first.try_clone()?);
+    }
+    sockets.push(first);
+    Ok((Address::Unix(path.clone()), sockets))
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "there is a file of that name, and it is not a socket",
+        ));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        // Somebody answers, or is too busy to (EAGAIN), or we may not know (EACCES).
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process answers there",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+/// What to do about it; begins with `": "` or is empty.
+fn advice(error: &io::Error, address: &Address) -> String {
+    let Address::Ip(ip) = address else {
+        return match error.kind() {
+            io::ErrorKind::NotFound => ": create the folder first".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                ": choose a folder that this user may write to".to_owned()
+            }
+            _ => String::new(),
+        };
+    };
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let port = ip.port();
+            format!(": find who has it with `ss -ltnp sport = :{port}`, or choose another port")
+        }
+        io::ErrorKind::PermissionDenied => {
+            let port = ip.port();
+            format!(
+                ": ports below {} need privilege: start as root (process.user gives it up again), \
+                 give the binary CAP_NET_BIND_SERVICE, or choose a port above",
+                privileged_below().max(u32::from(port) + 1)
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let every = if ip.is_ipv6() { "[::]" } else { "0.0.0.0" };
+            format!(
+                ": no interface here has that address; `ip address` lists them, {every} is all of them"
+            )
+        }
+        _ if ip.is_ipv6() => ": is IPv6 switched off on this machine?".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn privileged_below() -> u32 {
+    std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1024)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn one_port_for_all_workers() {
+        let (address, sockets) = tcp("127.0.0.1:0".parse().unwrap(), 16, 3).unwrap();
+        let Address::Ip(address) = address else {
+            panic!("an address")
+        };
+        assert_ne!(address.port(), 0);
+        for socket in sockets {
+            assert_eq!(TcpListener::from(socket).local_addr().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn a_second_ringbolt_on_the_same_port_is_noticed() {
+        let (Address::Ip(address), _first) = tcp("127.0.0.1:0".parse().unwrap(), 16, 2).unwrap()
+        else {
+            panic!("an address")
+        };
+        let error = tcp(address, 16, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let advice = advice(&error, &Address::Ip(address));
+        assert!(
+            advice.contains(&format!("sport = :{}", address.port())),
+            "{advice}"
+        );
+    }
+
+    #[test]
+    fn an_address_of_another_machine() {
+        let error = tcp("192.0.2.1:0".parse().unwrap(), 16, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[test]
+    fn a_stale_file_is_replaced_a_live_one_and_a_plain_one_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        drop(UnixListener::bind(&path).unwrap());
+        let live = unix(&path, 16, 0o600).unwrap();
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            unix(&path, 16, 0o600).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        drop(live);
+
+        let plain = folder.path().join("plain");
+        std::fs::write(&plain, "x").unwrap();
+        assert!(unix(&plain, 16, 0o600).is_err());
+        assert_eq!(std::fs::read(&plain).unwrap(), b"x");
+    }
+}
