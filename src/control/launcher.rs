@@ -23,7 +23,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -611,8 +611,8 @@ fn open_logs(config: &Config) -> Result<Vec<(usize, File)>, String> {
     Ok(files)
 }
 
-/// Starts the generation in a process group of its own: Ctrl-C in a terminal reaches the launcher
-/// alone, which passes it on once.
+/// Starts the generation. It stays in the process group, so that whoever ends the group ends both;
+/// Ctrl-C in a terminal reaches it too, but it heeds the channel only.
 fn spawn(program: &Path) -> Result<(Child, Channel), String> {
     let (here, there) =
         UnixStream::pair().map_err(|error| format!("cannot make a socketpair: {error}"))?;
@@ -620,7 +620,6 @@ fn spawn(program: &Path) -> Result<(Child, Channel), String> {
         .arg("generation")
         .stdin(Stdio::from(OwnedFd::from(there)))
         .env_remove("NOTIFY_SOCKET")
-        .process_group(0)
         .spawn()
         .map(|child| (child, Channel::new(here.into())))
         .map_err(|error| format!("cannot start {}: {error}", program.display()))
