@@ -1,7 +1,9 @@
 //! The request's side: what the client's cookie says.
 
 use super::super::server::Server;
+use super::book::Value;
 use super::{Asked, Sticky};
+use crate::config::{Condition, StickyMode};
 use std::sync::Arc;
 
 /// What the client's cookie says.
@@ -17,7 +19,7 @@ pub struct Verdict {
     pub ignore: bool,
     /// Some cookie of our name came.
     pub(super) sent: bool,
-    /// The first server that the cookie names, usable or not.
+    /// A server that the cookie names, usable or not.
     pub(super) named: Option<usize>,
     /// When it was last issued, Unix seconds.
     pub(super) last: Option<u64>,
@@ -40,20 +42,105 @@ pub enum Forwarded {
 
 impl Sticky {
     /// Reads the client's cookies of our name, in the order in which they came, without quotes.
-    /// `now` is Unix seconds.
+    /// `now` is Unix seconds. The first one that designates a server counts; when none does, the
+    /// first one. Where both an `ignore` and a `force` condition hold, the request is ignored.
     pub fn read<'v>(
         &self,
-        _servers: &[Arc<Server>],
-        _values: impl IntoIterator<Item = &'v [u8]>,
-        _now: u64,
-        _asked: &Asked<'_>,
+        servers: &[Arc<Server>],
+        values: impl IntoIterator<Item = &'v [u8]>,
+        now: u64,
+        asked: &Asked<'_>,
     ) -> Verdict {
-        Verdict::NONE
+        let meets = |list: &[Condition]| list.iter().any(|condition| asked.meets(condition));
+        let ignore = meets(&self.ignore);
+        let force = !ignore && meets(&self.force);
+        let mut verdict = Verdict {
+            force,
+            ignore,
+            ..Verdict::NONE
+        };
+        for value in values {
+            if ignore {
+                return verdict.but(b'U');
+            }
+            let one = self.judge(servers, value, now, verdict);
+            if one.server.is_some() {
+                return one;
+            }
+            if !verdict.sent {
+                verdict = one;
+            }
+        }
+        verdict
     }
 
-    /// What the server is shown of a crumb with this value.
-    pub fn forwarded(&self, _value: &[u8]) -> Forwarded {
-        Forwarded::Whole
+    /// What the server is shown of a crumb with this value, whether or not it was honoured.
+    pub fn forwarded(&self, value: &[u8]) -> Forwarded {
+        match (self.mode, memchr::memchr(b'~', value)) {
+            (StickyMode::Insert, _) if self.indirect => Forwarded::Nothing,
+            (StickyMode::Prefix, Some(tilde)) => Forwarded::After(tilde + 1),
+            _ => Forwarded::Whole,
+        }
+    }
+
+    /// Whether all crumbs of our name are removed before the request is forwarded.
+    pub fn hides(&self) -> bool {
+        self.mode == StickyMode::Insert && self.indirect
+    }
+
+    /// One value alone; `blank` carries the request's conditions.
+    fn judge(&self, servers: &[Arc<Server>], value: &[u8], now: u64, blank: Verdict) -> Verdict {
+        let Verdict { force, ignore, .. } = blank;
+        let blank = Verdict {
+            force,
+            ignore,
+            ..Verdict::NONE
+        };
+        let value = match self.mode {
+            StickyMode::Prefix => match memchr::memchr(b'~', value) {
+                Some(tilde) => &value[..tilde],
+                None => return blank.but(b'I'),
+            },
+            StickyMode::Insert | StickyMode::Rewrite | StickyMode::Passive => value,
+        };
+        let books = self.books.iter().enumerate();
+        let found = books.filter_map(|(at, book)| Some((at, book.read(value)?)));
+        let Some((book, value)) = found.take(1).next() else {
+            return blank.but(b'I');
+        };
+        if let Some(letter) = self.outdated(&value, now) {
+            return blank.but(letter);
+        }
+        let named = value.servers.first().copied();
+        let up = |server: &&usize| servers[**server].accepts_sticky();
+        // A stopped server is taken only where no other one of that key runs.
+        let running = value.servers.iter().find(up).copied();
+        let server = running.or_else(|| named.filter(|_| self.persist || force));
+        Verdict {
+            server,
+            named,
+            last: value.last,
+            first: value.first,
+            stale: book > 0,
+            ..blank.but(if server.is_some() { b'V' } else { b'D' })
+        }
+    }
+
+    /// The letter of a value whose dates are past or absurd.
+    fn outdated(&self, value: &Value<'_>, now: u64) -> Option<u8> {
+        let beyond = |date: Option<u64>, limit: Option<u64>| match (date, limit) {
+            (Some(date), Some(limit)) => {
+                now.saturating_sub(date) > limit || date.saturating_sub(now) > TOLERATED_AHEAD
+            }
+            _ => false,
+        };
+        if beyond(value.first, self.max_life) {
+            Some(b'O')
+        } else if beyond(value.last, self.max_idle) {
+            Some(b'E')
+        } else {
+            None
+        }
     }
 }
 
@@ -78,4 +165,17 @@ impl Verdict {
         }
         self.server = None;
     }
+
+    /// The same for a cookie that came and is judged so.
+    fn but(self, letter: u8) -> Self {
+        Self {
+            letter,
+            sent: true,
+            ..self
+        }
+    }
 }
+
+/// Seconds that a date may lie ahead: a clock that was wrong can be put right without every client
+/// losing its server.
+const TOLERATED_AHEAD: u64 = 86_400;
