@@ -19,6 +19,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::control::launcher::EXIT_START;
 use controller::Demo;
 use node::Node;
 use proxy::Proxy;
@@ -26,12 +27,13 @@ use proxy::Proxy;
 /// Arguments of `ringbolt demo`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
-    /// Port of the page on 127.0.0.1 [default: 8080, or any free one when that is taken].
+    /// Port of the page on 127.0.0.1, 0 for any free one [default: 8080 if it is free].
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
 }
 
-/// Runs the demo until Ctrl-C; 0 after a clean end, 1 when it could not start or the proxy died.
+/// Runs the demo until Ctrl-C; 0 after a clean end, [`EXIT_START`] when it could not start or the
+/// proxy died.
 pub fn run(options: &Options) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -43,7 +45,7 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("ringbolt demo: {problem}");
-            ExitCode::FAILURE
+            ExitCode::from(EXIT_START)
         }
     }
 }
