@@ -3,50 +3,73 @@
 //! [`settings`] holds what the program uses, with every default filled in; [`load`](fn@load) reads a
 //! file into it and reports everything that is wrong at once, each problem with file, line, column,
 //! the line itself and the nearest known name. [`check`] does the same and also gives the warnings
-//! of a file that can be used.
+//! of a file that can be used. [`SECTIONS`] lists every setting that exists.
 //!
 //! The room does no I/O: the caller reads the file, and an [`Environment`] answers for variables and
 //! secret files.
 
 pub mod environment;
+mod listener;
+mod load;
+mod log;
+mod pool;
 pub mod problem;
+mod process;
+mod reader;
+pub mod section;
 pub mod settings;
-
-use std::path::Path;
+mod source;
+mod stats;
+mod sticky;
+mod values;
 
 pub use environment::{EmptyEnvironment, Environment};
+pub use load::{Checked, check, fuzz_any, load};
 pub use problem::{Problem, Problems, Severity};
+pub use section::{Section, Setting};
 pub use settings::*;
 
-/// Reads a configuration. `path` is only for the messages; `text` is what the file holds.
-///
-/// # Errors
-/// All errors and warnings, when there is at least one error. Warnings alone are dropped here: use
-/// [`check`] to show them.
-pub fn load(path: &Path, text: &str, environment: &dyn Environment) -> Result<Config, Problems> {
-    let checked = check(path, text.as_bytes(), environment);
-    checked.config.ok_or(checked.problems)
-}
+use section::setting;
 
-/// What [`check`] found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
-    /// The settings, when there is no error.
-    pub config: Option<Config>,
-    /// Errors and warnings; only warnings when `config` is there.
-    pub problems: Problems,
-}
+/// Every kind of table that the file may have.
+pub const SECTIONS: [&Section; 18] = [
+    &ROOT,
+    &process::PROCESS,
+    &process::LIMITS,
+    &process::TIMEOUTS,
+    &process::WEBSOCKET,
+    &log::LOG,
+    &process::CONTROL,
+    &stats::STATS,
+    &listener::LISTENER,
+    &listener::CAPTURE,
+    &listener::ROUTE,
+    &pool::POOL,
+    &process::POOL_TIMEOUTS,
+    &pool::FORWARDED_FOR,
+    &sticky::STICKY,
+    &sticky::CONDITION,
+    &pool::SERVER,
+    &pool::CHECK,
+];
 
-/// Reads a configuration and keeps the warnings of one that can be used. Takes bytes, so that a file
-/// which is not UTF-8 is reported like any other mistake.
-pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checked {
-    let _ = (bytes, environment::default_socket(environment));
-    let problems = Problems {
-        file: path.display().to_string(),
-        problems: Vec::new(),
-    };
-    Checked {
-        config: None,
-        problems,
-    }
-}
+/// The file itself.
+const ROOT: Section = Section::new(
+    "",
+    &[
+        setting("process", "", "the process as the system sees it"),
+        setting("limits", "", "bounds on what one peer may send"),
+        setting("timeouts", "", "how long is waited for what"),
+        setting("websocket", "", "what is done with tunnels"),
+        setting("log", "", "where log lines go; none, and there is no log"),
+        setting("control", "", "the socket for `ringbolt status`"),
+        setting("stats", "", "the page for people; without it there is none"),
+        setting("listener", "", "where requests come in; at least one"),
+        setting(
+            "route",
+            "",
+            "which requests go to which pool; file order never matters",
+        ),
+        setting("pool", "", "servers that stand in for each other, by name"),
+    ],
+);

@@ -1,0 +1,257 @@
+//! The way from bytes to settings: UTF-8, TOML, tables, names, and the rules between them.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::environment::Environment;
+use super::listener::{Names, listeners, routes};
+use super::log::{LOG, log};
+use super::pool::{POOL, pool};
+use super::problem::{Problem, Problems, Severity};
+use super::process::{self, CONTROL, LIMITS, PROCESS, TIMEOUTS, WEBSOCKET};
+use super::reader::{Cause, Note, Reader, Table};
+use super::section::Section;
+use super::source::{Source, secret_values, suspect_lines};
+use super::stats::{STATS, stats};
+use super::values::name;
+use super::{Config, EmptyEnvironment, Listener, Pool, Route};
+
+/// Reads a configuration. `path` is only for the messages; `text` is what the file holds.
+///
+/// # Errors
+/// All errors and warnings, when there is at least one error. Warnings alone are dropped here: use
+/// [`check`] to show them.
+pub fn load(path: &Path, text: &str, environment: &dyn Environment) -> Result<Config, Problems> {
+    let checked = check(path, text.as_bytes(), environment);
+    checked.config.ok_or(checked.problems)
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The settings, when there is no error.
+    pub config: Option<Config>,
+    /// Errors and warnings; only warnings when `config` is there.
+    pub problems: Problems,
+}
+
+/// Reads a configuration and keeps the warnings of one that can be used. Takes bytes, so that a file
+/// which is not UTF-8 is reported like any other mistake.
+pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checked {
+    let file = path.display().to_string();
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(wrong) => return not_text(file, bytes, wrong.valid_up_to()),
+    };
+    let source = Source::new(text);
+    let (tree, syntax) = DeTable::parse_recoverable(text);
+    let reader = Reader::new(&source, environment);
+    for error in &syntax {
+        let span = error.span().unwrap_or(0..0);
+        reader.report(Note::error(&span, error.message()).syntax());
+    }
+    let config = config(&Table::root(&reader, tree.get_ref()));
+    let mut secrets = secret_values(tree.get_ref());
+    if !syntax.is_empty() {
+        secrets.extend(suspect_lines(text));
+    }
+    let problems = Problems {
+        file,
+        problems: resolve(reader.into_notes(), &source, &secrets),
+    };
+    Checked {
+        config: (problems.errors() == 0).then_some(config),
+        problems,
+    }
+}
+
+/// Feeds any bytes through everything that reads and prints: nothing may panic, and an unusable file has an error.
+/// Shared by the property test and the fuzz target.
+pub fn fuzz_any(bytes: &[u8]) {
+    let checked = check(Path::new("fuzz.toml"), bytes, &EmptyEnvironment);
+    assert_eq!(checked.config.is_none(), checked.problems.errors() > 0);
+    assert!(checked.problems.to_string().len() > checked.problems.to_json().len() / 16);
+}
+
+fn config(root: &Table<'_>) -> Config {
+    let timeouts = process::timeouts(&root.table("timeouts", &TIMEOUTS));
+    let (pools, pool_names) = pools(root, &timeouts);
+    let mut listener_names = Names::new("listener");
+    let listeners = listeners(
+        &root.tables("listener", &super::listener::LISTENER),
+        &mut listener_names,
+        &pool_names,
+    );
+    let routes = routes(
+        &root.tables("route", &super::listener::ROUTE),
+        &listener_names,
+        &pool_names,
+    );
+    check_whole(root, &listeners, &listener_names, &routes, &pool_names);
+    Config {
+        process: process::process(&root.table("process", &PROCESS)),
+        limits: process::limits(&root.table("limits", &LIMITS)),
+        timeouts,
+        websocket: process::websocket(&root.table("websocket", &WEBSOCKET)),
+        logs: root.tables("log", &LOG).iter().filter_map(log).collect(),
+        control: process::control(&root.table("control", &CONTROL)),
+        stats: root
+            .has("stats")
+            .then(|| stats(&root.table("stats", &STATS))),
+        listeners,
+        routes,
+        pools,
+    }
+}
+
+fn pools(root: &Table<'_>, timeouts: &super::Timeouts) -> (Vec<Pool>, Names) {
+    let mut names = Names::new("pool");
+    let pools = root.optional("pool", |item| {
+        let mut pools = Vec::new();
+        for (key, span, item) in item.table(&POOLS)?.entries() {
+            names.take(item.reader, key, &span);
+            if let Err(refusal) = name(key) {
+                let message = format!(
+                    "a pool cannot be named `{}`: {}",
+                    super::reader::shorten(key),
+                    refusal.message
+                );
+                item.reader
+                    .report(Note::error(&span, message).maybe_help(refusal.help));
+            }
+            if let Some(table) =
+                item.table_named(&POOL, format!("pool.{}", super::reader::shorten(key)))
+            {
+                pools.push(pool(&table, key.to_owned(), timeouts));
+            }
+        }
+        Some(pools)
+    });
+    (pools.unwrap_or_default(), names)
+}
+
+/// What only the whole file can show.
+fn check_whole(
+    root: &Table<'_>,
+    listeners: &[Listener],
+    listener_names: &Names,
+    routes: &[Route],
+    pools: &Names,
+) {
+    if listeners.is_empty() {
+        let note = Note::error(&root.span, "there is no listener");
+        root.reader.report(
+            note.help("write `[[listener]]` with `name`, `bind` and `default_pool`")
+                .absent(),
+        );
+    }
+    for (index, listener) in listeners.iter().enumerate() {
+        let routed = routes
+            .iter()
+            .any(|route| route.listener.is_none_or(|only| only == index));
+        if let (None, false, Some((name, span))) =
+            (listener.default_pool, routed, listener_names.get(index))
+        {
+            let message = format!(
+                "no route and no `default_pool` leads on from listener `{name}`: requests get 503"
+            );
+            root.reader.report(Note::warning(span, message).absent());
+        }
+    }
+    let used = |pool: usize| {
+        routes.iter().any(|route| route.pool == pool)
+            || listeners
+                .iter()
+                .any(|listener| listener.default_pool == Some(pool))
+    };
+    for (index, (name, span)) in pools.iter().enumerate() {
+        if !used(index) {
+            root.reader.report(
+                Note::warning(
+                    span,
+                    format!("no route and no listener leads to pool `{name}`"),
+                )
+                .absent(),
+            );
+        }
+    }
+}
+
+/// Drops consequences, sorts by place, and gives each problem its line.
+fn resolve(
+    mut notes: Vec<Note>,
+    source: &Source<'_>,
+    secrets: &[std::ops::Range<usize>],
+) -> Vec<Problem> {
+    notes.sort_by_key(|note| (note.span.start, note.cause != Cause::Syntax));
+    let line = |note: &Note| source.line(note.span.start);
+    let broken: Vec<usize> = notes
+        .iter()
+        .filter(|note| note.cause == Cause::Syntax)
+        .map(line)
+        .collect();
+    let mut previous = None;
+    notes.retain(|note| match note.cause {
+        Cause::Syntax => !follows(previous.replace(line(note)), line(note), &note.message),
+        Cause::Present => broken.binary_search(&line(note)).is_err(),
+        Cause::Absent => broken.is_empty(),
+    });
+    let problem = |note: Note| {
+        let shown = source.show(&note.span, secrets);
+        let Note {
+            severity,
+            message,
+            help,
+            ..
+        } = note;
+        Problem {
+            severity,
+            message,
+            line: shown.line,
+            column: shown.column,
+            text: shown.text,
+            mark: shown.mark,
+            help,
+        }
+    };
+    notes.into_iter().map(problem).collect()
+}
+
+/// Whether a syntax error is the echo of the one before: in the same line, or because an open bracket there swallows one
+/// line after the other.
+fn follows(previous: Option<usize>, line: usize, message: &str) -> bool {
+    let swallowed =
+        message.starts_with("missing comma") || message.starts_with("missing assignment");
+    previous.is_some_and(|previous| previous == line || swallowed && previous + 1 == line)
+}
+
+fn not_text(file: String, bytes: &[u8], at: usize) -> Checked {
+    let text = String::from_utf8_lossy(bytes);
+    let shown = Source::new(&text).show(
+        &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()),
+        &suspect_lines(&text),
+    );
+    let problem = Problem {
+        severity: Severity::Error,
+        message: "the file is not UTF-8 text".to_owned(),
+        line: shown.line,
+        column: shown.column,
+        text: shown.text,
+        mark: shown.mark,
+        help: None,
+    };
+    Checked {
+        config: None,
+        problems: Problems {
+            file,
+            problems: vec![problem],
+        },
+    }
+}
+
+/// `[pool.NAME]`: the keys are the pools' names.
+const POOLS: Section = Section {
+    free_keys: true,
+    ..Section::new("pool", &[])
+};

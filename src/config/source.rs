@@ -1,0 +1,331 @@
+//! The text of a configuration file: where an offset lies, and how its line is shown.
+//!
+//! What is shown never holds a secret. Two nets lie over each other: [`secret_values`] knows the parsed
+//! tree and hides exactly the values; [`suspect_lines`] knows only lines and hides generously. The second
+//! is needed when the file has syntax errors, because then the tree is incomplete.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A file's text, cut into lines.
+pub(super) struct Source<'a> {
+    text: &'a str,
+    /// Where each line begins; never empty.
+    starts: Vec<usize>,
+}
+
+/// A line ready to be printed.
+pub(super) struct Shown {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) text: String,
+    pub(super) mark: Range<usize>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            text,
+            starts: std::iter::once(0).chain(after_newlines).collect(),
+        }
+    }
+
+    /// The number, from 1, of the line in which this offset lies.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The line in which the span begins, with the part of the span that lies in it.
+    pub(super) fn show(&self, span: &Range<usize>, secrets: &[Range<usize>]) -> Shown {
+        let line = self.line(span.start);
+        let bounds = self.bounds(line);
+        let start = span.start.min(bounds.end);
+        let end = span.end.clamp(start, bounds.end);
+        let column = self.text[bounds.start..floor(self.text, start)]
+            .chars()
+            .count()
+            + 1;
+        let (text, mark) = cut(paint(self.text, bounds, start..end, secrets));
+        Shown {
+            line,
+            column,
+            text,
+            mark,
+        }
+    }
+
+    /// The bytes of a line, without its end.
+    fn bounds(&self, line: usize) -> Range<usize> {
+        let start = self.starts[line - 1];
+        let end = self
+            .starts
+            .get(line)
+            .map_or(self.text.len(), |next| next - 1);
+        let bare = self.text[start..end].trim_end_matches('\r');
+        start..start + bare.len()
+    }
+}
+
+/// Draws a line character by character; a secret becomes `***`.
+fn paint(
+    text: &str,
+    line: Range<usize>,
+    span: Range<usize>,
+    secrets: &[Range<usize>],
+) -> (Vec<char>, Range<usize>) {
+    let mut drawn = Vec::new();
+    let (mut mark_start, mut mark_end) = (None, 0);
+    let mut hidden: Option<&Range<usize>> = None;
+    for (within, character) in text[line.clone()].char_indices() {
+        let at = line.start + within;
+        let cell = drawn.len();
+        let secret = secrets.iter().find(|secret| secret.contains(&at));
+        match secret {
+            Some(_) if hidden.is_some() => {}
+            Some(_) => drawn.extend(['*'; 3]),
+            None => draw(character, &mut drawn),
+        }
+        let first = if secret.is_some() && hidden.is_some() {
+            drawn.len() - 3
+        } else {
+            cell
+        };
+        hidden = secret;
+        if at + character.len_utf8() > span.start && mark_start.is_none() {
+            mark_start = Some(first);
+        }
+        if at < span.end {
+            mark_end = drawn.len();
+        }
+    }
+    let mark_start = mark_start.unwrap_or(drawn.len());
+    (drawn, mark_start..mark_end.max(mark_start))
+}
+
+/// A tab becomes spaces; a control character must not reach a terminal.
+fn draw(character: char, drawn: &mut Vec<char>) {
+    match character {
+        '\t' => drawn.extend([' '; 4]),
+        other if other.is_control() => drawn.push(char::REPLACEMENT_CHARACTER),
+        other => drawn.push(other),
+    }
+}
+
+/// Keeps a very long line to [`WIDTH`] characters around the mark.
+fn cut((drawn, mark): (Vec<char>, Range<usize>)) -> (String, Range<usize>) {
+    if drawn.len() <= WIDTH {
+        return (drawn.into_iter().collect(), mark);
+    }
+    let from = mark
+        .start
+        .saturating_sub(WIDTH / 4)
+        .min(drawn.len() - WIDTH);
+    let to = from + WIDTH;
+    let (before, after) = (from > 0, to < drawn.len());
+    let mut text: String = drawn[from..to].iter().collect();
+    if before {
+        text.insert(0, '…');
+    }
+    if after {
+        text.push('…');
+    }
+    let shift = |at: usize| (at.clamp(from, to) - from) + usize::from(before);
+    (text, shift(mark.start)..shift(mark.end))
+}
+
+/// Longer lines are cut.
+const WIDTH: usize = 160;
+
+/// The nearest character border at or before an offset.
+fn floor(text: &str, offset: usize) -> usize {
+    (0..=offset.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
+}
+
+/// The spans of all values that stand below a key which names a secret.
+pub(super) fn secret_values(root: &DeTable<'_>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (key, value) in root {
+        let stats = key.get_ref() == "stats";
+        collect(key.get_ref(), value, stats, &mut found);
+    }
+    found
+}
+
+/// `stats` says that the key stands below `[stats]`, where all but three settings are about users.
+fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        _ if names_secret(key) => leaves(value, found),
+        DeValue::Table(table) => {
+            for (key, value) in table {
+                collect(key.get_ref(), value, stats, found);
+            }
+        }
+        DeValue::Array(list) => list
+            .iter()
+            .for_each(|item| collect(key, item, stats, found)),
+        _ if stats && !matches!(key, "path" | "realm" | "refresh") => leaves(value, found),
+        _ => {}
+    }
+}
+
+fn leaves(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Table(table) => table.values().for_each(|value| leaves(value, found)),
+        DeValue::Array(list) => list.iter().for_each(|value| leaves(value, found)),
+        _ => found.push(value.span()),
+    }
+}
+
+/// Whether a key speaks of a secret. Wider than the settings that exist, so that a misspelled one is
+/// covered too.
+fn names_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key != "user" && SECRET_WORDS.iter().any(|word| key.contains(word))
+}
+
+/// No setting that holds no secret has one of these in its name, but for `user`.
+const SECRET_WORDS: [&str; 8] = [
+    "user", "usr", "key", "keys", "secret", "pass", "token", "auth",
+];
+
+/// What is hidden in a file that cannot be parsed: the values of all lines that speak of a secret, and
+/// all lines after them up to the next table.
+pub(super) fn suspect_lines(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let (mut start, mut suspect) = (0, false);
+    for line in text.split_inclusive('\n') {
+        if is_header(line) {
+            suspect = line.contains("stats") || speaks_of_secret(line);
+        } else if suspect || speaks_of_secret(line) {
+            suspect = true;
+            let key = line.find('=').map_or(0, |equals| equals + 1);
+            let value = key + line[key..].len() - line[key..].trim_start().len();
+            let end = line.trim_end().len();
+            found.push(start + value.min(end)..start + end);
+        }
+        start += line.len();
+    }
+    found
+}
+
+fn speaks_of_secret(line: &str) -> bool {
+    let line: Cow<'_, str> = match line.trim_start().strip_prefix("user") {
+        Some(rest) if rest.trim_start().starts_with('=') => rest.into(),
+        _ => line.to_ascii_lowercase().into(),
+    };
+    SECRET_WORDS.iter().any(|word| line.contains(word)) || line.trim_start().starts_with("stats")
+}
+
+/// Whether the line is a table header of ours, and not part of some list.
+fn is_header(line: &str) -> bool {
+    let name = line.trim_start().trim_start_matches('[');
+    let bracket = line.trim_start().starts_with('[');
+    let word = name
+        .trim_start()
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .next();
+    bracket && word.is_some_and(|word| super::ROOT.knows(word))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn shown(
+        text: &str,
+        span: Range<usize>,
+        secrets: &[Range<usize>],
+    ) -> (usize, usize, String, String) {
+        let shown = Source::new(text).show(&span, secrets);
+        let marked = shown
+            .text
+            .chars()
+            .skip(shown.mark.start)
+            .take(shown.mark.len())
+            .collect();
+        (shown.line, shown.column, shown.text, marked)
+    }
+
+    #[test]
+    fn a_span_is_shown_in_its_line() {
+        let text = "a = 1\r\nbb = 22\n\tc = \"ä\" # x\n";
+        let at = |word: &str| text.find(word).unwrap();
+        for (span, line, column, all, marked) in [
+            (0..1, 1, 1, "a = 1", "a"),
+            (at("22")..at("22") + 2, 2, 6, "bb = 22", "22"),
+            (at("\"ä")..at(" #"), 3, 6, "    c = \"ä\" # x", "\"ä\""),
+            (at("# x")..at("# x") + 3, 3, 10, "    c = \"ä\" # x", "# x"),
+            (text.len()..text.len(), 4, 1, "", ""),
+            (at("22")..text.len(), 2, 6, "bb = 22", "22"),
+            (4_000..5_000, 4, 1, "", ""),
+        ] {
+            assert_eq!(
+                shown(text, span.clone(), &[]),
+                (line, column, all.to_owned(), marked.to_owned()),
+                "{span:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_is_three_stars() {
+        let text = "users = { a = \"geheim\", b = \"x\" } # end";
+        let first = text.find("\"geheim").unwrap();
+        let second = text.find("\"x\"").unwrap();
+        let secrets = [first..first + 8, second..second + 3];
+        let all = "users = { a = ***, b = *** } # end";
+        for (span, marked) in [
+            (first..first + 8, "***"),
+            (first + 3..first + 5, "***"),
+            (second..second + 3, "***"),
+            (0..5, "users"),
+            (8..text.len() - 6, "{ a = ***, b = *** }"),
+        ] {
+            let (_, _, text, mark) = shown(text, span.clone(), &secrets);
+            assert_eq!((text.as_str(), mark.as_str()), (all, marked), "{span:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_its_mark() {
+        let text = format!("{}HERE{}", "a".repeat(1_000), "b".repeat(1_000));
+        let (_, column, shown, marked) = shown(&text, 1_000..1_004, &[]);
+        assert_eq!((column, marked.as_str()), (1_001, "HERE"));
+        assert_eq!(shown.chars().count(), WIDTH + 2);
+    }
+
+    #[test]
+    fn control_characters_are_not_shown() {
+        assert_eq!(shown("a\u{1b}[2J", 0..1, &[]).2, "a\u{fffd}[2J");
+    }
+
+    #[test]
+    fn suspect_lines_hide_values() {
+        let text = concat!(
+            "[process]\nuser = \"ringbolt\"\n",
+            "[stats]\npath = \"/x\"\nusers = { a = \"SECRET\"\n  b = \"SECRET\"\n",
+            "[pool.a]\nbalance = 3\nsticky = { dynamic_key = \"SECRET\",\n  signing_keys = [\n",
+            "  \"SECRET\",\n [\"SECRET\"],\n]\n[[pool.a.server]]\nname = \"a\"\n",
+            "stats.users.x = \"SECRET\"\n",
+        );
+        let hidden = suspect_lines(text);
+        let kept: String = text
+            .char_indices()
+            .filter(|(at, _)| !hidden.iter().any(|range| range.contains(at)))
+            .map(|(_, character)| character)
+            .collect();
+        assert!(!kept.contains("SECRET"), "{kept}");
+        assert!(
+            kept.contains("balance = 3") && kept.contains("\"ringbolt\""),
+            "{kept}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! `[stats]`: the page for people.
+
+use std::time::Duration;
+
+use super::reader::{Item, Table};
+use super::section::{Section, setting};
+use super::values::{Refusal, realm, url_path};
+use super::{Secret, Stats};
+
+pub(super) const STATS: Section = Section::new(
+    "stats",
+    &[
+        setting(
+            "path",
+            "\"/ringbolt\"",
+            "where the page stands, on every listener; without [stats] there is none",
+        ),
+        setting(
+            "users",
+            "{}",
+            "who may see it: name = \"password\"; empty is everybody. Passwords may be \"${VARIABLE}\" or \"file:/path\"",
+        ),
+        setting(
+            "realm",
+            "\"Ringbolt\"",
+            "what the browser says when it asks for the password",
+        ),
+        setting(
+            "refresh",
+            "\"5s\"",
+            "how often the page loads itself again, in whole seconds",
+        ),
+    ],
+);
+
+const USERS: Section = Section {
+    free_keys: true,
+    ..Section::new("stats.users", &[])
+};
+
+pub(super) fn stats(table: &Table<'_>) -> Stats {
+    Stats {
+        path: table.setting("path", |item| item.parse(url_path)),
+        users: table.setting("users", users),
+        realm: table.setting("realm", |item| item.parse(realm)),
+        refresh: table.setting("refresh", refresh),
+    }
+}
+
+fn users(item: &Item<'_>) -> Option<Vec<(String, Secret)>> {
+    let table = item.table(&USERS)?;
+    let user = |(name, span, item): (&str, _, Item<'_>)| {
+        if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
+            table.reader.report(super::reader::Note::error(
+                &span,
+                "a user's name has at least one character, and no `:` and no control characters",
+            ));
+        }
+        Some((name.to_owned(), item.secret()?))
+    };
+    Some(table.entries().into_iter().filter_map(user).collect())
+}
+
+fn refresh(item: &Item<'_>) -> Option<Duration> {
+    let refresh = item.duration()?;
+    if refresh.subsec_nanos() != 0 {
+        item.refuse(Refusal::new("must be whole seconds"));
+    }
+    Some(refresh)
+}

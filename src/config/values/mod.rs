@@ -1,0 +1,37 @@
+//! Texts that mean something: durations, sizes, addresses, networks, names. Each reader takes the text alone and
+//! returns the value or a [`Refusal`]; who stands where in the file is not its business.
+
+mod address;
+mod duration;
+mod names;
+mod size;
+
+pub(super) use address::{bind_address, log_target, network, server_address, socket_path};
+pub(super) use duration::duration;
+pub(super) use names::{
+    attribute, cookie_key, cookie_name, domain, field_name, host, name, realm, tag, url_path,
+};
+pub(super) use size::size;
+
+/// Why a text is not fit, to be read after "`key` is \"text\": ".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+}
