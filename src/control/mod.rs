@@ -2,8 +2,12 @@
 //!
 //! `ringbolt run` is a [`launcher`] (one thread, keeps its privileges and its PID, reads no byte from
 //! the network) and a [`generation`] (drops its privileges before its second thread, then serves).
-//! Between them is one socketpair with a closed list of commands: `channel`.
+//! Between them is one socketpair with a closed list of commands: `channel`. The generation's first
+//! thread becomes the control thread: a current-thread runtime with the probes, the control socket
+//! and the stats page, none of which a worker ever waits for.
 
+mod admin;
+mod auth;
 mod channel;
 mod environment;
 pub mod generation;
@@ -12,6 +16,26 @@ pub mod launcher;
 mod limits;
 mod listen;
 mod notify;
+mod page;
+mod probes;
 mod reload;
+pub mod status;
 
 pub use environment::Machine;
+
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When this process was first asked; the generation asks as it begins.
+fn started_ms() -> u64 {
+    static STARTED: OnceLock<u64> = OnceLock::new();
+    *STARTED.get_or_init(now_ms)
+}

@@ -1,0 +1,248 @@
+//! The control thread's two HTTP servers, each on a unix socket of its own.
+//!
+//! The control socket is for people and programs on this machine: its file's mode is the lock. The
+//! stats socket is for our workers, which hand on the requests that met `stats.path`; who asked is
+//! settled here by basic authentication.
+
+use super::status::Status;
+use super::{auth, page};
+use crate::config::Stats;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use axum::serve::Listener;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::SocketAddr;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Where the servers' answers come from.
+pub(super) trait Source: Send + Sync + 'static {
+    /// How things are now.
+    fn status(&self) -> Status;
+    /// The `[stats]` table in force.
+    fn stats(&self) -> Option<Stats>;
+}
+
+/// Serves both sockets until the runtime ends. To be called inside it.
+pub(super) fn serve(control: OwnedFd, stats: OwnedFd, source: Arc<dyn Source>) -> io::Result<()> {
+    let v1 = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/health", get(health))
+        .with_state(Arc::clone(&source));
+    let people = Router::new().fallback(stats_page).with_state(source);
+    for (socket, router) in [(control, v1), (stats, people)] {
+        let listener = Bounded::new(socket)?;
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    Ok(())
+}
+
+async fn status(State(source): State<Arc<dyn Source>>) -> Json<Status> {
+    Json(source.status())
+}
+
+/// 200 while every pool has a server that takes new sessions, 503 when one has none.
+async fn health(State(source): State<Arc<dyn Source>>) -> (StatusCode, Json<serde_json::Value>) {
+    let status = source.status();
+    let empty: Vec<_> = status
+        .pools
+        .iter()
+        .filter(|pool| pool.active == 0)
+        .collect();
+    let (code, word) = match (status.draining, empty.is_empty()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (false, true) => (StatusCode::OK, "ok"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "pools without a server"),
+    };
+    let names: Vec<_> = empty.iter().map(|pool| &pool.name).collect();
+    (
+        code,
+        Json(serde_json::json!({ "health": word, "pools_without_a_server": names })),
+    )
+}
+
+async fn stats_page(State(source): State<Arc<dyn Source>>, request: Request) -> Response {
+    let Some(stats) = source.stats() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut response = answer(
+        &*source,
+        &stats,
+        request.method(),
+        request.uri(),
+        request.headers(),
+    );
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(NOTHING_FROM_ELSEWHERE),
+    );
+    response
+}
+
+const NOTHING_FROM_ELSEWHERE: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+fn answer(
+    source: &dyn Source,
+    stats: &Stats,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Response {
+    let path = uri.path();
+    let as_page = path.trim_end_matches('/') == stats.path.trim_end_matches('/');
+    let as_json = path
+        .strip_suffix(".json")
+        .map(|path| path.trim_end_matches('/'))
+        == Some(stats.path.trim_end_matches('/'))
+        || as_page
+            && uri
+                .query()
+                .is_some_and(|query| query.split('&').any(|p| p == "format=json"));
+    if !as_page && !as_json {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    if !auth::allows(stats, headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)) {
+        return challenge(&stats.realm);
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return (StatusCode::METHOD_NOT_ALLOWED, [("allow", "GET, HEAD")]).into_response();
+    }
+    let known = !stats.users.is_empty();
+    let mut status = source.status();
+    if as_json {
+        if !known {
+            conceal(&mut status);
+        }
+        return Json(status).into_response();
+    }
+    let json = format!("{}.json", stats.path.trim_end_matches('/'));
+    let html = page::page(&status, stats.refresh.as_secs(), known, &json);
+    ([(CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
+}
+
+/// What a stranger has no use for.
+fn conceal(status: &mut Status) {
+    status.version.clear();
+    status.driver.clear();
+    status.refused_reload = None;
+    (status.pid, status.launcher) = (0, 0);
+}
+
+fn challenge(realm: &str) -> Response {
+    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
+    let value = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+    let value = HeaderValue::try_from(value)
+        .unwrap_or_else(|_| HeaderValue::from_static("Basic realm=\"Ringbolt\""));
+    (
+        StatusCode::UNAUTHORIZED,
+        [(WWW_AUTHENTICATE, value)],
+        "authentication is needed\n",
+    )
+        .into_response()
+}
+
+/// A unix listener that serves no more than [`CLIENTS`] at once; others wait in the backlog.
+struct Bounded {
+    listener: UnixListener,
+    room: Arc<Semaphore>,
+}
+
+const CLIENTS: usize = 64;
+/// After a failed accept, such as for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Bounded {
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        let listener = std::os::unix::net::UnixListener::from(socket);
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        Ok(Self {
+            listener,
+            room: Arc::new(Semaphore::new(CLIENTS)),
+        })
+    }
+}
+
+impl Listener for Bounded {
+    type Io = Held;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Held, SocketAddr) {
+        loop {
+            let room = Arc::clone(&self.room);
+            let permit = room
+                .acquire_owned()
+                .await
+                .expect("nobody closes the semaphore");
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    return (
+                        Held {
+                            stream,
+                            _permit: permit,
+                        },
+                        peer,
+                    );
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A client's connection and its place among [`CLIENTS`].
+struct Held {
+    stream: UnixStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Held {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

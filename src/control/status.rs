@@ -1,0 +1,300 @@
+//! What is going on, as one value: made from live counters, sent as JSON, printed by `ringbolt status`.
+//!
+//! The JSON is an interface: fields are added, never renamed. Times are milliseconds since the Unix
+//! epoch, durations are seconds, sizes are bytes.
+
+use crate::balance::health::Reason;
+use crate::balance::{Counter, Pool, Server};
+use crate::config::AdminState;
+use serde::{Deserialize, Serialize};
+
+/// The whole process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Ringbolt's version.
+    pub version: String,
+    /// Process id of the generation, which serves.
+    pub pid: u32,
+    /// Process id of the launcher, which takes signals.
+    pub launcher: u32,
+    /// When the generation began.
+    pub started_ms: u64,
+    /// Seconds since then.
+    pub uptime: u64,
+    /// What drives the workers, such as `io_uring (single issuer, deferred task run)`.
+    pub driver: String,
+    /// How many workers.
+    pub workers: usize,
+    /// Whether it is on its way out: nothing is accepted any more.
+    pub draining: bool,
+    /// Client connections now.
+    pub connections: u32,
+    /// How many there may be.
+    pub max_connections: u32,
+    /// Tunnels now; each holds one of the connections.
+    pub tunnels: u32,
+    /// Reloads that came into force.
+    pub reloads: u64,
+    /// What the last refused reload said, until one succeeds.
+    pub refused_reload: Option<String>,
+    /// In file order.
+    pub listeners: Vec<ListenerStatus>,
+    /// In file order.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// One `[[listener]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it really listens.
+    pub addresses: Vec<String>,
+}
+
+/// One `[pool.NAME]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Servers that take new sessions.
+    pub active: usize,
+    /// Requests and tunnels now.
+    pub sessions: u32,
+    /// Tunnels now.
+    pub tunnels: u32,
+    /// Sessions since the start.
+    pub total_sessions: u64,
+    /// In file order.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One `[[pool.NAME.server]]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is reached.
+    pub address: String,
+    /// What it does for new sessions, all in all.
+    pub state: ServerState,
+    /// Whether it is checked.
+    pub checked: bool,
+    /// What the last change of state was due to.
+    pub reason: String,
+    /// When its health last changed, or the process began.
+    pub since_ms: u64,
+    /// Seconds since then.
+    pub since: u64,
+    /// Its present share of the turn.
+    pub weight: u16,
+    /// Requests and tunnels now.
+    pub sessions: u32,
+    /// Tunnels now.
+    pub tunnels: u32,
+    /// Sessions since the start.
+    pub total_sessions: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+    /// Requests given to it.
+    pub requests: u64,
+    /// Its answers by class, `1xx` to `5xx`.
+    pub responses: [u64; 5],
+    /// Attempts to connect that failed.
+    pub connect_errors: u64,
+    /// Answers that broke off or were not HTTP.
+    pub response_errors: u64,
+    /// Further attempts on it.
+    pub retries: u64,
+    /// Requests that left it for another.
+    pub redispatches: u64,
+    /// Checks made.
+    pub checks: u64,
+    /// Checks that failed.
+    pub failed_checks: u64,
+    /// Times that checks took it down.
+    pub downs: u64,
+}
+
+/// One word for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// Takes sessions.
+    Up,
+    /// Its checks fail: takes none.
+    Down,
+    /// Takes only clients whose cookie names it.
+    Drain,
+    /// Takes none, by an operator's word.
+    Maintenance,
+}
+
+impl ServerState {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Drain => "drain",
+            Self::Maintenance => "maintenance",
+        }
+    }
+
+    fn of(server: &Server) -> Self {
+        match (server.live.admin(), server.live.is_up()) {
+            (AdminState::Maintenance, _) => Self::Maintenance,
+            (_, false) => Self::Down,
+            (AdminState::Drain, true) => Self::Drain,
+            (AdminState::Ready, true) => Self::Up,
+        }
+    }
+}
+
+impl PoolStatus {
+    /// The pool as it is at `now_ms`.
+    pub(super) fn of(pool: &Pool, now_ms: u64, started_ms: u64) -> Self {
+        let servers = pool.servers.iter();
+        Self {
+            name: pool.settings.name.clone(),
+            active: pool.active(),
+            sessions: pool.live.sessions(),
+            tunnels: pool.live.tunnels(),
+            total_sessions: pool.live.total_sessions(),
+            servers: servers
+                .map(|server| ServerStatus::of(server, now_ms, started_ms))
+                .collect(),
+        }
+    }
+
+    /// A sum over the servers.
+    pub fn sum(&self, of: impl Fn(&ServerStatus) -> u64) -> u64 {
+        self.servers.iter().map(of).sum()
+    }
+}
+
+impl ServerStatus {
+    fn of(server: &Server, now_ms: u64, started_ms: u64) -> Self {
+        let (live, state) = (&server.live, server.live.state());
+        let since_ms = if state.since_ms == 0 {
+            started_ms
+        } else {
+            state.since_ms
+        };
+        let totals = live.totals();
+        let reason = match (server.check.is_some(), state.reason) {
+            (true, Reason::Start) => "no change since the start",
+            (_, reason) => reason.words(),
+        };
+        Self {
+            name: server.name.to_string(),
+            address: server.address.to_string(),
+            state: ServerState::of(server),
+            checked: server.check.is_some(),
+            reason: reason.to_owned(),
+            since_ms,
+            since: now_ms.saturating_sub(since_ms) / 1000,
+            weight: live.weight(),
+            sessions: live.sessions(),
+            tunnels: live.tunnels(),
+            total_sessions: live.total_sessions(),
+            bytes_in: totals.get(Counter::BytesIn),
+            bytes_out: totals.get(Counter::BytesOut),
+            requests: totals.get(Counter::Requests),
+            responses: [
+                Counter::Responses1xx,
+                Counter::Responses2xx,
+                Counter::Responses3xx,
+                Counter::Responses4xx,
+                Counter::Responses5xx,
+            ]
+            .map(|class| totals.get(class)),
+            connect_errors: totals.get(Counter::ConnectErrors),
+            response_errors: totals.get(Counter::ResponseErrors),
+            retries: totals.get(Counter::Retries),
+            redispatches: totals.get(Counter::Redispatches),
+            checks: live.checks(),
+            failed_checks: live.failures(),
+            downs: live.downs(),
+        }
+    }
+}
+
+/// `512 B`, `3.4 KiB`, `12.0 GiB`.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter();
+    let mut unit = units.next();
+    while value >= 1023.95 {
+        value /= 1024.0;
+        unit = units.next();
+    }
+    match unit {
+        Some(&"B") | None => format!("{bytes} B"),
+        Some(unit) => format!("{value:.1} {unit}"),
+    }
+}
+
+/// `7s`, `12m 30s`, `5h 2m`, `3d 4h`.
+pub fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match () {
+        () if days > 0 => format!("{days}d {}h", hours % 24),
+        () if hours > 0 => format!("{hours}h {}m", minutes % 60),
+        () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
+        () => format!("{seconds}s"),
+    }
+}
+
+/// `1,234,567`
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_for_people() {
+        let sizes = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (5_368_709_120, "5.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (bytes, wanted) in sizes {
+            assert_eq!(size(bytes), wanted);
+        }
+        let spans = [
+            (0, "0s"),
+            (59, "59s"),
+            (750, "12m 30s"),
+            (18_120, "5h 2m"),
+            (273_600, "3d 4h"),
+        ];
+        for (seconds, wanted) in spans {
+            assert_eq!(span(seconds), wanted);
+        }
+        for (number, wanted) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(count(number), wanted);
+        }
+    }
+}
