@@ -19,6 +19,7 @@ mod schedule;
 mod server;
 
 pub use busy::Busy;
+pub use health::{Change, Health, Outcome, Reason};
 pub use live::{Counter, Live, PoolLive, State, Totals};
 pub use pool::{Pick, Pool, Why};
 pub use server::Server;

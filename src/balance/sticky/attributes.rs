@@ -76,7 +76,9 @@ fn common(settings: &config::Sticky, secure: bool) -> String {
         text += &written(|c| c.set_same_site(policy(same_site)));
     }
     if settings.partitioned {
-        text += &written(|c| c.set_partitioned(true));
+        // The crate adds Secure of its own accord; where it belongs is decided below.
+        let partitioned = written(|c| c.set_partitioned(true));
+        text += partitioned.trim_end_matches("; Secure");
     }
     text
 }
@@ -108,8 +110,7 @@ fn sets_lifetime(attribute: &str) -> bool {
 /// One attribute with the `; ` before it.
 fn written(set: impl FnOnce(&mut Cookie<'static>)) -> String {
     let mut cookie = Cookie::new("n", "");
-    // Said in so many words, else the crate adds Secure to SameSite=None and to Partitioned by
-    // itself; where Secure belongs is decided above.
+    // Said in so many words, else the crate adds Secure to SameSite=None of its own accord.
     cookie.set_secure(false);
     set(&mut cookie);
     cookie.to_string().split_off("n=".len())

@@ -78,33 +78,5 @@ impl Sticky {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::config::{Secure, Sticky, StickyMode};
-
-    /// `sticky = { cookie = "SERVERID" }`
-    pub(super) fn settings() -> Sticky {
-        Sticky {
-            cookie: "SERVERID".into(),
-            mode: StickyMode::Insert,
-            indirect: true,
-            nocache: true,
-            postonly: false,
-            preserve: false,
-            persist: false,
-            http_only: false,
-            secure: Secure::Auto,
-            same_site: None,
-            partitioned: false,
-            domain: Vec::new(),
-            path: "/".into(),
-            max_age: None,
-            attributes: Vec::new(),
-            max_idle: None,
-            max_life: None,
-            dynamic_key: None,
-            signing_keys: Vec::new(),
-            force: Vec::new(),
-            ignore: Vec::new(),
-        }
-    }
-}
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub(super) mod tests;
