@@ -1,4 +1,7 @@
-//! What heads of both directions share: their bounds, where they end, how a body's end is known.
+//! What heads of both directions share: their bounds, where they end, how a body's end is known, and
+//! what their fields say to a proxy.
+
+use super::{Blame, Field, Known, KnownSet, Refusal, Span, rules};
 
 /// Bounds on one head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,5 +54,161 @@ impl BodyLength {
     #[inline]
     pub const fn is_empty(self) -> bool {
         matches!(self, Self::None | Self::Length(0))
+    }
+}
+
+/// Lines as httparse leaves them; a stack frame's worth, never initialised.
+pub(super) type Lines<'b> = [std::mem::MaybeUninit<httparse::Header<'b>>; HeadLimits::MOST_FIELDS];
+
+/// Whether the lines should be split now. The first bytes always are (most heads come whole); after
+/// that only when the empty line has come, the first line has become complete, or the bound is reached,
+/// so that a head that drips in byte by byte is not read over and over.
+pub(super) fn is_worth_splitting(window: &[u8], seen: usize, limits: &HeadLimits) -> bool {
+    if seen == 0 || window.len() >= limits.size {
+        return true;
+    }
+    let from = seen.saturating_sub(3).min(window.len());
+    if memchr::memmem::find(&window[from..], b"\r\n\r\n").is_some() {
+        return true;
+    }
+    let seen = seen.min(window.len());
+    match memchr::memchr(b'\n', &window[seen..]) {
+        Some(at) => memchr::memchr(b'\n', &window[2.min(seen)..seen + at]).is_none(),
+        None => false,
+    }
+}
+
+/// A head that has not ended: refused if it cannot become a good one.
+pub(super) fn not_yet(
+    window: &[u8],
+    seen: usize,
+    limits: &HeadLimits,
+) -> Result<Progress, Refusal> {
+    rules::bare_line_end(window, seen.min(window.len()))?;
+    if window.len() < limits.size {
+        return Ok(Progress::Partial);
+    }
+    match memchr::memchr(b'\n', window.get(2..).unwrap_or_default()) {
+        Some(_) => Err(Refusal::HeadTooLarge),
+        None => Err(Refusal::TargetTooLong),
+    }
+}
+
+/// RFC 9112 section 2.2: httparse lets lines end in a lone LF. All line ends of a head stand before a name
+/// or at its end, so looking there is enough.
+pub(super) fn check_line_ends(head: &[u8], lines: &[httparse::Header<'_>]) -> Result<(), Refusal> {
+    let whole = head.ends_with(b"\r\n\r\n")
+        && lines.iter().all(|line| {
+            let name = Span::locate(head, line.name.as_bytes()).from();
+            head[..name].ends_with(b"\r\n")
+        });
+    if whole {
+        Ok(())
+    } else {
+        Err(Refusal::BareLineEnd)
+    }
+}
+
+/// What the fields of a head say, besides what they are.
+#[derive(Debug, Default)]
+pub(super) struct Sayings {
+    pub(super) framing: rules::Framing,
+    pub(super) present: KnownSet,
+    /// `Connection` says `close`.
+    pub(super) close: bool,
+    /// `Connection` says `keep-alive`.
+    pub(super) keep_alive: bool,
+    /// `Connection` says `upgrade`.
+    pub(super) upgrade: bool,
+    /// How many `Host` fields there are, and the last one's value.
+    pub(super) hosts: usize,
+    pub(super) host: Span,
+}
+
+impl Sayings {
+    /// Reads the lines, sent `from` that side, into `fields`.
+    pub(super) fn read(
+        buf: &[u8],
+        lines: &[httparse::Header<'_>],
+        fields: &mut Vec<Field>,
+        from: Blame,
+    ) -> Result<Self, Refusal> {
+        let mut sayings = Self::default();
+        let mut named = Named::default();
+        fields.clear();
+        for line in lines {
+            let name = Span::locate(buf, line.name.as_bytes());
+            let value = Span::locate(buf, line.value);
+            let known = Known::of(line.name.as_bytes());
+            fields.push(Field {
+                name,
+                value,
+                known,
+                hop: rules::is_hop_by_hop(known),
+            });
+            sayings.present.insert(known);
+            match known {
+                Known::Other if from == Blame::Client => rules::lookalike(line.name.as_bytes())?,
+                Known::Host => (sayings.hosts, sayings.host) = (sayings.hosts + 1, value),
+                Known::ContentLength => sayings.framing.length(line.value)?,
+                Known::TransferEncoding => sayings.framing.coding(line.value)?,
+                Known::Connection => sayings.connection(line.value, &mut named)?,
+                _ => {}
+            }
+        }
+        named.mark(buf, fields);
+        Ok(sayings)
+    }
+
+    /// RFC 9110 section 7.6.1: options for this connection, and names of fields that end here.
+    fn connection<'b>(&mut self, value: &'b [u8], named: &mut Named<'b>) -> Result<(), Refusal> {
+        for option in rules::list(value) {
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else {
+                named.push(option)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 section 9.3: HTTP/1.1 keeps a connection unless told not to, HTTP/1.0 only if told to.
+    pub(super) fn keeps_alive(&self, minor: u8) -> bool {
+        !self.close && (minor == 1 || self.keep_alive)
+    }
+}
+
+/// The names of fields that `Connection` lists.
+#[derive(Debug, Default)]
+struct Named<'b> {
+    names: [&'b [u8]; rules::CONNECTION_NAMES],
+    count: usize,
+}
+
+impl<'b> Named<'b> {
+    fn push(&mut self, name: &'b [u8]) -> Result<(), Refusal> {
+        let place = self
+            .names
+            .get_mut(self.count)
+            .ok_or(Refusal::BadConnection)?;
+        if !name.is_empty() && !rules::is_token(name) {
+            return Err(Refusal::BadConnection);
+        }
+        *place = name;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn mark(&self, buf: &[u8], fields: &mut [Field]) {
+        let names = &self.names[..self.count];
+        for field in fields.iter_mut().filter(|_| !names.is_empty()) {
+            let name = field.name.of(buf);
+            field.hop |= rules::connection_may_name(field.known)
+                && names.iter().any(|named| named.eq_ignore_ascii_case(name));
+        }
     }
 }

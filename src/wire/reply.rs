@@ -1,8 +1,208 @@
 //! Our own answers, as bytes.
+//!
+//! They are as short as they can be and say nothing of what the request was: no version, no name of a
+//! server. Each ends its connection, because what stands behind a refused or unanswered request in the
+//! stream cannot be trusted to be another one.
 
-/// The whole answer for a status, ready to be sent: it says `Connection: close`, and its body is left
-/// out where the request was a HEAD. A status that has none is answered as 500.
+/// The whole answer for a status, ready to be sent; without its body where the request was a HEAD. A
+/// status that has no answer here is answered as 500.
 pub fn reply(status: u16, head_only: bool) -> &'static [u8] {
-    let _ = (status, head_only);
-    todo!()
+    let known = REPLIES.iter().find(|(known, _)| *known == status);
+    let whole = known.map_or(INTERNAL, |(_, bytes)| *bytes);
+    match memchr::memmem::find(whole, b"\r\n\r\n") {
+        Some(end) if head_only => &whole[..end + 4],
+        _ => whole,
+    }
+}
+
+/// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+macro_rules! answer {
+    ($status:literal, $reason:literal, $length:literal, $text:literal) => {
+        answer!($status, $reason, $length, $text, "")
+    };
+    ($status:literal, $reason:literal, $length:literal, $text:literal, $fields:literal) => {
+        concat!(
+            "HTTP/1.1 ",
+            $status,
+            " ",
+            $reason,
+            "\r\nContent-Type: text/html\r\nCache-Control: no-cache\r\nConnection: close\r\n",
+            $fields,
+            "Content-Length: ",
+            $length,
+            "\r\n\r\n<!doctype html><title>",
+            $status,
+            "</title><h1>",
+            $status,
+            " ",
+            $reason,
+            "</h1><p>",
+            $text,
+            "\n"
+        )
+        .as_bytes()
+    };
+}
+
+const INTERNAL: &[u8] = answer!(
+    500,
+    "Internal Server Error",
+    105,
+    "Something went wrong on this side."
+);
+
+const REPLIES: &[(u16, &[u8])] = &[
+    (
+        400,
+        answer!(400, "Bad Request", 92, "The request was not understood."),
+    ),
+    (
+        401,
+        answer!(
+            401,
+            "Unauthorized",
+            88,
+            "Name and password, please.",
+            "WWW-Authenticate: Basic\r\n"
+        ),
+    ),
+    (403, answer!(403, "Forbidden", 79, "This is not allowed.")),
+    (404, answer!(404, "Not Found", 81, "There is no such page.")),
+    (
+        408,
+        answer!(
+            408,
+            "Request Timeout",
+            101,
+            "The request took too long to arrive."
+        ),
+    ),
+    (
+        413,
+        answer!(
+            413,
+            "Content Too Large",
+            99,
+            "The request's body is too large."
+        ),
+    ),
+    (
+        414,
+        answer!(414, "URI Too Long", 86, "The address is too long."),
+    ),
+    (
+        426,
+        answer!(
+            426,
+            "Upgrade Required",
+            102,
+            "WebSocket version 13 is spoken here.",
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        ),
+    ),
+    (
+        429,
+        answer!(
+            429,
+            "Too Many Requests",
+            103,
+            "Please wait before the next request."
+        ),
+    ),
+    (
+        431,
+        answer!(
+            431,
+            "Request Header Fields Too Large",
+            113,
+            "The request's head is too large."
+        ),
+    ),
+    (500, INTERNAL),
+    (
+        501,
+        answer!(
+            501,
+            "Not Implemented",
+            114,
+            "The request's method or coding is not known here."
+        ),
+    ),
+    (
+        502,
+        answer!(
+            502,
+            "Bad Gateway",
+            100,
+            "The server's answer was not understood."
+        ),
+    ),
+    (
+        503,
+        answer!(503, "Service Unavailable", 92, "No server is available."),
+    ),
+    (
+        504,
+        answer!(
+            504,
+            "Gateway Timeout",
+            100,
+            "The server took too long to answer."
+        ),
+    ),
+    (
+        505,
+        answer!(
+            505,
+            "HTTP Version Not Supported",
+            100,
+            "HTTP/1.1 is spoken here."
+        ),
+    ),
+];
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::wire::{
+        Blame, BodyLength, HeadLimits, Known, Method, Refusal, response::ResponseHead,
+    };
+
+    #[test]
+    fn every_answer_is_a_sound_response() {
+        for (status, bytes) in REPLIES {
+            let mut head = ResponseHead::new(&HeadLimits::default());
+            head.parse(bytes, 0, &HeadLimits::default()).unwrap();
+            let length = (bytes.len() - head.size) as u64;
+            assert_eq!(
+                (head.status, head.body(Method::Get)),
+                (*status, BodyLength::Length(length))
+            );
+            assert!(!head.keep_alive && head.has(Known::CacheControl));
+            assert_eq!(reply(*status, true), &bytes[..head.size]);
+            assert_eq!(reply(*status, false), *bytes);
+        }
+        assert_eq!(reply(599, false), INTERNAL);
+        assert!(
+            reply(426, true)
+                .windows(25)
+                .any(|line| line == b"Sec-WebSocket-Version: 13")
+        );
+    }
+
+    #[test]
+    fn every_refusal_has_its_answer() {
+        for refusal in Refusal::ALL {
+            for blame in [Blame::Client, Blame::Server] {
+                let status = refusal.status(blame);
+                assert!(
+                    REPLIES.iter().any(|(known, _)| *known == status),
+                    "{status}"
+                );
+            }
+        }
+    }
 }

@@ -1,1 +1,501 @@
-//! The rules of framing and syntax, each beside its RFC section.
+//! The rules of framing and syntax: every one that a message can break, beside its RFC section.
+//!
+//! The raw split into lines is httparse's, which is more lenient than this table; what it lets through
+//! and a second reader could take otherwise is refused here. The rules are at least as strict as the
+//! stricter of HAProxy and nginx, which now and then is stricter than the RFC: those say so. Nothing is
+//! repaired. Each function takes the bytes in question and returns their meaning or the [`Refusal`].
+
+use std::net::Ipv6Addr;
+
+use super::{BodyLength, Known, Method, Refusal, Span, request::TargetForm};
+
+/// Names that `Connection` may list besides the usual options; more is no honest message.
+pub const CONNECTION_NAMES: usize = 32;
+
+/// Hexadecimal digits of a chunk's size. RFC 9112 section 7.1 asks recipients to bound them.
+pub const CHUNK_SIZE_DIGITS: u8 = 16;
+
+/// Bytes of a chunk's size line, extensions included (RFC 9112 section 7.1.1: "limit the total length").
+pub const CHUNK_LINE: u16 = 256;
+
+/// Extension bytes that a body may have beyond twice its payload so far.
+pub const CHUNK_EXTENSIONS: u32 = 16 * 1024;
+
+/// Lengths stop at 63 bits, so that no reader's signed type overflows (nginx's does at that point).
+pub const MOST_LENGTH: u64 = i64::MAX as u64;
+
+// ---- RFC 9112 section 2: lines ------------------------------------------------------------------
+
+/// RFC 9112 section 2.2: one empty line before a request line is skipped. We skip one, not many.
+/// `None`: it cannot be told yet.
+pub fn leading_line(buf: &[u8]) -> Result<Option<usize>, Refusal> {
+    match buf {
+        [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => Ok(None),
+        [b'\r', b'\n', b'\r' | b'\n', ..] | [b'\n', ..] => Err(Refusal::BadStart),
+        [b'\r', b'\n', ..] => Ok(Some(2)),
+        [b'\r', ..] => Err(Refusal::BadStart),
+        _ => Ok(Some(0)),
+    }
+}
+
+/// RFC 9112 section 2.2: lines end in CRLF. A lone LF may be read as a line's end or as part of a value,
+/// so it is refused. `from` is where bytes begin that were not looked at before.
+pub fn bare_line_end(buf: &[u8], from: usize) -> Result<(), Refusal> {
+    let lone = |at: usize| at == 0 || buf[at - 1] != b'\r';
+    match memchr::memchr_iter(b'\n', &buf[from..]).any(|at| lone(from + at)) {
+        true => Err(Refusal::BareLineEnd),
+        false => Ok(()),
+    }
+}
+
+/// What httparse found wrong, in our words. It knows lines and tokens (RFC 9112 sections 3, 4, 5).
+pub fn raw(error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::HeaderName => Refusal::BadFieldName,
+        httparse::Error::HeaderValue => Refusal::BadFieldValue,
+        httparse::Error::NewLine => Refusal::BareLineEnd,
+        httparse::Error::Status => Refusal::BadStatusLine,
+        httparse::Error::Token => Refusal::BadRequestLine,
+        httparse::Error::TooManyHeaders => Refusal::TooManyFields,
+        httparse::Error::Version => Refusal::BadVersion,
+    }
+}
+
+/// RFC 9112 section 2.3: `HTTP/` digit `.` digit. A version that is spelled otherwise makes the line
+/// no request line; one that we do not speak is 505. `line` is the request line so far.
+pub fn version_refusal(line: &[u8]) -> Refusal {
+    let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
+    let version = line
+        .splitn(3, |byte| *byte == b' ')
+        .nth(2)
+        .unwrap_or_default();
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Refusal::BadVersion,
+        _ => Refusal::BadRequestLine,
+    }
+}
+
+// ---- RFC 9112 section 3: the request line -------------------------------------------------------
+
+/// RFC 9110 section 9.1: a method is a token. Stricter, as nginx: upper-case letters, `-` and `_`.
+/// CONNECT would make us a tunnel to anywhere and TRACE shows a client what it must not see
+/// (RFC 9110 sections 9.3.6 and 9.3.8): neither is implemented.
+pub fn method(name: &[u8]) -> Result<Method, Refusal> {
+    match Method::of(name) {
+        Method::Connect | Method::Trace => Err(Refusal::MethodNotImplemented),
+        Method::Other
+            if !name
+                .iter()
+                .all(|byte| matches!(byte, b'A'..=b'Z' | b'-' | b'_')) =>
+        {
+            Err(Refusal::BadMethod)
+        }
+        known => Ok(known),
+    }
+}
+
+/// A target taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Its form.
+    pub form: TargetForm,
+    /// Host and port; empty unless absolute.
+    pub authority: Span,
+    /// The port that the scheme implies.
+    pub default_port: u16,
+    /// The path; may be empty.
+    pub path: Span,
+    /// The query with its `?`; may be empty.
+    pub query: Span,
+}
+
+/// RFC 9112 section 3.2. Authority form belongs to CONNECT, the asterisk to OPTIONS; a fragment is never
+/// sent (RFC 9110 section 7.1), nor is anything outside visible ASCII (RFC 3986 section 2). Bytes that
+/// RFC 3986 excludes but browsers send in queries (`|`, `"`, `{`…) pass, as in HAProxy and nginx.
+pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal> {
+    let bytes = span.of(buf);
+    if !bytes.is_ascii() || memchr::memchr(b'#', bytes).is_some() {
+        return Err(Refusal::BadTarget);
+    }
+    let nowhere = Span {
+        start: span.start,
+        end: span.start,
+    };
+    let (form, authority, default_port, rest) = match bytes {
+        b"*" if method == Method::Options => {
+            let path = Span {
+                start: span.end,
+                end: span.end,
+            };
+            let form = TargetForm::Asterisk;
+            return Ok(Target {
+                form,
+                authority: nowhere,
+                default_port: 80,
+                path,
+                query: path,
+            });
+        }
+        [b'/', ..] => (TargetForm::Origin, nowhere, 80, span.from()),
+        _ => {
+            let (scheme, default_port) = scheme(bytes).ok_or(Refusal::BadTarget)?;
+            let start = span.from() + scheme;
+            let length = memchr::memchr2(b'/', b'?', &buf[start..span.to()]);
+            let end = length.map_or(span.to(), |length| start + length);
+            (
+                TargetForm::Absolute,
+                Span::new(start, end),
+                default_port,
+                end,
+            )
+        }
+    };
+    let question = memchr::memchr(b'?', &buf[rest..span.to()]);
+    let end = question.map_or(span.to(), |question| rest + question);
+    path(&buf[rest..end])?;
+    let (path, query) = (Span::new(rest, end), Span::new(end, span.to()));
+    Ok(Target {
+        form,
+        authority,
+        default_port,
+        path,
+        query,
+    })
+}
+
+/// RFC 9110 section 4.2: the schemes that are HTTP. Length of scheme and `://`, default port.
+fn scheme(target: &[u8]) -> Option<(usize, u16)> {
+    let starts = |with: &[u8]| {
+        target
+            .get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    match () {
+        () if starts(b"http://") => Some((7, 80)),
+        () if starts(b"https://") => Some((8, 443)),
+        () => None,
+    }
+}
+
+/// RFC 3986 section 2.1: `%` takes two hexadecimal digits. Stricter, as nginx: no escaped NUL, and no path
+/// that climbs above its root once unescaped, because the two sides would disagree on what it names.
+fn path(path: &[u8]) -> Result<(), Refusal> {
+    if memchr::memchr(b'%', path).is_none() && !path.windows(3).any(|three| three == b"/..") {
+        return Ok(());
+    }
+    let (mut depth, mut segment, mut dots_only, mut rest) = (0_usize, 0_usize, true, path);
+    loop {
+        let byte = match rest {
+            [] => None,
+            [b'%', high, low, after @ ..] => {
+                rest = after;
+                let byte = hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low);
+                Some(byte.filter(|byte| *byte != 0).ok_or(Refusal::BadTarget)?)
+            }
+            [b'%', ..] => return Err(Refusal::BadTarget),
+            [byte, after @ ..] => {
+                rest = after;
+                Some(*byte)
+            }
+        };
+        match byte {
+            Some(b'/') | None => {
+                match (dots_only, segment) {
+                    (_, 0) | (true, 1) => {}
+                    (true, 2) => depth = depth.checked_sub(1).ok_or(Refusal::BadTarget)?,
+                    _ => depth += 1,
+                }
+                (segment, dots_only) = (0, true);
+            }
+            Some(byte) => {
+                segment += 1;
+                dots_only &= byte == b'.';
+            }
+        }
+        if byte.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+// ---- RFC 9112 section 3.2: Host -----------------------------------------------------------------
+
+/// RFC 3986 section 3.2: host and port. Returns the host's length. Stricter: not empty, no user information
+/// (RFC 9110 section 4.2.4), no escapes and no comma in a name, no empty label in the middle, a port of
+/// 1 to 5 digits that fits.
+pub fn host(value: &[u8]) -> Result<usize, Refusal> {
+    let length = match value {
+        [b'[', inside @ ..] => {
+            let length = memchr::memchr(b']', inside).ok_or(Refusal::BadHost)?;
+            let text = std::str::from_utf8(&inside[..length]).map_err(|_| Refusal::BadHost)?;
+            text.parse::<Ipv6Addr>().map_err(|_| Refusal::BadHost)?;
+            length + 2
+        }
+        _ => {
+            let length = memchr::memchr(b':', value).unwrap_or(value.len());
+            let name = &value[..length];
+            if name.is_empty() || name[0] == b'.' || !name.iter().all(|byte| is_host_byte(*byte)) {
+                return Err(Refusal::BadHost);
+            }
+            if name.windows(2).any(|two| two == b"..") {
+                return Err(Refusal::BadHost);
+            }
+            length
+        }
+    };
+    match &value[length..] {
+        [] => Ok(length),
+        [b':', digits @ ..] => port(digits).map(|_| length).ok_or(Refusal::BadHost),
+        _ => Err(Refusal::BadHost),
+    }
+}
+
+fn port(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || digits.len() > 5 {
+        return None;
+    }
+    let mut port = 0_u32;
+    for digit in digits {
+        port = port * 10 + u32::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    }
+    u16::try_from(port).ok()
+}
+
+/// RFC 9112 section 3.2.2: the authority of an absolute target replaces `Host`; where the two differ, so
+/// could the readers, hence they must name the same host and port.
+pub fn same_authority(target: &[u8], host: &[u8], default_port: u16) -> Result<(), Refusal> {
+    let (target_name, target_port) = target.split_at(self::host(target)?);
+    let (host_name, host_port) = host.split_at(self::host(host)?);
+    let number = |part: &[u8]| part.get(1..).and_then(port).unwrap_or(default_port);
+    let same =
+        target_name.eq_ignore_ascii_case(host_name) && number(target_port) == number(host_port);
+    if same {
+        Ok(())
+    } else {
+        Err(Refusal::HostMismatch)
+    }
+}
+
+/// RFC 3986 section 3.2.2: what a registered name may have (unreserved and sub-delimiters), less the comma.
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~')
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        )
+}
+
+// ---- RFC 9112 section 4: the status line --------------------------------------------------------
+
+/// RFC 9110 section 15: three digits, the first of which is a class. Classes above 5 are treated as 5xx
+/// by their receivers (some applications send 999), so they pass.
+pub fn status(status: u16) -> Result<u16, Refusal> {
+    if status >= 100 {
+        Ok(status)
+    } else {
+        Err(Refusal::BadStatusLine)
+    }
+}
+
+/// RFC 9112 section 4: the reason phrase stands between `HTTP/1.x nnn ` and the line's end; it may be
+/// empty, and its space may be missing. `head` is a whole one.
+pub fn reason(head: &[u8]) -> Span {
+    const BEFORE: usize = "HTTP/1.1 200".len();
+    let end = memchr::memchr(b'\r', head).unwrap_or(head.len());
+    Span::new((BEFORE + 1).min(end), end)
+}
+
+// ---- RFC 9112 section 5: fields -----------------------------------------------------------------
+
+/// RFC 9110 section 5.6.2.
+pub const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
+        || matches!(byte, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// RFC 9110 section 5.5: tab, space, visible ASCII, and obs-text, which is opaque.
+pub const fn is_value_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// RFC 3875 section 4.1.18 turns `-` into `_`, so a gateway behind us could take `Content_Length` for what
+/// it resembles. nginx drops such fields; we refuse those that resemble a field which matters.
+pub fn lookalike(name: &[u8]) -> Result<(), Refusal> {
+    if memchr::memchr(b'_', name).is_none() {
+        return Ok(());
+    }
+    let mut plain = [0; 32];
+    let Some(plain) = plain.get_mut(..name.len()) else {
+        return Ok(());
+    };
+    for (to, from) in plain.iter_mut().zip(name) {
+        *to = if *from == b'_' { b'-' } else { *from };
+    }
+    if Known::of(plain) == Known::Other {
+        Ok(())
+    } else {
+        Err(Refusal::LookalikeField)
+    }
+}
+
+/// RFC 9110 section 7.6.1: fields that end at this hop whether or not `Connection` lists them.
+pub const fn is_hop_by_hop(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te
+            | Known::Upgrade
+            | Known::Http2Settings
+    )
+}
+
+/// RFC 9110 section 7.6.1: `Connection` must not list fields meant for all recipients. A client that lists
+/// `Host`, `Cookie` or `X-Forwarded-For` wants them to vanish behind us: the fields that we know stay
+/// whatever it says, only others go.
+pub const fn connection_may_name(known: Known) -> bool {
+    matches!(known, Known::Other) || is_hop_by_hop(known)
+}
+
+/// The elements of a comma-separated list without the whitespace around them (RFC 9110 section 5.6.1).
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim)
+}
+
+/// Whether a list's element is a token; empty ones are skipped by the reader.
+pub fn is_token(element: &[u8]) -> bool {
+    !element.is_empty() && element.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// Without the optional whitespace around it (RFC 9110 section 5.6.3: space and tab only).
+pub fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+// ---- RFC 9112 section 6: framing ----------------------------------------------------------------
+
+/// What the framing fields of one head said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Framing {
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Framing {
+    /// RFC 9110 section 8.6: one decimal number. RFC 9112 section 6.3 lets equal repetitions be merged; we do
+    /// not, as nginx.
+    pub fn length(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        if self.length.is_some() {
+            return Err(Refusal::LengthRepeated);
+        }
+        self.length = Some(content_length(value)?);
+        Ok(())
+    }
+
+    /// RFC 9112 section 6.1: `chunked` is the last coding, and applied once. It is the only one we know,
+    /// so anything before it is 501.
+    pub fn coding(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        if self.chunked {
+            return Err(Refusal::BadCoding);
+        }
+        self.chunked = true;
+        if value.eq_ignore_ascii_case(b"chunked") {
+            return Ok(());
+        }
+        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+        let known = list(value).filter(|coding| is_chunked(coding)).count();
+        let last = list(value).last().is_some_and(is_chunked);
+        match known == 1 && last && list(value).all(is_token) {
+            true => Err(Refusal::UnknownCoding),
+            false => Err(Refusal::BadCoding),
+        }
+    }
+
+    /// RFC 9112 sections 6.1 and 6.3: a transfer coding excludes a length, and belongs to HTTP/1.1.
+    fn settle(self, minor: u8) -> Result<Option<BodyLength>, Refusal> {
+        match (self.chunked, self.length) {
+            (true, _) if minor == 0 => Err(Refusal::CodingInOldVersion),
+            (true, Some(_)) => Err(Refusal::LengthAndCoding),
+            (true, None) => Ok(Some(BodyLength::Chunked)),
+            (false, Some(length)) => Ok(Some(BodyLength::Length(length))),
+            (false, None) => Ok(None),
+        }
+    }
+
+    /// A request without framing fields has no body (RFC 9112 section 6.3). RFC 9110 section 9.3.1: a body in
+    /// GET, HEAD or DELETE has no meaning, and old servers leave it in the stream; refused in HTTP/1.0, as
+    /// HAProxy does.
+    pub fn of_request(self, minor: u8, method: Method) -> Result<BodyLength, Refusal> {
+        let body = self.settle(minor)?.unwrap_or_default();
+        let bodiless = matches!(method, Method::Get | Method::Head | Method::Delete);
+        match minor == 0 && bodiless && !body.is_empty() {
+            true => Err(Refusal::BodyNotExpected),
+            false => Ok(body),
+        }
+    }
+
+    /// A response without framing fields ends with the connection. RFC 9112 section 6.1: none in 1xx and
+    /// 204 may have a coding.
+    pub fn of_response(self, minor: u8, status: u16) -> Result<BodyLength, Refusal> {
+        let body = self.settle(minor)?.unwrap_or(BodyLength::UntilClose);
+        match (body, status) {
+            (BodyLength::Chunked, 100..=199 | 204) => Err(Refusal::CodingWithoutBody),
+            _ => Ok(body),
+        }
+    }
+}
+
+/// RFC 9110 section 8.6: digits only; no sign, no space, no list, at most 63 bits.
+fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    if value.is_empty() {
+        return Err(Refusal::BadLength);
+    }
+    let mut length = 0_u64;
+    for byte in value {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Refusal::BadLength);
+        }
+        let longer = length
+            .checked_mul(10)
+            .and_then(|tens| tens.checked_add(digit.into()));
+        length = longer
+            .filter(|length| *length <= MOST_LENGTH)
+            .ok_or(Refusal::BadLength)?;
+    }
+    Ok(length)
+}
+
+// ---- RFC 9112 section 7: chunks and trailers ----------------------------------------------------
+
+/// RFC 9112 section 7.1: a size is hexadecimal digits, nothing before or between them.
+pub const fn hex(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// RFC 9112 section 7.1.1: names, `=`, `;`, quoted strings; all of it visible ASCII, space and tab.
+/// Stricter: no obs-text in quoted strings.
+pub const fn is_extension_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~')
+}
+
+/// RFC 9110 section 6.5.1: no trailer for framing, routing, authentication, request modifiers, response
+/// control or content description: a receiver that merges trailers would read another message.
+pub fn trailer(name: &[u8]) -> Result<(), Refusal> {
+    lookalike(name)?;
+    match Known::of(name) {
+        Known::Other | Known::ETag | Known::LastModified => Ok(()),
+        _ => Err(Refusal::ForbiddenTrailer),
+    }
+}

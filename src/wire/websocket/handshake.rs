@@ -1,4 +1,7 @@
-use crate::wire::{request::RequestHead, response::ResponseHead};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha1::{Digest as _, Sha1};
+
+use crate::wire::{BodyLength, Known, Method, Span, request::RequestHead, response::ResponseHead};
 
 /// `Sec-WebSocket-Key` as sent: 16 bytes in base64.
 pub type Key = [u8; 24];
@@ -25,21 +28,70 @@ impl HandshakeError {
     }
 }
 
-/// Checks a request whose `upgrade` is WebSocket (RFC 6455 section 4.2.1): GET, HTTP/1.1, no body, one
-/// `Upgrade`, version 13, one key. Returns the key.
+/// Checks a request whose `upgrade` is WebSocket (RFC 6455 section 4.2.1): GET, HTTP/1.1, no body, `Upgrade`
+/// is `websocket` and nothing else, `Connection` lists it, version 13, one key. Returns the key.
 pub fn check_request(head: &RequestHead, buf: &[u8]) -> Result<Key, HandshakeError> {
-    let _ = (head, buf);
-    todo!()
+    let sound = head.method == Method::Get
+        && head.minor == 1
+        && head.body == BodyLength::None
+        && head.connection_upgrade
+        && is_websocket(only(head.fields(), Known::Upgrade), buf);
+    let version = only(head.fields(), Known::SecWebSocketVersion).map(|version| version.of(buf));
+    let key = only(head.fields(), Known::SecWebSocketKey).and_then(|key| key_of(key.of(buf)));
+    match (sound, version, key) {
+        (false, _, _) | (_, None, _) => Err(HandshakeError::Malformed),
+        (_, Some(version), _) if !is_number(version) => Err(HandshakeError::Malformed),
+        (_, Some(version), _) if version != b"13" => Err(HandshakeError::Version),
+        (_, _, key) => key.ok_or(HandshakeError::Malformed),
+    }
 }
 
 /// What the server must answer to that key (RFC 6455 section 4.2.2).
 pub fn accept_for(key: &Key) -> Accept {
-    let _ = key;
-    todo!()
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let mut accept = [0; 28];
+    STANDARD
+        .encode_slice(hash.finalize(), &mut accept)
+        .expect("20 bytes are 28 characters of base64");
+    accept
 }
 
-/// Whether a response is the 101 that `expected` asks for.
+/// Whether a response is the 101 that `expected` asks for (RFC 6455 section 4.1): HTTP/1.1, one `Upgrade`
+/// that is `websocket`, `Connection` lists it, one right `Sec-WebSocket-Accept`.
 pub fn check_response(head: &ResponseHead, buf: &[u8], expected: &Accept) -> bool {
-    let _ = (head, buf, expected);
-    todo!()
+    let accept = only(head.fields(), Known::SecWebSocketAccept);
+    head.status == 101
+        && head.minor == 1
+        && head.connection_upgrade
+        && is_websocket(only(head.fields(), Known::Upgrade), buf)
+        && accept.is_some_and(|accept| accept.of(buf) == expected)
+}
+
+/// The value of the field of that name, if there is exactly one.
+fn only(fields: &[crate::wire::Field], known: Known) -> Option<Span> {
+    let mut named = fields.iter().filter(|field| field.known == known);
+    let value = named.next()?.value;
+    named.next().is_none().then_some(value)
+}
+
+fn is_websocket(value: Option<Span>, buf: &[u8]) -> bool {
+    value.is_some_and(|value| value.of(buf).eq_ignore_ascii_case(b"websocket"))
+}
+
+/// RFC 6455 section 4.3: a version is a number without leading zeros, 0 to 255.
+fn is_number(value: &[u8]) -> bool {
+    matches!(
+        value,
+        [b'0'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'] | [b'1' | b'2', b'0'..=b'9', b'0'..=b'9']
+    )
+}
+
+/// RFC 6455 section 4.2.1 point 5: base64 that decodes to 16 bytes. Its last digit carries four unused
+/// bits; browsers and servers do not look at them, so neither do we.
+fn key_of(value: &[u8]) -> Option<Key> {
+    let key: &Key = value.try_into().ok()?;
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    (key[..22].iter().all(is_digit) && key[22..] == *b"==").then_some(*key)
 }
