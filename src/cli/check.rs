@@ -1,10 +1,64 @@
-//! `ringbolt check` (being built).
+//! `ringbolt check`: everything that is wrong with a configuration, in one run.
 
+use crate::config::{Config, Problems};
+use crate::control::file::{self, Refused};
+use crate::control::launcher::EXIT_CONFIG;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Reads the file and says what is wrong with it.
-pub(super) fn run(config: &Path, json: bool) -> ExitCode {
-    let _ = (config, json);
-    ExitCode::SUCCESS
+/// Reads the file and says what is wrong with it: problems on standard error, a good file's summary
+/// on standard output. With `json` one object on standard output says it all.
+pub(super) fn run(path: &Path, json: bool) -> ExitCode {
+    let read = file::read(path);
+    if json {
+        let object = match &read {
+            Ok(loaded) => report(&loaded.warnings, Some(&loaded.config)),
+            Err(Refused::Text(problems)) => report(problems, None),
+            Err(Refused::File(why)) => serde_json::json!({
+                "ok": false, "file": path, "problems": [{ "severity": "error", "message": why }],
+            }),
+        };
+        println!("{object:#}");
+    }
+    match read {
+        Ok(loaded) if !json => {
+            if !loaded.warnings.is_empty() {
+                eprint!("{}", loaded.warnings);
+            }
+            println!("{}: ok: {}", path.display(), summary(&loaded.config));
+            ExitCode::SUCCESS
+        }
+        Ok(_) => ExitCode::SUCCESS,
+        Err(refused) => {
+            if !json {
+                eprint!("{refused}");
+            }
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn report(problems: &Problems, config: Option<&Config>) -> serde_json::Value {
+    serde_json::json!({
+        "ok": config.is_some(),
+        "file": problems.file,
+        "problems": problems.problems,
+        "summary": config.map(summary),
+    })
+}
+
+/// `1 listener, 2 routes, 1 pool, 3 servers`
+fn summary(config: &Config) -> String {
+    let servers = config.pools.iter().map(|pool| pool.servers.len()).sum();
+    let parts = [
+        (config.listeners.len(), "listener"),
+        (config.routes.len(), "route"),
+        (config.pools.len(), "pool"),
+        (servers, "server"),
+    ];
+    let part = |(count, noun): (usize, &str)| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} {noun}{plural}")
+    };
+    parts.map(part).join(", ")
 }

@@ -110,8 +110,6 @@ Signals:
 Exit codes: 0 stopped in good order, 1 problems in the configuration, 2 wrong arguments,
 3 could not start, 70 a fault of its own, 128+N ended by signal N.";
 
-/// The configuration has problems.
-pub(crate) const EXIT_CONFIG: u8 = 1;
 /// `status` found nobody at the socket.
 const EXIT_NOBODY: u8 = 4;
 

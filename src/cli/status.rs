@@ -1,10 +1,246 @@
-//! `ringbolt status` (being built).
+//! `ringbolt status`: what a running Ringbolt says of itself, as a table or as JSON.
+//!
+//! The question is one HTTP request over the control socket. The client is the standard library's
+//! unix stream and a few lines: it talks to our own server, asks for the connection to be closed,
+//! and bounds what it reads.
 
+use crate::control::file;
+use crate::control::launcher::EXIT_CONFIG;
+use crate::control::status::{ServerState, ServerStatus, Status, count, size, span};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Asks the process at the socket and prints its answer.
 pub(super) fn run(config: &Path, socket: Option<PathBuf>, json: bool) -> ExitCode {
-    let _ = (config, socket, json);
+    let socket = match socket.map_or_else(|| socket_of(config), Ok) {
+        Ok(socket) => socket,
+        Err(refused) => {
+            eprint!("{refused}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let answer = match ask(&socket) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!(
+                "ringbolt: nobody answers at {}: {error}{}",
+                socket.display(),
+                advice(&error)
+            );
+            return ExitCode::from(super::EXIT_NOBODY);
+        }
+    };
+    if json {
+        return print(&format!("{}\n", answer.trim_end()));
+    }
+    match serde_json::from_str(&answer) {
+        Ok(status) => print(&table(&status, colours())),
+        Err(error) => {
+            eprintln!(
+                "ringbolt: {} answers, but not as expected: {error}",
+                socket.display()
+            );
+            ExitCode::from(super::EXIT_NOBODY)
+        }
+    }
+}
+
+fn socket_of(config: &Path) -> Result<PathBuf, file::Refused> {
+    Ok(file::read(config)?.config.control.socket)
+}
+
+/// A reader that has gone (`ringbolt status | head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
+}
+
+fn ask(socket: &Path) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(REQUEST)?;
+    let mut answer = String::new();
+    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
+    let whole = answer
+        .split_once("\r\n\r\n")
+        .filter(|(head, _)| head.starts_with("HTTP/1.1 200 ") || head.starts_with("HTTP/1.0 200 "));
+    match whole {
+        Some((_, body)) => Ok(body.to_owned()),
+        None => {
+            let line = answer.lines().next().unwrap_or("nothing").to_owned();
+            Err(io::Error::other(format!("the answer is: {line}")))
+        }
+    }
+}
+
+/// HTTP/1.0, so that the answer ends with the connection and never comes in chunks.
+const REQUEST: &[u8] = b"GET /v1/status HTTP/1.0\r\nHost: ringbolt\r\n\r\n";
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Some ten thousand servers.
+const MAX_ANSWER: u64 = 16 << 20;
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ": is it running? The socket is control.socket of its configuration, or --socket PATH"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ": only root and the group that Ringbolt runs as may ask"
+        }
+        _ => "",
+    }
+}
+
+/// On a terminal, unless its user wants none (<https://no-color.org>).
+fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn table(status: &Status, colours: bool) -> String {
+    let paint = |code: &'static str, text: &str| match colours {
+        true => format!("\x1b[{code}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    };
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} {}, up {}, pid {} (signals go to {})",
+        paint("1", "ringbolt"),
+        status.version,
+        span(status.uptime),
+        status.pid,
+        status.launcher
+    );
+    let plural = if status.workers == 1 { "" } else { "s" };
+    let _ = writeln!(
+        text,
+        "{} worker{plural} on {}",
+        status.workers, status.driver
+    );
+    let _ = writeln!(
+        text,
+        "{} of {} connections, {} tunnels",
+        count(status.connections.into()),
+        count(status.max_connections.into()),
+        count(status.tunnels.into())
+    );
+    if status.draining {
+        let _ = writeln!(
+            text,
+            "{}",
+            paint("33", "draining: nothing is accepted any more")
+        );
+    }
+    if let Some(why) = &status.refused_reload {
+        let _ = writeln!(
+            text,
+            "{} {why}",
+            paint("33", "the last reload was refused:")
+        );
+    }
+    for listener in &status.listeners {
+        let addresses = listener.addresses.join(", ");
+        let _ = writeln!(
+            text,
+            "listener {} on {addresses}: {} connections, {} in all",
+            paint("1", &listener.name),
+            count(listener.connections.into()),
+            count(listener.total_connections)
+        );
+    }
+    for pool in &status.pools {
+        let active = format!(
+            "{} of {} take new sessions",
+            pool.active,
+            pool.servers.len()
+        );
+        let code = if pool.active == 0 { "31" } else { "2" };
+        let _ = writeln!(
+            text,
+            "\npool {}: {}",
+            paint("1", &pool.name),
+            paint(code, &active)
+        );
+        servers(&mut text, &pool.servers, &paint);
+    }
+    text
+}
+
+/// Columns as wide as their widest cell; figures to the right.
+fn servers(
+    text: &mut String,
+    servers: &[ServerStatus],
+    paint: &dyn Fn(&'static str, &str) -> String,
+) {
+    let rows: Vec<[String; COLUMNS]> = servers.iter().map(cells).collect();
+    let mut widths = HEADINGS.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; COLUMNS], state: Option<ServerState>| {
+        let mut line = String::from(" ");
+        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            let padding = " ".repeat(width - cell.chars().count());
+            let cell = match (column, state) {
+                (_, None) => paint("2", cell),
+                (2, Some(ServerState::Up)) => paint("32", cell),
+                (2, Some(ServerState::Down)) => paint("31", cell),
+                (2, Some(ServerState::Drain | ServerState::Maintenance)) => paint("33", cell),
+                (_, Some(_)) => (*cell).to_owned(),
+            };
+            let _ = match column < FIRST_FIGURE {
+                true => write!(line, " {cell}{padding}"),
+                false => write!(line, " {padding}{cell}"),
+            };
+        }
+        format!("{}\n", line.trim_end())
+    };
+    text.push_str(&line(HEADINGS, None));
+    for (row, server) in rows.iter().zip(servers) {
+        text.push_str(&line(
+            row.each_ref().map(String::as_str),
+            Some(server.state),
+        ));
+    }
+}
+
+const COLUMNS: usize = 12;
+/// Before it are words, from it on figures.
+const FIRST_FIGURE: usize = 4;
+const HEADINGS: [&str; COLUMNS] = [
+    "server", "address", "state", "since", "weight", "sessions", "tunnels", "total", "in", "out",
+    "5xx", "checks",
+];
+
+fn cells(server: &ServerStatus) -> [String; COLUMNS] {
+    let since = match (server.state, server.checked) {
+        (ServerState::Down, _) => format!("{} ({})", span(server.since), server.reason),
+        (_, true) => span(server.since),
+        (_, false) => format!("{} (not checked)", span(server.since)),
+    };
+    let checks = match server.failed_checks {
+        0 => count(server.checks),
+        failed => format!("{} ({} failed)", count(server.checks), count(failed)),
+    };
+    [
+        server.name.clone(),
+        server.address.clone(),
+        server.state.word().to_owned(),
+        since,
+        count(server.weight.into()),
+        count(server.sessions.into()),
+        count(server.tunnels.into()),
+        count(server.total_sessions),
+        size(server.bytes_in),
+        size(server.bytes_out),
+        count(server.responses[4]),
+        checks,
+    ]
 }

@@ -12,7 +12,7 @@
 //!  LogFile*, Reload                         ─►
 //!                                           ◄─ Reloaded | ReloadFailed
 //!  LogFile*, Reopen                         ─►
-//!  Say                                      ─►  into the log
+//!  Refused, Say                             ─►  into the log
 //!  Drain, Stop                              ─►  ends; the exit status says how
 //! ```
 
@@ -62,6 +62,11 @@ pub(super) enum Command {
     },
     /// Write to the log files sent just before; close the old ones.
     Reopen,
+    /// A reload was refused before it got here; for the log and the status.
+    Refused {
+        /// One line.
+        why: String,
+    },
     /// Put this into the log.
     Say {
         /// As in syslog: 3 error, 4 warning, 5 notice.

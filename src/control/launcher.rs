@@ -8,10 +8,10 @@
 use super::channel::{
     Channel, Command, Identity, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
 };
-use super::environment::{Answers, Machine};
+use super::file::{self, Loaded};
 use super::listen::{self, Listening};
 use super::{identity, limits, notify, reload};
-use crate::config::{self, Config, LogTarget, Timeout, Workers};
+use crate::config::{Config, LogTarget, Problems, Timeout, Workers};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Gid, Uid, chown};
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,13 +30,14 @@ use std::time::{Duration, Instant};
 
 /// Serves as the file says until it is told to stop. Messages go to standard error.
 pub fn run(path: &Path) -> ExitCode {
-    let loaded = match read(path) {
+    let loaded = match file::read(path) {
         Ok(loaded) => loaded,
-        Err(why) => {
-            eprint!("{why}");
+        Err(refused) => {
+            eprint!("{refused}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    warn(&loaded.warnings);
     match Launcher::start(path, loaded) {
         Ok(mut launcher) => launcher.serve(),
         Err(why) => {
@@ -50,33 +51,6 @@ pub fn run(path: &Path) -> ExitCode {
 pub const EXIT_CONFIG: u8 = 1;
 /// Exit code for everything else that keeps Ringbolt from starting.
 pub const EXIT_START: u8 = 3;
-
-/// A configuration that was found good, and all that is needed to find it good again elsewhere.
-pub(super) struct Loaded {
-    pub(super) config: Config,
-    text: String,
-    answers: Answers,
-}
-
-/// Reads and checks the file; the error is all of its problems, ready to print.
-fn read(path: &Path) -> Result<Loaded, String> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("ringbolt: cannot read {}: {error}\n", path.display()))?;
-    let machine = Machine::new();
-    let checked = config::check(path, &bytes, &machine);
-    let Some(config) = checked.config else {
-        return Err(checked.problems.to_string());
-    };
-    if !checked.problems.is_empty() {
-        eprint!("{}", checked.problems);
-    }
-    let text = String::from_utf8(bytes).map_err(|error| format!("ringbolt: {error}\n"))?;
-    Ok(Loaded {
-        config,
-        text,
-        answers: machine.answers(),
-    })
-}
 
 struct Launcher {
     path: PathBuf,
@@ -126,6 +100,7 @@ impl Launcher {
             config,
             text,
             answers,
+            ..
         } = loaded;
         let (workers, cores) = place(&config)?;
         let identity = identity::resolve(&config.process)?;
@@ -300,18 +275,27 @@ impl Launcher {
             State::Starting | State::Draining { .. } | State::Stopping { .. } => return,
         }
         notify::reloading();
-        if let Err(why) = self.send_reload() {
+        let loaded = match file::read(&self.path) {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                eprint!("{refused}");
+                return self.not_reloaded(&refused.one_line());
+            }
+        };
+        warn(&loaded.warnings);
+        if let Err(why) = self.send_reload(loaded) {
             self.not_reloaded(&why);
         }
     }
 
-    /// Reads, checks and sends; the error is ready to print and changes nothing.
-    fn send_reload(&mut self) -> Result<(), String> {
+    /// Opens what the new configuration needs and sends it; an error changes nothing.
+    fn send_reload(&mut self, loaded: Loaded) -> Result<(), String> {
         let Loaded {
             config,
             text,
             answers,
-        } = read(&self.path)?;
+            ..
+        } = loaded;
         reload::refusal(&self.started, &config)?;
         limits::raise_descriptors_of(
             Pid::from_child(&self.generation),
@@ -342,16 +326,13 @@ impl Launcher {
     }
 
     fn not_reloaded(&mut self, why: &str) {
-        eprintln!("{}", why.trim_end());
-        eprintln!("ringbolt: reload refused, the configuration in force stays");
-        self.say(
-            ERROR,
-            format!(
-                "reload refused, the configuration in force stays: {}",
-                one_line(why)
-            ),
-        );
-        notify::ready(&format!("Reload refused: {}", one_line(why)));
+        let text = format!("reload refused, the configuration in force stays: {why}");
+        eprintln!("ringbolt: {text}");
+        notify::ready(&text);
+        let command = Command::Refused {
+            why: why.to_owned(),
+        };
+        let _ = self.channel.send(&command, &[]);
     }
 
     fn reopen(&mut self) {
@@ -508,6 +489,12 @@ fn own_path() -> Result<PathBuf, String> {
         })
 }
 
+fn warn(warnings: &Problems) {
+    if !warnings.is_empty() {
+        eprint!("{warnings}");
+    }
+}
+
 /// How many workers, and on which cores.
 fn place(config: &Config) -> Result<(usize, Vec<usize>), String> {
     let set = rustix::thread::sched_getaffinity(None)
@@ -627,24 +614,4 @@ fn spawn(program: &Path) -> Result<(Child, Channel), String> {
 
 fn workers(count: usize) -> String {
     format!("{count} worker{}", if count == 1 { "" } else { "s" })
-}
-
-/// Several lines of problems as one line of log: only those that say what and where.
-fn one_line(problems: &str) -> String {
-    let mut line = String::new();
-    for part in problems.lines().map(str::trim) {
-        let place = part.strip_prefix("--> ");
-        if part.starts_with("error: ") {
-            line.push_str(if line.is_empty() { "" } else { "; " });
-            line.push_str(part);
-        } else if let Some(place) = place {
-            line.push_str(" at ");
-            line.push_str(place);
-        }
-    }
-    if line.is_empty() {
-        problems.trim().replace('\n', " ")
-    } else {
-        line
-    }
 }

@@ -10,6 +10,7 @@ mod admin;
 mod auth;
 mod channel;
 mod environment;
+pub mod file;
 pub mod generation;
 mod identity;
 pub mod launcher;

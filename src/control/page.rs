@@ -326,7 +326,8 @@ mod tests {
         let json = format!(
             r#"{{"version":"9.8.7","pid":1,"launcher":1,"started_ms":0,"uptime":75,"driver":"epoll",
             "workers":2,"draining":false,"connections":5,"max_connections":100,"tunnels":3,
-            "reloads":0,"refused_reload":"line 7","listeners":[{{"name":"in","addresses":["[::]:80"]}}],
+            "reloads":0,"refused_reload":"line 7","listeners":[{{"name":"in","addresses":["[::]:80"],"connections":5,
+            "total_connections":77}}],
             "pools":[{{"name":"<app>","active":1,"sessions":24,"tunnels":18,"total_sessions":2400,
             "servers":[{},{}]}}]}}"#,
             server("one", "up"),

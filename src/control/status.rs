@@ -50,6 +50,10 @@ pub struct ListenerStatus {
     pub name: String,
     /// Where it really listens.
     pub addresses: Vec<String>,
+    /// Client connections now.
+    pub connections: u32,
+    /// Client connections since the start.
+    pub total_connections: u64,
 }
 
 /// One `[pool.NAME]`.
