@@ -98,8 +98,12 @@ impl Pool {
         let schedule = self.schedule.load();
         let fits = |server: &usize| Some(*server) != avoid && self.servers[*server].accepts_new();
         let mut why = Why::Policy;
+        let mut turn = 0;
         for _ in 0..TURNS_TRIED {
-            let server = schedule.at(self.live.turn.next())?;
+            turn = self.live.turn.next();
+            let Some(server) = schedule.at(turn) else {
+                break;
+            };
             if fits(&server) {
                 return Some(Pick { server, why });
             }
@@ -107,10 +111,18 @@ impl Pool {
             // server's turns over the others in proportion until the schedule is rebuilt.
             why = Why::Fallback;
         }
-        (0..self.servers.len())
+        let (count, begin) = (
+            self.servers.len(),
+            turn as usize % self.servers.len().max(1),
+        );
+        let mut around = (begin..count).chain(0..begin);
+        around
             .find(fits)
             .or_else(|| avoid.filter(|a| self.servers[*a].accepts_new()))
-            .map(|server| Pick { server, why })
+            .map(|server| Pick {
+                server,
+                why: Why::Fallback,
+            })
     }
 
     /// Counts a server of this pool as busy.
@@ -123,7 +135,8 @@ impl Pool {
         self.servers.iter().filter(|s| s.accepts_new()).count()
     }
 
-    /// What checks found out about a server; not for workers.
+    /// What checks found out about a server; not for workers. This and the next two are to be called
+    /// on the newest plan's pool: an older plan's sees the state as well, but keeps its turns.
     pub fn mark(&self, server: usize, change: &Change, now_ms: u64) {
         self.servers[server].live.mark(change, now_ms);
         self.reschedule();
@@ -178,3 +191,183 @@ fn weights(servers: &[Arc<Server>]) -> Vec<u16> {
 /// Turns taken until the servers are searched one by one. More than this many useless turns in a
 /// row mean that the schedule is older than a change to many servers.
 const TURNS_TRIED: usize = 16;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::health::Reason;
+    use super::super::sticky::tests::pool_settings;
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const DOWN: Change = Change {
+        up: false,
+        reason: Reason::Refused,
+        took: Duration::ZERO,
+        lasted: Duration::ZERO,
+    };
+
+    fn pool(weights: &[u16]) -> Pool {
+        let mut settings = pool_settings(None, &vec![""; weights.len()]);
+        for (server, weight) in settings.servers.iter_mut().zip(weights) {
+            server.weight = *weight;
+        }
+        Pool::new(&settings, None, 2)
+    }
+
+    /// How often each server is picked.
+    fn shares(pool: &Pool, picks: usize, avoid: Option<usize>) -> Vec<usize> {
+        let mut shares = vec![0; pool.servers.len()];
+        for _ in 0..picks {
+            shares[pool.pick(None, avoid).unwrap().server] += 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn turns_follow_the_weights() {
+        let pool = pool(&[3, 1, 0, 2]);
+        assert_eq!(pool.active(), 3);
+        assert_eq!(shares(&pool, 600, None), [300, 100, 0, 200]);
+        pool.set_weight(2, 6);
+        assert_eq!(shares(&pool, 1200, None), [300, 100, 600, 200]);
+        let why = pool.pick(None, None).unwrap().why;
+        assert_eq!(why, Why::Policy);
+    }
+
+    #[test]
+    fn a_cookie_or_a_failure_overrules_the_turn() {
+        let pool = pool(&[1, 1, 1]);
+        let cookie = Pick {
+            server: 2,
+            why: Why::Cookie,
+        };
+        assert_eq!(pool.pick(Some(2), None), Some(cookie));
+        assert_eq!(shares(&pool, 300, Some(1)), [150, 0, 150]);
+        for _ in 0..3 {
+            assert_ne!(pool.pick(Some(2), Some(2)).unwrap().server, 2);
+        }
+    }
+
+    #[test]
+    fn the_avoided_server_is_better_than_none_and_nobody_is_nobody() {
+        let pool = pool(&[1, 1]);
+        pool.set_admin(0, AdminState::Maintenance);
+        let last = Pick {
+            server: 1,
+            why: Why::Fallback,
+        };
+        assert_eq!(pool.pick(None, Some(1)), Some(last));
+        pool.set_admin(1, AdminState::Drain);
+        assert_eq!(pool.pick(None, None), None);
+        assert_eq!(pool.pick(None, Some(1)), None);
+        assert_eq!(pool.active(), 0);
+        pool.set_admin(0, AdminState::Ready);
+        assert_eq!(pool.pick(None, None).unwrap().server, 0);
+    }
+
+    #[test]
+    fn an_operators_word_and_health_do_not_lift_each_other() {
+        let pool = pool(&[1]);
+        let server = &pool.servers[0];
+        pool.set_admin(0, AdminState::Maintenance);
+        pool.mark(0, &DOWN, 1);
+        assert_eq!(server.wants_check(), None);
+        pool.set_admin(0, AdminState::Ready);
+        assert!(!server.accepts_new() && !server.accepts_sticky());
+        assert!(server.wants_check().is_some());
+        pool.set_admin(0, AdminState::Drain);
+        pool.mark(0, &Change { up: true, ..DOWN }, 2);
+        assert!(!server.accepts_new() && server.accepts_sticky());
+    }
+
+    /// Between the moment a server goes and the new schedule, and when all but one have gone.
+    #[test]
+    fn servers_that_just_went_are_skipped() {
+        let pool = pool(&[1; 100]);
+        for server in &pool.servers[..60] {
+            server.live.mark(&DOWN, 1);
+        }
+        let shares = shares(&pool, 4_000, None);
+        assert!(shares[..60].iter().all(|share| *share == 0));
+        assert_eq!(shares.iter().sum::<usize>(), 4_000);
+        for server in &pool.servers[60..99] {
+            server.live.mark(&DOWN, 1);
+        }
+        let last = pool.pick(None, None).unwrap();
+        assert_eq!((last.server, last.why), (99, Why::Fallback));
+    }
+
+    #[test]
+    fn workers_share_one_order() {
+        let pool = pool(&[5, 3, 2]);
+        let worker = || shares(&pool, 5_000, None);
+        let (one, two) = std::thread::scope(|scope| {
+            let (one, two) = (scope.spawn(worker), scope.spawn(worker));
+            (one.join().unwrap(), two.join().unwrap())
+        });
+        let both: Vec<_> = one.iter().zip(&two).map(|(a, b)| a + b).collect();
+        assert_eq!(both, [5_000, 3_000, 2_000]);
+    }
+
+    #[test]
+    fn the_next_plan_keeps_what_is_live() {
+        let before = pool(&[1, 2, 3]);
+        before.mark(0, &DOWN, 7);
+        before.set_admin(1, AdminState::Drain);
+        before.set_weight(2, 9);
+        let busy = before.busy(0);
+        let mut settings = before.settings.clone();
+        settings.servers.swap(0, 2);
+        let after = Pool::new(&settings, Some(&before), 2);
+        let [c, b, a] = &*after.servers else {
+            panic!("three servers");
+        };
+        assert!(Arc::ptr_eq(&a.live, &before.servers[0].live));
+        assert!(!a.live.is_up() && a.live.state().since_ms == 7);
+        assert_eq!(a.live.sessions(), 1);
+        assert_eq!(b.live.admin(), AdminState::Drain);
+        assert_eq!(c.live.weight(), 9);
+        assert_eq!(after.live.sessions(), 1);
+        assert_eq!(after.active(), 1);
+        drop(busy);
+        assert_eq!(after.live.sessions(), 0);
+        // What the file newly says counts; another address is another server.
+        settings.servers[0].weight = 5;
+        settings.servers[1].state = AdminState::Maintenance;
+        settings.servers[2].check = None;
+        let later = Pool::new(&settings, Some(&after), 2);
+        assert_eq!(later.servers[0].live.weight(), 5);
+        assert_eq!(later.servers[1].live.admin(), AdminState::Maintenance);
+        assert!(later.servers[2].live.is_up());
+        settings.servers[0].address = config::Address::Unix("/x".into());
+        let moved = Pool::new(&settings, Some(&later), 2);
+        assert!(!Arc::ptr_eq(&moved.servers[0].live, &later.servers[0].live));
+        settings.name = "other".into();
+        let other = Pool::new(&settings, Some(&moved), 2);
+        assert!(!Arc::ptr_eq(&other.live, &moved.live));
+    }
+
+    proptest! {
+        /// Before and after the schedule is rebuilt, a lost server's turns go to all the others
+        /// in proportion to their weights.
+        #[test]
+        fn skipping_is_fair(
+            weights in prop::collection::vec(1u16..=8, 2..7),
+            lost in 0usize..7,
+            rebuilt: bool,
+        ) {
+            let lost = lost % weights.len();
+            let pool = pool(&weights);
+            if rebuilt {
+                pool.mark(lost, &DOWN, 1);
+            } else {
+                pool.servers[lost].live.mark(&DOWN, 1);
+            }
+            let mut want: Vec<_> = weights.iter().map(|w| usize::from(*w) * 100).collect();
+            want[lost] = 0;
+            prop_assert_eq!(shares(&pool, want.iter().sum(), None), want);
+        }
+    }
+}

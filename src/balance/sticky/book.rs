@@ -194,3 +194,27 @@ const TAG_CHARACTERS: usize = 22;
 fn cut(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     (&bytes[..at], &bytes[at + 1..])
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::super::Pool;
+    use super::super::tests::{pool_settings, settings};
+    use super::*;
+
+    /// Computed with another implementation of HMAC-SHA256.
+    #[test]
+    fn a_signed_value_is_built_as_documented() {
+        let sticky = config::Sticky {
+            signing_keys: vec![config::Secret(b"new".to_vec())],
+            ..settings()
+        };
+        let pool = Pool::new(&pool_settings(Some(sticky.clone()), &["bridge1"]), None, 1);
+        let books = Book::all(&sticky, &pool.servers);
+        let mut value = Vec::new();
+        books[0].write(0, None, None, &mut value);
+        let value = String::from_utf8(value).unwrap();
+        assert_eq!(value, "uafg55leNSynmWl0.bhGHa2iUTji3wbawyxKBXg");
+        assert_eq!(books[0].read(value.as_bytes()).unwrap().servers, [0]);
+    }
+}

@@ -85,3 +85,71 @@ fn seconds(value: &[u8]) -> u64 {
 const METHODS: [&[u8]; 4] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE"];
 
 const STATUSES: [u16; 11] = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storable(method: &str, status: u16, fields: &[(&str, &str)]) -> bool {
+        let mut storable = Storable::default();
+        for (name, value) in fields {
+            storable.see(name.as_bytes(), value.as_bytes());
+        }
+        storable.shared(method.as_bytes(), status)
+    }
+
+    #[test]
+    fn what_a_shared_cache_could_store() {
+        let control = "Cache-Control";
+        for (fields, want) in [
+            (&[][..], false),
+            (&[("ETag", "\"x\"")], true),
+            (&[("last-modified", "…")], true),
+            (&[("EXPIRES", "…")], true),
+            (&[(control, "max-age=60")], true),
+            (&[(control, "max-age=\"60\"")], true),
+            (&[(control, "s-maxage=60")], true),
+            (&[(control, "max-age=0")], false),
+            (&[(control, "max-age=0"), ("ETag", "x")], false),
+            (&[(control, "max-age=0, s-maxage=60")], true),
+            (&[(control, "max-age=60, s-maxage=0")], false),
+            (&[(control, "max-age=0, public")], true),
+            (&[(control, "Public")], true),
+            (&[(control, "private"), ("ETag", "x")], false),
+            (
+                &[(control, "no-cache=\"Set-Cookie\""), ("ETag", "x")],
+                false,
+            ),
+            (&[(control, "no-store"), ("ETag", "x")], false),
+            (&[(control, "must-revalidate"), ("ETag", "x")], true),
+            (&[(control, "max-age=junk"), ("ETag", "x")], false),
+            (&[(control, "max-age=99999999999999999999999")], true),
+            (&[("Pragma", "no-cache"), ("ETag", "x")], false),
+            (&[("Pragma", "x, No-Cache"), ("ETag", "x")], false),
+            (&[("Set-Cookie", "max-age=60")], false),
+        ] {
+            assert_eq!(storable("GET", 200, fields), want, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn methods_and_statuses() {
+        let lasting = &[("ETag", "x")][..];
+        let public = &[("Cache-Control", "public")][..];
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
+            assert!(storable(method, 200, lasting), "{method}");
+        }
+        for method in ["POST", "PUT", "get"] {
+            assert!(!storable(method, 200, lasting), "{method}");
+            assert!(storable(method, 200, public), "{method}");
+        }
+        for status in [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501] {
+            assert!(storable("GET", status, lasting), "{status}");
+        }
+        for status in [201, 302, 304, 307, 400, 500, 503] {
+            assert!(!storable("GET", status, lasting), "{status}");
+            assert!(storable("GET", status, public), "{status}");
+        }
+        assert!(!storable("GET", 101, public));
+    }
+}

@@ -29,3 +29,29 @@ pub fn dynamic_key(secret: &[u8], address: &Address) -> Box<str> {
     }
     format!("{:016x}", XxHash64::oneshot(0, &input)).into()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Computed with another implementation of XXH64.
+    #[test]
+    fn dynamic_keys_are_those_that_haproxy_derives() {
+        for (secret, address, key) in [
+            ("secret", "127.0.0.1:3000", "b1eaba2c94b8bf9e"),
+            ("secret", "127.0.0.1:3001", "9593d33e12d8d6b0"),
+            ("", "192.0.2.1:80", "d27bf40a1ca4744d"),
+            (
+                "a longer secret than thirty-two bytes",
+                "[2001:db8::1]:65535",
+                "49728e1d1c20c07c",
+            ),
+        ] {
+            let address = Address::Ip(address.parse().unwrap());
+            assert_eq!(&*dynamic_key(secret.as_bytes(), &address), key);
+        }
+        let unix = Address::Unix("/run/app.sock".into());
+        assert_eq!(&*dynamic_key(b"secret", &unix), "e708a1a6642e71e3");
+    }
+}

@@ -1,0 +1,148 @@
+//! What choosing a server costs a request: the turn, the cookie, the route.
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use ringbolt::balance::sticky::{Asked, Verdict};
+use ringbolt::balance::{Counter, Pool};
+use ringbolt::config::{
+    Address, AdminState, Balance, HostPattern, PathPattern, PoolTimeouts, Route, Secret, Secure,
+    Server, Sticky, StickyMode, Timeout,
+};
+use ringbolt::route::Table;
+use std::hint::black_box;
+
+/// Small, usual, and far beyond what one pool should hold.
+const SIZES: [u16; 3] = [3, 100, 10_000];
+
+fn pick(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pick");
+    for count in SIZES {
+        let pool = Pool::new(&pool(count, None), None, 1);
+        group.bench_function(BenchmarkId::new("by turn", count), |b| {
+            b.iter(|| pool.pick(None, None));
+        });
+        group.bench_function(BenchmarkId::new("after a failure", count), |b| {
+            b.iter(|| pool.pick(None, Some(0)));
+        });
+    }
+    let pool = Pool::new(&pool(3, None), None, 1);
+    group.bench_function("busy, counted", |b| {
+        b.iter(|| pool.busy(1).add(0, Counter::Requests, 1));
+    });
+    group.finish();
+}
+
+fn cookie(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cookie");
+    let asked = Asked {
+        path: b"/socket.io/?EIO=4&transport=polling",
+        client: None,
+        header: &|_, _| false,
+    };
+    let signed = Sticky {
+        signing_keys: vec![Secret(b"0123456789abcdef0123456789abcdef".to_vec())],
+        ..sticky()
+    };
+    for (kind, settings) in [("plain", sticky()), ("signed", signed)] {
+        for count in SIZES {
+            let pool = Pool::new(&pool(count, Some(settings.clone())), None, 1);
+            let sticky = pool.sticky.as_ref().expect("set above");
+            let last = usize::from(count) - 1;
+            let mut line = Vec::with_capacity(256);
+            let new = sticky.answer(&Verdict::NONE, last, b"GET", 200, false, false, 1);
+            sticky.write(&new, &mut line);
+            let value = line.split(|b| *b == b'=' || *b == b';').nth(1);
+            let value = value.expect("a cookie has a value").to_vec();
+            group.bench_function(BenchmarkId::new(format!("{kind} verdict"), count), |b| {
+                b.iter(|| sticky.read(&pool.servers, [black_box(&value[..])], 1, &asked));
+            });
+            group.bench_function(BenchmarkId::new(format!("{kind} issue"), count), |b| {
+                b.iter(|| {
+                    line.clear();
+                    let none = black_box(&Verdict::NONE);
+                    let answer = sticky.answer(none, last, b"GET", 200, false, false, 1);
+                    sticky.write(&answer, &mut line);
+                    line.len()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn route(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route");
+    for count in SIZES {
+        let route = |n: u16| Route {
+            listener: None,
+            host: HostPattern::Exact(format!("host-{n}.example.com")),
+            path: PathPattern::Prefix("/socket.io/".into()),
+            pool: usize::from(n),
+        };
+        let routes: Vec<_> = (0..count).map(route).collect();
+        let table = Table::new(&routes, 0, None);
+        let host = format!("Host-{}.example.com:8080", count - 1).into_bytes();
+        group.bench_function(BenchmarkId::new("host and prefix", count), |b| {
+            b.iter(|| table.find(black_box(&host), b"/socket.io/?EIO=4"));
+        });
+    }
+    group.finish();
+}
+
+fn pool(count: u16, sticky: Option<Sticky>) -> ringbolt::config::Pool {
+    let server = |n: u16| Server {
+        name: format!("node{n}"),
+        address: Address::Ip(([127, 0, 0, 1], n + 1).into()),
+        weight: 1 + n % 2,
+        cookie: Some(format!("bridge{n}")),
+        shared_cookie: false,
+        check: None,
+        state: AdminState::Ready,
+    };
+    ringbolt::config::Pool {
+        name: "socket_servers".into(),
+        balance: Balance::RoundRobin,
+        retries: 3,
+        redispatch: true,
+        timeouts: PoolTimeouts {
+            connect: Timeout::Never,
+            server: Timeout::Never,
+            tunnel: Timeout::Never,
+        },
+        forwarded_for: None,
+        forwarded_proto: true,
+        forwarded: false,
+        via: false,
+        request_id: None,
+        sticky,
+        servers: (0..count).map(server).collect(),
+    }
+}
+
+fn sticky() -> Sticky {
+    Sticky {
+        cookie: "SERVERID".into(),
+        mode: StickyMode::Insert,
+        indirect: true,
+        nocache: true,
+        postonly: false,
+        preserve: false,
+        persist: false,
+        http_only: false,
+        secure: Secure::Auto,
+        same_site: None,
+        partitioned: false,
+        domain: Vec::new(),
+        path: "/".into(),
+        max_age: None,
+        attributes: Vec::new(),
+        max_idle: None,
+        max_life: None,
+        dynamic_key: None,
+        signing_keys: Vec::new(),
+        force: Vec::new(),
+        ignore: Vec::new(),
+    }
+}
+
+criterion_group!(benches, pick, cookie, route);
+criterion_main!(benches);
