@@ -1,0 +1,323 @@
+//! One client connection: requests one after the other, until either side has had enough or a
+//! tunnel takes over.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desk::Desk;
+use super::ending::Ending;
+use super::exchange;
+use super::plan::{Listener, Plan};
+use super::request::{self, Client, Reading, Request, address_text};
+use super::story::Story;
+use super::tunnel;
+use crate::balance::{self, sticky};
+use crate::record::{Kind, Record, Termination, Timers};
+use crate::ring::{Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
+use crate::wire::reply;
+
+/// Serves a client until its connection ends. Over a stream that may be plain or encrypted.
+pub async fn serve<C: Duplex + 'static>(
+    desk: Rc<Desk>,
+    stream: C,
+    address: Option<SocketAddr>,
+    listener: Arc<Listener>,
+) {
+    let guest = Guest::new(desk, address, listener);
+    let mut connection = Connection {
+        accepted: guest.desk.now(),
+        guest,
+        stream,
+        inbox: Buffer::new(),
+        timer: Timer::new(),
+        served: false,
+    };
+    loop {
+        match connection.turn().await {
+            After::Again => connection.served = true,
+            After::Close => return,
+            After::Linger => return connection.linger().await,
+            After::Tunnel(handshake) => return connection.hand_over(*handshake),
+        }
+    }
+}
+
+/// The client as counted and as logged; outlives its connection in a tunnel.
+pub(super) struct Guest {
+    pub(super) desk: Rc<Desk>,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) listener: Arc<Listener>,
+}
+
+impl Guest {
+    fn new(desk: Rc<Desk>, address: Option<SocketAddr>, listener: Arc<Listener>) -> Self {
+        listener.live.enter();
+        Self { desk, address, listener }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.listener.live.leave();
+        self.desk.gauge.leave();
+        self.desk.made_room();
+    }
+}
+
+/// A client's connection between and in exchanges.
+pub(super) struct Connection<C> {
+    pub(super) guest: Guest,
+    pub(super) stream: C,
+    /// Received and not yet understood; owns nothing while the client is idle.
+    pub(super) inbox: Buffer,
+    pub(super) timer: Timer,
+    accepted: Stamp,
+    /// An exchange has ended well on this connection.
+    pub(super) served: bool,
+}
+
+/// What comes after a turn.
+pub(super) enum After {
+    /// The next request.
+    Again,
+    /// The end.
+    Close,
+    /// The end, once the client has read what it was sent.
+    Linger,
+    /// A tunnel, which takes everything over.
+    Tunnel(Box<tunnel::Handshake>),
+}
+
+/// How the wait for a head ended, if not with one.
+enum NoHead {
+    /// The client left, or was idle for too long, without a byte.
+    Quiet,
+    /// The client left within a head.
+    Left(Stamp),
+    /// It was too slow with a head.
+    Slow(Stamp),
+}
+
+/// A head that has been read.
+struct Head {
+    reading: Reading,
+    plan: Rc<Arc<Plan>>,
+    began: Stamp,
+    complete: Stamp,
+}
+
+impl<C: Duplex + 'static> Connection<C> {
+    /// One request, from its first byte to the last of its response.
+    async fn turn(&mut self) -> After {
+        let head = match self.head().await {
+            Ok(head) => head,
+            Err(NoHead::Quiet) => return self.leave_quietly(),
+            Err(NoHead::Left(began)) => return self.refuse(began, Ending::LeftInHead).await,
+            Err(NoHead::Slow(began)) => return self.refuse(began, Ending::HeadTimeout).await,
+        };
+        match head.reading {
+            Reading::Forward { request, pool, verdict, taken } => {
+                self.inbox.consume(taken);
+                let story = Story::new(request, head.began, head.complete);
+                self.forward(story, &head.plan, pool, verdict).await
+            }
+            Reading::Answer { request, ending } => {
+                let story = Story::new(request, head.began, head.complete);
+                self.answer(story, ending).await
+            }
+            Reading::Partial => After::Close,
+        }
+    }
+
+    async fn forward(
+        &mut self,
+        mut story: Story,
+        plan: &Plan,
+        pool: Arc<balance::Pool>,
+        verdict: sticky::Verdict,
+    ) -> After {
+        story.pool = Some(pool);
+        story.verdict = verdict;
+        match exchange::run(self, &mut story, plan).await {
+            exchange::End::Done { keep: true } => {
+                story.log(&self.guest, Ending::Complete);
+                After::Again
+            }
+            exchange::End::Done { keep: false } => {
+                story.log(&self.guest, Ending::Complete);
+                After::Linger
+            }
+            exchange::End::Switched(switched) => {
+                After::Tunnel(Box::new(tunnel::Handshake::new(story, *switched, &self.guest)))
+            }
+            exchange::End::Failed(ending) if story.status == 0 => self.answer(story, ending).await,
+            exchange::End::Failed(ending) => {
+                story.log(&self.guest, ending);
+                After::Close
+            }
+        }
+    }
+
+    /// Waits for a head and reads it.
+    async fn head(&mut self) -> Result<Head, NoHead> {
+        let (mut began, mut seen) = (None, 0);
+        loop {
+            if self.inbox.len() > seen {
+                let now = self.guest.desk.now();
+                let began = *began.get_or_insert(now);
+                if let Some(head) = self.read_head(seen, began, now) {
+                    return Ok(head);
+                }
+                seen = self.inbox.len();
+            }
+            self.receive(began).await?;
+        }
+    }
+
+    fn read_head(&self, seen: usize, began: Stamp, now: Stamp) -> Option<Head> {
+        let desk = &self.guest.desk;
+        let plan = desk.plan();
+        let (text, length) = address_text(self.guest.address);
+        let client = Client {
+            address: self.guest.address,
+            text: &text[..length],
+            listener: &self.guest.listener,
+        };
+        let now_s = desk.clock.get().wall_ms(now) / 1_000;
+        let reading = request::read(desk, &plan, &client, self.inbox.bytes(), seen, now_s);
+        let complete = !matches!(reading, Reading::Partial);
+        complete.then_some(Head { reading, plan, began, complete: now })
+    }
+
+    /// Waits for more of a head, or for its first byte.
+    async fn receive(&mut self, began: Option<Stamp>) -> Result<(), NoHead> {
+        let desk = &self.guest.desk;
+        if began.is_none() {
+            if desk.draining.get() {
+                return Err(NoHead::Quiet);
+            }
+            let waits = desk.plan().waits;
+            self.timer.heed(Some(Call::Idle));
+            self.timer.arm(if self.served { waits.keep_alive } else { waits.request_head });
+        }
+        let waited = self.timer.limit(self.stream.readable()).await;
+        self.timer.heed(None);
+        match (waited, began) {
+            (Ok(Ok(())), _) => {}
+            (Ok(Err(_)), None) | (Err(Elapsed), None) => return Err(NoHead::Quiet),
+            (Ok(Err(_)), Some(began)) => return Err(NoHead::Left(began)),
+            (Err(Elapsed), Some(began)) => return Err(NoHead::Slow(began)),
+        }
+        match (self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE), began) {
+            (Ok(Received::Bytes(_)), None) => {
+                self.timer.arm(desk.plan().waits.request_head);
+                Ok(())
+            }
+            (Ok(Received::Bytes(_) | Received::Empty), _) => Ok(()),
+            (Ok(Received::Closed) | Err(_), None) => Err(NoHead::Quiet),
+            (Ok(Received::Closed) | Err(_), Some(began)) => Err(NoHead::Left(began)),
+        }
+    }
+
+    /// A connection that never sent a byte leaves a line of its own, if anybody wants it.
+    fn leave_quietly(&self) -> After {
+        if !self.served {
+            let desk = &self.guest.desk;
+            let now = desk.now();
+            let record = Record {
+                timers: Timers {
+                    active: now.since(self.accepted).cast_signed(),
+                    ..Timers::NONE
+                },
+                termination: Termination {
+                    cause: b'C',
+                    phase: b'R',
+                    cookie_request: b'-',
+                    cookie_response: b'-',
+                },
+                counts: crate::record::Counts {
+                    process: desk.gauge.connections(),
+                    listener: self.guest.listener.live.connections(),
+                    ..Default::default()
+                },
+                ..Record::empty(
+                    Kind::Empty,
+                    desk.clock.get().wall_ms(self.accepted),
+                    desk.clock.get().wall_ms(now),
+                    &self.guest.listener.name,
+                )
+            };
+            desk.log.borrow_mut().access(&Record { client: self.guest.address, ..record });
+        }
+        After::Close
+    }
+
+    async fn refuse(&mut self, began: Stamp, ending: Ending) -> After {
+        let now = self.guest.desk.now();
+        self.answer(Story::new(Request::unread(), began, now), ending).await
+    }
+
+    /// Answers a request here, without a server. The connection ends after it.
+    async fn answer(&mut self, mut story: Story, ending: Ending) -> After {
+        let status = ending.status();
+        if status == 0 {
+            story.log(&self.guest, ending);
+            return After::Close;
+        }
+        let head_only = story.request.facts.method == crate::wire::Method::Head;
+        let mut waiting = Buffer::new();
+        waiting.push(reply::reply(status, head_only));
+        story.status = status;
+        self.timer.arm(self.guest.desk.plan().waits.client);
+        while !waiting.is_empty() {
+            match self.stream.try_send(waiting.bytes()) {
+                Ok(0) => match self.timer.limit(self.stream.writable()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(Elapsed) => break,
+                },
+                Ok(sent) => {
+                    story.bytes_out += sent as u64;
+                    waiting.consume(sent);
+                }
+                Err(_) => break,
+            }
+        }
+        story.log(&self.guest, ending);
+        After::Linger
+    }
+
+    /// Ends the connection so that the client can still read what it was sent: if bytes of its own
+    /// were left unread, closing at once would reset the connection and take the answer away.
+    async fn linger(mut self) {
+        self.stream.finish();
+        self.inbox.release();
+        self.timer.arm(Some(LINGER));
+        let left = Cell::new(LINGER_BYTES);
+        loop {
+            let received = crate::ring::with_scratch(|scratch| self.stream.try_recv(scratch));
+            match received {
+                Ok(Received::Bytes(count)) if left.get() > count => left.set(left.get() - count),
+                Ok(Received::Empty) => {
+                    if !matches!(self.timer.limit(self.stream.readable()).await, Ok(Ok(()))) {
+                        return;
+                    }
+                }
+                Ok(Received::Bytes(_) | Received::Closed) | Err(_) => return,
+            }
+        }
+    }
+
+    /// The tunnel gets a task of its own, which is small; this one, which is not, ends.
+    fn hand_over(self, handshake: tunnel::Handshake) {
+        tunnel::start(self.guest, self.stream, self.inbox, self.timer, handshake);
+    }
+}
+
+/// How long a client that was told "close" may take to close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// And how much it may still send meanwhile.
+const LINGER_BYTES: usize = 1024 * 1024;

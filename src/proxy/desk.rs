@@ -1,0 +1,201 @@
+//! What the connections of one worker share: the plan, kept links, the log, scratch heads, counts.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+
+use super::plan::Plan;
+use crate::record::Log;
+use crate::ring::{Clock, Stamp};
+use crate::upstream::Links;
+use crate::wire::forward::Edit;
+use crate::wire::request::RequestHead;
+use crate::wire::response::ResponseHead;
+
+/// One worker's desk. Everything on it belongs to the worker's thread, except the gauge.
+pub struct Desk {
+    /// The worker's number, for its slots of counters.
+    pub worker: usize,
+    /// Kept connections to servers.
+    pub links: Links,
+    /// Access lines on their way.
+    pub log: RefCell<Log>,
+    /// The clock; set by the wall once a second.
+    pub clock: Cell<Clock>,
+    /// No further requests: connections close after the one they have.
+    pub draining: Cell<bool>,
+    /// Shared with the other workers.
+    pub gauge: Arc<Gauge>,
+    plan: RefCell<Rc<Arc<Plan>>>,
+    pub(super) request: RefCell<RequestHead>,
+    pub(super) response: RefCell<ResponseHead>,
+    pub(super) scratch: RefCell<Scratch>,
+    ids: Ids,
+    waiting_for_room: RefCell<Option<Waker>>,
+}
+
+/// Lists and texts that live only while one head is written, kept so that none is allocated.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) edits: Vec<Edit>,
+    pub(super) text: Vec<u8>,
+    pub(super) line: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) fn clear(&mut self) {
+        self.edits.clear();
+        self.text.clear();
+        self.line.clear();
+    }
+}
+
+/// Counts of the whole process.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    connections: AtomicU32,
+    tunnels: AtomicU32,
+    total_connections: AtomicU64,
+    total_requests: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Gauge {
+    /// Client connections now, tunnels among them.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Tunnels now.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Relaxed)
+    }
+
+    /// Client connections since the start.
+    pub fn total_connections(&self) -> u64 {
+        self.total_connections.load(Relaxed)
+    }
+
+    /// Tasks that panicked since the start.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Relaxed)
+    }
+
+    /// Adds panics that a worker has caught.
+    pub fn add_panics(&self, count: u64) {
+        self.panics.fetch_add(count, Relaxed);
+    }
+
+    /// Counts one more connection unless there are `limit` already.
+    pub fn try_enter(&self, limit: u32) -> bool {
+        if self.connections.fetch_add(1, Relaxed) < limit {
+            self.total_connections.fetch_add(1, Relaxed);
+            return true;
+        }
+        self.connections.fetch_sub(1, Relaxed);
+        false
+    }
+
+    /// A connection has ended.
+    pub fn leave(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn tunnel_opened(&self) {
+        self.tunnels.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn tunnel_ended(&self) {
+        self.tunnels.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Desk {
+    /// The desk of a worker. `seed` makes its request ids differ from everybody else's.
+    pub fn new(worker: usize, plan: Arc<Plan>, log: Log, gauge: Arc<Gauge>, seed: u64) -> Self {
+        let limits = &plan.config.limits;
+        Self {
+            worker,
+            links: Links::new(
+                limits.idle_links,
+                super::plan::wait(plan.config.timeouts.idle_link),
+            ),
+            log: RefCell::new(log),
+            clock: Cell::new(Clock::new()),
+            draining: Cell::new(false),
+            gauge,
+            request: RefCell::new(RequestHead::new(&plan.limits)),
+            response: RefCell::new(ResponseHead::new(&plan.limits)),
+            plan: RefCell::new(Rc::new(plan)),
+            scratch: RefCell::default(),
+            ids: Ids { seed, count: Cell::new(0) },
+            waiting_for_room: RefCell::new(None),
+        }
+    }
+
+    /// The present plan. A count of this thread's own, so that workers do not share a cache line.
+    pub fn plan(&self) -> Rc<Arc<Plan>> {
+        self.plan.borrow().clone()
+    }
+
+    /// Takes a new plan for all exchanges that begin from now on.
+    pub fn adopt(&self, plan: Arc<Plan>) {
+        *self.request.borrow_mut() = RequestHead::new(&plan.limits);
+        *self.response.borrow_mut() = ResponseHead::new(&plan.limits);
+        *self.plan.borrow_mut() = Rc::new(plan);
+    }
+
+    /// Now.
+    pub fn now(&self) -> Stamp {
+        self.clock.get().now()
+    }
+
+    /// A fresh request id: 32 hexadecimal digits.
+    pub fn next_id(&self) -> [u8; 32] {
+        self.ids.next()
+    }
+
+    /// A connection of this worker has ended: whoever waits for room may look again.
+    pub fn made_room(&self) {
+        if let Some(waker) = self.waiting_for_room.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Leaves a waker for [`Desk::made_room`].
+    pub fn wait_for_room(&self, waker: &Waker) {
+        *self.waiting_for_room.borrow_mut() = Some(waker.clone());
+    }
+}
+
+/// Request ids: a seed and a count, mixed so that neighbours look nothing alike. Unique, not secret.
+struct Ids {
+    seed: u64,
+    count: Cell<u64>,
+}
+
+impl Ids {
+    fn next(&self) -> [u8; 32] {
+        let count = self.count.get() + 1;
+        self.count.set(count);
+        let mut id = [0; 32];
+        // A bijection of the count for a given seed: no two ids of a worker are equal.
+        let halves = [mix(self.seed ^ count), mix(count.wrapping_add(self.seed.rotate_left(32)))];
+        for (half, digits) in halves.into_iter().zip(id.chunks_exact_mut(16)) {
+            for (place, digit) in digits.iter_mut().enumerate() {
+                *digit = b"0123456789abcdef"[(half >> (60 - 4 * place) & 15) as usize];
+            }
+        }
+        id
+    }
+}
+
+/// The finaliser of splitmix64.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,104 @@
+//! How an exchange ends: one table from what happened to the status and the log's two letters.
+
+use crate::upstream::ConnectError;
+use crate::wire::{Blame, Refusal};
+
+/// What brought an exchange to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All of the response was sent.
+    Complete,
+    /// The client's message is not acceptable.
+    Refused(Refusal),
+    /// The client asks for WebSocket in a way that cannot be: 400, or 426 for another version.
+    BadHandshake(u16),
+    /// The client was too slow with its head.
+    HeadTimeout,
+    /// The client left before its head was complete.
+    LeftInHead,
+    /// No route matches.
+    NoRoute,
+    /// No server takes the request.
+    NoServer,
+    /// The server could not be reached.
+    ConnectFailed,
+    /// Nor did it answer within the connect timeout.
+    ConnectTimeout,
+    /// The client left while the server was being reached.
+    LeftInConnect,
+    /// The client left while the server worked.
+    LeftInWait,
+    /// The client left while bodies were moving.
+    LeftInData,
+    /// The client was too slow to send its body before an answer came.
+    BodyTimeout,
+    /// The client neither took nor gave a byte for its timeout.
+    ClientTimeout,
+    /// The server gave no head in time.
+    ServerTimeout,
+    /// The server broke off before its head.
+    ServerBroke,
+    /// The server's head cannot be accepted.
+    BadResponse(Refusal),
+    /// The server broke off within the body.
+    DataBroke,
+    /// The server gave no byte of the body for its timeout.
+    DataTimeout,
+    /// The server's body is malformed.
+    BadData(Refusal),
+}
+
+impl Ending {
+    /// What the client is told, if a response has not begun: 0 for nothing.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.status(Blame::Client),
+            Self::BadHandshake(status) => status,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::NoRoute | Self::NoServer | Self::ConnectFailed | Self::ConnectTimeout => 503,
+            Self::ServerTimeout => 504,
+            Self::ServerBroke => 502,
+            Self::BadResponse(refusal) => refusal.status(Blame::Server),
+            Self::Complete
+            | Self::LeftInHead
+            | Self::LeftInConnect
+            | Self::LeftInWait
+            | Self::LeftInData
+            | Self::ClientTimeout
+            | Self::DataBroke
+            | Self::DataTimeout
+            | Self::BadData(_) => 0,
+        }
+    }
+
+    /// The first two letters of the termination state, as HAProxy's users know them.
+    pub fn letters(self) -> (u8, u8) {
+        match self {
+            Self::Complete => (b'-', b'-'),
+            Self::Refused(_) | Self::BadHandshake(_) => (b'P', b'R'),
+            Self::HeadTimeout => (b'c', b'R'),
+            Self::LeftInHead => (b'C', b'R'),
+            Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),
+            Self::ConnectTimeout => (b's', b'C'),
+            Self::LeftInConnect => (b'C', b'C'),
+            Self::LeftInWait => (b'C', b'H'),
+            Self::LeftInData => (b'C', b'D'),
+            Self::BodyTimeout | Self::ClientTimeout => (b'c', b'D'),
+            Self::ServerTimeout => (b's', b'H'),
+            Self::ServerBroke => (b'S', b'H'),
+            Self::BadResponse(_) => (b'P', b'H'),
+            Self::DataBroke => (b'S', b'D'),
+            Self::DataTimeout => (b's', b'D'),
+            Self::BadData(_) => (b'P', b'D'),
+        }
+    }
+}
+
+impl From<&ConnectError> for Ending {
+    fn from(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Timeout => Self::ConnectTimeout,
+            ConnectError::Failed(_) => Self::ConnectFailed,
+        }
+    }
+}

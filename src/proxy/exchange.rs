@@ -1,0 +1,486 @@
+//! A request to its server and the response back.
+//!
+//! ```text
+//!  reach ──► send ──► wait ──► answer ──► move bodies ──► keep or close
+//!    ▲                 │
+//!    └── once more ◄───┘  a kept link that the server had closed meanwhile
+//! ```
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::connection::{Connection, Guest};
+use super::desk::Desk;
+use super::ending::Ending;
+use super::flow::{Flow, Patience, Stopped};
+use super::plan::{self, Plan};
+use super::response::{self, Circumstances, Reading};
+use super::story::Story;
+use crate::balance::{Counter, Pick, Pool, Why};
+use crate::ring::{Buffer, Duplex, Received, Stream, Timer};
+use crate::upstream::{self, ConnectError, Link};
+use crate::wire::Refusal;
+
+/// How an exchange ended.
+pub(super) enum End {
+    /// The response was sent whole; the client's connection stays or not.
+    Done { keep: bool },
+    /// A tunnel stands.
+    Switched(Box<Switched>),
+    /// Something went wrong. Unless the story has a status, the client has been sent nothing.
+    Failed(Ending),
+}
+
+/// A handshake that both sides agreed to.
+pub(super) struct Switched {
+    pub(super) stream: Stream,
+    /// The 101's head, on its way to the client.
+    pub(super) head: Buffer,
+    /// What the server sent behind its head.
+    pub(super) early: Buffer,
+}
+
+/// Why an attempt on a link came to nothing.
+enum Attempt {
+    /// The server had closed the kept link before our request came: once more, on a fresh one.
+    Stale,
+    Failed(Ending),
+}
+
+impl From<Ending> for Attempt {
+    fn from(ending: Ending) -> Self {
+        Self::Failed(ending)
+    }
+}
+
+/// Runs an exchange to its end. `story` names the pool, and knows afterwards what happened.
+pub(super) async fn run<C: Duplex + 'static>(
+    connection: &mut Connection<C>,
+    story: &mut Story,
+    plan: &Plan,
+) -> End {
+    let Some(pool) = story.pool.clone() else {
+        return End::Failed(Ending::NoServer);
+    };
+    let mut fresh = false;
+    loop {
+        let link = match reach(connection, story, &pool, fresh).await {
+            Ok(link) => link,
+            Err(ending) => return End::Failed(ending),
+        };
+        match talk(connection, story, plan, &pool, link).await {
+            Ok(end) => return end,
+            Err(Attempt::Stale) => fresh = true,
+            Err(Attempt::Failed(ending)) => {
+                if let Some(busy) = &story.busy
+                    && story.status == 0
+                    && matches!(ending, Ending::ServerBroke | Ending::ServerTimeout | Ending::BadResponse(_))
+                {
+                    busy.add(connection.guest.desk.worker, Counter::ResponseErrors, 1);
+                }
+                return End::Failed(ending);
+            }
+        }
+    }
+}
+
+/// A link to a server: the one the cookie names, or the next by turn; kept or fresh; and if it
+/// cannot be reached, again, or another one. Each attempt has the whole connect timeout.
+async fn reach<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    pool: &Pool,
+    fresh: bool,
+) -> Result<Link, Ending> {
+    let desk = &connection.guest.desk;
+    let mut pick = match story.server.filter(|_| fresh) {
+        Some(server) => Pick { server, why: if story.verdict.server.is_some() { Why::Cookie } else { Why::Policy } },
+        None => pool.pick(story.verdict.server, None).ok_or(Ending::NoServer)?,
+    };
+    let mut left = pool.settings.retries;
+    loop {
+        story.server = Some(pick.server);
+        if !fresh || story.busy.is_none() {
+            story.busy = Some(pool.busy(pick.server));
+        }
+        let server = &pool.servers[pick.server];
+        if !fresh && let Some(link) = lend(connection, story, server.live.id()) {
+            story.marks.connected = Some(story.marks.head);
+            return Ok(link);
+        }
+        let timeout = plan::wait(pool.settings.timeouts.connect);
+        let error = match upstream::open(&server.address, &connection.timer, timeout).await {
+            Ok(link) => {
+                story.marks.connected = Some(desk.now());
+                return Ok(link);
+            }
+            Err(error) => error,
+        };
+        server.live.add(desk.worker, Counter::ConnectErrors, 1);
+        if connection.stream.peer_left() {
+            return Err(Ending::LeftInConnect);
+        }
+        if left == 0 {
+            return Err(Ending::from(&error));
+        }
+        left -= 1;
+        story.retries += 1;
+        pick = next(connection, story, pool, pick, left, &error).await.ok_or(Ending::from(&error))?;
+    }
+}
+
+/// A kept link, unless it could be dead and the request could not be sent twice.
+fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, slot: usize) -> Option<Link> {
+    let facts = &story.request.facts;
+    let repeatable = facts.method.is_idempotent() && facts.body.is_empty();
+    // The first request of a connection has nobody who would repeat it for us (RFC 9112 9.3.1
+    // leaves that to the client, which knows of no earlier exchange).
+    if !repeatable && !connection.served {
+        return None;
+    }
+    connection.guest.desk.links.lend(slot, !repeatable)
+}
+
+/// The server for another attempt. Without a cookie any other will do, at once; with one its server
+/// is asked again, until the last attempt or until it has left "up".
+async fn next<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    pool: &Pool,
+    failed: Pick,
+    left: u32,
+    error: &ConnectError,
+) -> Option<Pick> {
+    let worker = connection.guest.desk.worker;
+    let server = &pool.servers[failed.server];
+    let sticks = failed.why == Why::Cookie;
+    let moves = pool.settings.redispatch
+        && !story.verdict.force
+        && (!sticks || left == 0 || !server.accepts_sticky());
+    if moves && let Some(pick) = pool.pick(None, Some(failed.server))
+        && pick.server != failed.server
+    {
+        server.live.add(worker, Counter::Redispatches, 1);
+        story.redispatched = true;
+        story.verdict.redispatched();
+        return Some(pick);
+    }
+    if moves && !server.accepts_sticky() && !story.verdict.force {
+        return None;
+    }
+    server.live.add(worker, Counter::Retries, 1);
+    if matches!(error, ConnectError::Failed(_)) {
+        // It failed at once and would again: give the server a moment (as HAProxy does).
+        let pause = plan::wait(pool.settings.timeouts.connect).map_or(PAUSE, |wait| wait.min(PAUSE));
+        connection.timer.arm(Some(pause));
+        connection.timer.fired().await;
+    }
+    Some(failed)
+}
+
+/// The exchange on one link.
+async fn talk<C: Duplex + 'static>(
+    connection: &mut Connection<C>,
+    story: &mut Story,
+    plan: &Plan,
+    pool: &Pool,
+    link: Link,
+) -> Result<End, Attempt> {
+    let waits = Waits {
+        client: plan.waits.client,
+        server: plan::wait(pool.settings.timeouts.server),
+    };
+    let mut up = Flow::new(story.request.facts.body, &plan.limits);
+    up.waiting.push(&story.request.held.bytes()[..story.request.head]);
+    let along = up.take_along(connection.inbox.bytes()).map_err(Ending::Refused)?;
+    connection.inbox.consume(along);
+    story.bytes_in += (story.request.head + along) as u64;
+    let sent = up.send_now(&link.stream);
+    if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
+        return Err(Attempt::Stale);
+    }
+    let Connection { guest, stream, inbox, timer, .. } = connection;
+    let whole = sent.is_err() || up.is_done();
+    let uploading = Cell::new(!whole);
+    let down = Down {
+        guest,
+        client: &*stream,
+        link: &link,
+        pool,
+        plan,
+        waits,
+        timer,
+        uploading: &uploading,
+        can_repeat: link.reused
+            && along == 0
+            && up.received_all()
+            && story.request.facts.method.is_idempotent(),
+    };
+    if whole {
+        let outcome = down.run(story).await?;
+        return Ok(finish(connection, story, link, outcome, sent.is_ok()));
+    }
+    let outcome = {
+        let up_timer = Timer::new();
+        let before = up.sent;
+        let upload = async {
+            let patience = Patience {
+                timer: &up_timer,
+                sender: waits.client,
+                receiver: waits.server,
+                client: None::<&C>,
+                meanwhile: None,
+            };
+            up.run(&*stream, &link.stream, inbox, &patience).await
+        };
+        let outcome = both(upload, down.run(story), &uploading).await;
+        story.bytes_in += up.sent.saturating_sub(before);
+        outcome
+    };
+    match outcome {
+        Ok(outcome) => Ok(finish(connection, story, link, outcome, !uploading.get() && up.is_done())),
+        Err(Half::Down(attempt)) => Err(attempt),
+        Err(Half::Up(stopped)) => Err(upload_ending(&stopped, story).into()),
+    }
+}
+
+/// Either direction's failure.
+enum Half {
+    Up(Stopped),
+    Down(Attempt),
+}
+
+/// Moves both directions until the response is complete. A server that stops reading is no failure
+/// yet: its response says why.
+async fn both<T>(
+    upload: impl Future<Output = Result<(), Stopped>>,
+    download: impl Future<Output = Result<T, Attempt>>,
+    uploading: &Cell<bool>,
+) -> Result<T, Half> {
+    let mut upload = pin!(upload);
+    let mut download = pin!(download);
+    let mut running = true;
+    std::future::poll_fn(|cx| {
+        if running && let Poll::Ready(end) = upload.as_mut().poll(cx) {
+            running = false;
+            uploading.set(false);
+            match end {
+                Ok(()) | Err(Stopped::ReceiverLeft) => {}
+                Err(stopped) => return Poll::Ready(Err(Half::Up(stopped))),
+            }
+        }
+        download.as_mut().poll(cx).map_err(Half::Down)
+    })
+    .await
+}
+
+fn upload_ending(stopped: &Stopped, story: &Story) -> Ending {
+    let begun = story.status != 0;
+    match stopped {
+        Stopped::SenderLeft | Stopped::ClientLeft => Ending::LeftInData,
+        Stopped::SenderSlow if begun => Ending::ClientTimeout,
+        Stopped::SenderSlow => Ending::BodyTimeout,
+        Stopped::ReceiverSlow if begun => Ending::DataTimeout,
+        Stopped::ReceiverSlow => Ending::ServerTimeout,
+        Stopped::ReceiverLeft => Ending::ServerBroke,
+        Stopped::Malformed(refusal) => Ending::Refused(*refusal),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Waits {
+    client: Option<Duration>,
+    server: Option<Duration>,
+}
+
+/// The response's direction.
+struct Down<'a, C> {
+    guest: &'a Guest,
+    client: &'a C,
+    link: &'a Link,
+    pool: &'a Pool,
+    plan: &'a Plan,
+    waits: Waits,
+    timer: &'a Timer,
+    uploading: &'a Cell<bool>,
+    can_repeat: bool,
+}
+
+/// A response that was sent whole.
+enum Outcome {
+    Final { keep_client: bool, keep_server: bool },
+    Switched { head: Buffer, early: Buffer },
+}
+
+impl<C: Duplex> Down<'_, C> {
+    async fn run(&self, story: &mut Story) -> Result<Outcome, Attempt> {
+        let mut inbox = Buffer::new();
+        let (mut seen, mut interims) = (0, 0);
+        loop {
+            if inbox.len() == seen {
+                self.receive(&mut inbox, interims == 0).await?;
+            }
+            match self.read(story, &inbox, seen).map_err(Ending::BadResponse)? {
+                Reading::Partial => seen = inbox.len(),
+                Reading::Interim { taken, out } => {
+                    interims += 1;
+                    if interims > INTERIMS {
+                        return Err(Ending::BadResponse(Refusal::TooManyFields).into());
+                    }
+                    inbox.consume(taken);
+                    seen = 0;
+                    self.send(story, out).await?;
+                }
+                Reading::Switched { taken, out } => {
+                    inbox.consume(taken);
+                    story.marks.answered = Some(self.guest.desk.now());
+                    story.status = 101;
+                    return Ok(Outcome::Switched { head: out, early: inbox });
+                }
+                Reading::Final(last) => return self.pass_on(story, inbox, last).await,
+            }
+        }
+    }
+
+    fn read(&self, story: &mut Story, inbox: &Buffer, seen: usize) -> Result<Reading, Refusal> {
+        let desk = &self.guest.desk;
+        let circumstances = Circumstances {
+            limits: &self.plan.limits,
+            request_sent: !self.uploading.get(),
+            now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
+            via: self.pool.settings.via,
+            captures: &self.guest.listener.capture.response,
+        };
+        response::read(desk, story, inbox.bytes(), seen, &circumstances)
+    }
+
+    /// Waits for bytes of a head.
+    async fn receive(&self, inbox: &mut Buffer, first: bool) -> Result<(), Attempt> {
+        loop {
+            self.patience().until_readable(&self.link.stream).await.map_err(|stopped| match stopped {
+                Stopped::ClientLeft => Ending::LeftInWait,
+                Stopped::SenderSlow => Ending::ServerTimeout,
+                Stopped::SenderLeft
+                | Stopped::ReceiverLeft
+                | Stopped::ReceiverSlow
+                | Stopped::Malformed(_) => Ending::ServerBroke,
+            })?;
+            match self.link.stream.try_recv_into(inbox, Buffer::LARGE) {
+                Ok(Received::Bytes(_)) => return Ok(()),
+                Ok(Received::Empty) => {}
+                Ok(Received::Closed) | Err(_) if first && inbox.is_empty() && self.can_repeat => {
+                    return Err(Attempt::Stale);
+                }
+                Ok(Received::Closed) | Err(_) => return Err(Ending::ServerBroke.into()),
+            }
+        }
+    }
+
+    fn patience(&self) -> Patience<'_, C> {
+        Patience {
+            timer: self.timer,
+            sender: self.waits.server,
+            receiver: self.waits.client,
+            client: Some(self.client),
+            meanwhile: Some(self.uploading),
+        }
+    }
+
+    /// Sends an interim response.
+    async fn send(&self, story: &mut Story, out: Buffer) -> Result<(), Ending> {
+        let mut flow = Flow::new(crate::wire::BodyLength::None, &self.plan.limits);
+        flow.waiting = out;
+        let sent = flow.run(&self.link.stream, self.client, &mut Buffer::new(), &self.patience()).await;
+        story.bytes_out += flow.sent;
+        sent.map_err(|stopped| data_ending(&stopped))
+    }
+
+    /// Sends the final response: what has come of it, then the rest as it comes.
+    async fn pass_on(
+        &self,
+        story: &mut Story,
+        mut inbox: Buffer,
+        last: response::Final,
+    ) -> Result<Outcome, Attempt> {
+        let response::Final { mut flow, taken, keep_client, keep_server } = last;
+        story.marks.answered = Some(self.guest.desk.now());
+        story.status = last.status;
+        inbox.consume(taken);
+        let sent = match flow.send_now(self.client) {
+            Ok(true) if flow.received_all() => Ok(()),
+            Ok(_) => {
+                let client = self.patience();
+                flow.run(&self.link.stream, self.client, &mut inbox, &client).await
+            }
+            Err(_) => Err(Stopped::ReceiverLeft),
+        };
+        story.bytes_out += flow.sent;
+        sent.map_err(|stopped| data_ending(&stopped))?;
+        // A byte behind the end belongs to no request: such a link is not used again.
+        Ok(Outcome::Final { keep_client, keep_server: keep_server && inbox.is_empty() })
+    }
+}
+
+fn data_ending(stopped: &Stopped) -> Ending {
+    match stopped {
+        Stopped::SenderLeft => Ending::DataBroke,
+        Stopped::SenderSlow => Ending::DataTimeout,
+        Stopped::ReceiverLeft | Stopped::ClientLeft => Ending::LeftInData,
+        Stopped::ReceiverSlow => Ending::ClientTimeout,
+        Stopped::Malformed(refusal) => Ending::BadData(*refusal),
+    }
+}
+
+/// What becomes of both connections after the response.
+fn finish<C: Duplex>(
+    connection: &mut Connection<C>,
+    story: &mut Story,
+    link: Link,
+    outcome: Outcome,
+    request_sent: bool,
+) -> End {
+    count(&connection.guest.desk, story);
+    match outcome {
+        Outcome::Switched { head, early } => {
+            End::Switched(Box::new(Switched { stream: link.stream, head, early }))
+        }
+        Outcome::Final { keep_client, keep_server } => {
+            if keep_server && request_sent && let Some(busy) = &story.busy {
+                let link = Link { reused: true, ..link };
+                connection.guest.desk.links.keep(busy.live().id(), link);
+            }
+            let keep = keep_client && request_sent && !spoke_too_soon(connection, story);
+            End::Done { keep }
+        }
+    }
+}
+
+fn count(desk: &Desk, story: &Story) {
+    if let Some(busy) = &story.busy {
+        busy.add(desk.worker, Counter::Requests, 1);
+        busy.add(desk.worker, Counter::BytesIn, story.bytes_in);
+        busy.add(desk.worker, Counter::BytesOut, story.bytes_out);
+        busy.add(desk.worker, Counter::of_status(story.status), 1);
+    }
+}
+
+/// A client that asked for a tunnel, got an ordinary answer, and had already sent bytes for the
+/// tunnel: those are never read as a request, so its connection ends.
+fn spoke_too_soon<C: Duplex>(connection: &mut Connection<C>, story: &Story) -> bool {
+    if story.request.facts.upgrade.is_none() {
+        return false;
+    }
+    if connection.inbox.is_empty() {
+        let _ = connection.stream.try_recv_into(&mut connection.inbox, Buffer::SMALL);
+    }
+    !connection.inbox.is_empty()
+}
+
+/// Before a server that refused is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Responses before the final one; RFC 9110 sets no bound, so one is set here.
+const INTERIMS: u32 = 32;

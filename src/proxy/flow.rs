@@ -1,0 +1,273 @@
+//! One direction of an exchange: a body on its way, with back-pressure.
+//!
+//! Bytes are received into the thread's scratch buffer, their framing is followed, and they are
+//! sent at once; only what the receiver does not take waits in a buffer, and until it is gone
+//! nothing more is received. So a body of any size needs no more memory than one scratch buffer's
+//! worth.
+
+use std::cell::Cell;
+use std::io;
+use std::time::Duration;
+
+use crate::ring::{self, Buffer, Duplex, Elapsed, Received, Timer};
+use crate::wire::chunked::Decoder;
+use crate::wire::{BodyLength, HeadLimits, Refusal};
+
+/// What is still to come of a body, and what of it waits to be sent.
+#[derive(Debug)]
+pub(super) struct Flow {
+    left: Left,
+    /// Only the payload goes on, not the chunks' framing: for an HTTP/1.0 client.
+    bare: bool,
+    /// Received and not yet sent. Heads are put here too, in front of their body.
+    pub(super) waiting: Buffer,
+    /// Bytes that were sent.
+    pub(super) sent: u64,
+}
+
+#[derive(Debug)]
+enum Left {
+    Nothing,
+    Bytes(u64),
+    Chunks(Decoder),
+    UntilClose,
+}
+
+/// Why a flow stopped before its end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// The sender broke off, in order or not.
+    SenderLeft,
+    /// The sender gave nothing for its timeout.
+    SenderSlow,
+    /// The receiver's connection broke.
+    ReceiverLeft,
+    /// The receiver took nothing for its timeout.
+    ReceiverSlow,
+    /// What the sender sends is not framed as it should be.
+    Malformed(Refusal),
+    /// The client left while the server was waited for.
+    ClientLeft,
+}
+
+impl Flow {
+    pub(super) fn new(body: BodyLength, limits: &HeadLimits) -> Self {
+        let left = match body {
+            BodyLength::None | BodyLength::Length(0) => Left::Nothing,
+            BodyLength::Length(length) => Left::Bytes(length),
+            BodyLength::Chunked => Left::Chunks(Decoder::new(limits)),
+            BodyLength::UntilClose => Left::UntilClose,
+        };
+        Self { left, bare: false, waiting: Buffer::new(), sent: 0 }
+    }
+
+    /// From here on only payload goes on.
+    pub(super) fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// Whether all of the body was received (it may still wait to be sent).
+    pub(super) fn received_all(&self) -> bool {
+        matches!(self.left, Left::Nothing)
+    }
+
+    /// Whether all of it was sent as well.
+    pub(super) fn is_done(&self) -> bool {
+        self.received_all() && self.waiting.is_empty()
+    }
+
+    /// How much may be received without taking bytes of the next message.
+    fn room(&self) -> usize {
+        match self.left {
+            Left::Bytes(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            Left::Nothing | Left::Chunks(_) | Left::UntilClose => usize::MAX,
+        }
+    }
+
+    /// Follows the framing over received bytes, and says how many belong to this body.
+    /// With [`Flow::bare`], the payload is put to wait instead of being passed on as it is.
+    fn follow(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        match &mut self.left {
+            Left::Nothing => Ok(0),
+            Left::UntilClose => Ok(bytes.len()),
+            Left::Bytes(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= taken as u64;
+                if *left == 0 {
+                    self.left = Left::Nothing;
+                }
+                Ok(taken)
+            }
+            Left::Chunks(decoder) => {
+                let step = if self.bare {
+                    decoder.payload(bytes, self.waiting.tail())?
+                } else {
+                    decoder.step(bytes)?
+                };
+                if step.done {
+                    self.left = Left::Nothing;
+                }
+                Ok(step.taken)
+            }
+        }
+    }
+
+    /// Takes the body's part of bytes that came together with the head, behind whatever waits.
+    /// Says how many bytes those were.
+    ///
+    /// # Errors
+    /// When they are not framed as they should be.
+    pub(super) fn take_along(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let taken = self.follow(bytes)?;
+        if !self.bare {
+            self.waiting.push(&bytes[..taken]);
+        }
+        Ok(taken)
+    }
+
+    /// Sends what waits, as far as it goes now. True when nothing waits any more.
+    ///
+    /// # Errors
+    /// The receiver's connection broke.
+    pub(super) fn send_now(&mut self, to: &impl Duplex) -> io::Result<bool> {
+        while !self.waiting.is_empty() {
+            let sent = to.try_send(self.waiting.bytes())?;
+            if sent == 0 {
+                return Ok(false);
+            }
+            self.sent += sent as u64;
+            self.waiting.consume(sent);
+        }
+        Ok(true)
+    }
+
+    /// Moves the body to its end. Bytes behind the end, which belong to the next message, are put
+    /// into `beyond`.
+    pub(super) async fn run<S: Duplex, R: Duplex>(
+        &mut self,
+        from: &S,
+        to: &R,
+        beyond: &mut Buffer,
+        patience: &Patience<'_, impl Duplex>,
+    ) -> Result<(), Stopped> {
+        loop {
+            while !self.send_now(to).map_err(|_| Stopped::ReceiverLeft)? {
+                patience.until_writable(to).await?;
+            }
+            if self.received_all() {
+                return Ok(());
+            }
+            patience.until_readable(from).await?;
+            let mut turns = TURNS;
+            while turns > 0 && self.relay(from, to, beyond)? {
+                turns -= 1;
+            }
+        }
+    }
+
+    /// Moves what one receive gives; true when it was a full buffer and all of it was sent.
+    fn relay(
+        &mut self,
+        from: &impl Duplex,
+        to: &impl Duplex,
+        beyond: &mut Buffer,
+    ) -> Result<bool, Stopped> {
+        ring::with_scratch(|scratch| {
+            let room = self.room().min(scratch.len());
+            let bytes = match from.try_recv(&mut scratch[..room]) {
+                Ok(Received::Bytes(count)) => &scratch[..count],
+                Ok(Received::Empty) => return Ok(false),
+                Ok(Received::Closed) if matches!(self.left, Left::UntilClose) => {
+                    self.left = Left::Nothing;
+                    return Ok(false);
+                }
+                Ok(Received::Closed) | Err(_) => return Err(Stopped::SenderLeft),
+            };
+            let taken = self.follow(bytes).map_err(Stopped::Malformed)?;
+            if taken < bytes.len() {
+                beyond.push(&bytes[taken..]);
+            }
+            if self.bare {
+                return Ok(false);
+            }
+            let sent = to.try_send(&bytes[..taken]).map_err(|_| Stopped::ReceiverLeft)?;
+            self.sent += sent as u64;
+            if sent < taken {
+                self.waiting.push(&bytes[sent..taken]);
+            }
+            Ok(sent == scratch.len())
+        })
+    }
+}
+
+/// How long the two sides of a flow are waited for.
+pub(super) struct Patience<'a, C> {
+    pub(super) timer: &'a Timer,
+    /// Without a byte from the sender.
+    pub(super) sender: Option<Duration>,
+    /// Without the receiver taking one.
+    pub(super) receiver: Option<Duration>,
+    /// While the server is waited for: the client, who may leave meanwhile.
+    pub(super) client: Option<&'a C>,
+    /// While true, the other direction is at work and the sender is not to blame for its silence.
+    pub(super) meanwhile: Option<&'a Cell<bool>>,
+}
+
+impl<C: Duplex> Patience<'_, C> {
+    /// Waits for the sender.
+    pub(super) async fn until_readable(&self, from: &impl Duplex) -> Result<(), Stopped> {
+        let Some(client) = self.client else {
+            self.timer.arm(self.sender);
+            return match self.timer.limit(from.readable()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Stopped::SenderLeft),
+                Err(Elapsed) => Err(Stopped::SenderSlow),
+            };
+        };
+        self.watching(from, client).await
+    }
+
+    /// Waits for the server and looks after the client now and then. Looking costs a system call a
+    /// second, and only while a server is slow; watching the client's socket as well would cost
+    /// every request a poll and its cancellation.
+    async fn watching(&self, from: &impl Duplex, client: &C) -> Result<(), Stopped> {
+        let mut left = self.sender;
+        loop {
+            let step = left.map_or(LOOK, |left| left.min(LOOK));
+            self.timer.arm(Some(step));
+            match self.timer.limit(from.readable()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => return Err(Stopped::SenderLeft),
+                Err(Elapsed) => {}
+            }
+            if client.peer_left() {
+                return Err(Stopped::ClientLeft);
+            }
+            if self.meanwhile.is_some_and(Cell::get) {
+                left = self.sender;
+                continue;
+            }
+            left = left.map(|left| left.saturating_sub(step));
+            if left == Some(Duration::ZERO) {
+                return Err(Stopped::SenderSlow);
+            }
+        }
+    }
+
+    /// Waits for the receiver.
+    pub(super) async fn until_writable(&self, to: &impl Duplex) -> Result<(), Stopped> {
+        self.timer.arm(self.receiver);
+        match self.timer.limit(to.writable()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Stopped::ReceiverLeft),
+            Err(Elapsed) => Err(Stopped::ReceiverSlow),
+        }
+    }
+}
+
+/// How often a waiting exchange looks whether its client is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Full scratch buffers that are moved before the worker's other connections have their turn.
+const TURNS: u32 = 4;

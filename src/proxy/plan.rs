@@ -1,0 +1,212 @@
+//! One configuration generation as the workers use it: immutable, swapped whole.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::balance;
+use crate::config::{self, Config};
+use crate::route::Table;
+use crate::wire::HeadLimits;
+
+/// Routes, pools and limits of one configuration. An exchange ends under the plan it began under.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the file says.
+    pub config: Arc<Config>,
+    /// As [`Config::pools`], in that order.
+    pub pools: Box<[Arc<balance::Pool>]>,
+    /// The control thread's page, reached as any server is.
+    pub stats: Option<Arc<balance::Pool>>,
+    /// In the order in which the listening sockets were first opened, which no reload changes.
+    pub listeners: Box<[Arc<Listener>]>,
+    /// Bounds on heads.
+    pub limits: HeadLimits,
+    /// Waits on clients, ready for use.
+    pub waits: Waits,
+}
+
+/// A listener as the workers see it. A tunnel may hold it: it belongs to no plan.
+#[derive(Debug)]
+pub struct Listener {
+    /// For the log.
+    pub name: Box<str>,
+    /// Which pool takes which request.
+    pub table: Table,
+    /// What is copied into the log.
+    pub capture: Captures,
+    /// Shared with the plans before and after.
+    pub live: Arc<ListenerLive>,
+}
+
+/// Header fields that a listener copies into its log lines.
+#[derive(Debug, Default)]
+pub struct Captures {
+    /// Of requests.
+    pub request: Vec<config::Capture>,
+    /// Of responses.
+    pub response: Vec<config::Capture>,
+    /// Names of the former, for JSON.
+    pub request_names: Vec<String>,
+    /// Names of the latter.
+    pub response_names: Vec<String>,
+}
+
+/// Counts of a listener.
+#[derive(Debug, Default)]
+pub struct ListenerLive {
+    connections: AtomicU32,
+    total: AtomicU64,
+}
+
+impl ListenerLive {
+    /// Client connections now.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Client connections since the start.
+    pub fn total(&self) -> u64 {
+        self.total.load(Relaxed)
+    }
+
+    /// Counts a connection.
+    pub fn enter(&self) {
+        self.connections.fetch_add(1, Relaxed);
+        self.total.fetch_add(1, Relaxed);
+    }
+
+    /// A connection has ended.
+    pub fn leave(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Timeouts towards clients; `None` never ends.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "documented at config::Timeouts")]
+pub struct Waits {
+    pub client: Option<Duration>,
+    pub request_head: Option<Duration>,
+    pub keep_alive: Option<Duration>,
+}
+
+impl Plan {
+    /// The plan of a configuration. Live state of listeners, pools and servers that the `previous`
+    /// plan also had is carried over. `stats` is the control thread's unix socket for the page.
+    pub fn new(
+        config: &Arc<Config>,
+        previous: Option<&Self>,
+        workers: usize,
+        stats: Option<&Path>,
+    ) -> Arc<Self> {
+        let before = |name: &str| {
+            previous?.pools.iter().find(|pool| pool.settings.name == name).map(Arc::as_ref)
+        };
+        let pools = config
+            .pools
+            .iter()
+            .map(|pool| Arc::new(balance::Pool::new(pool, before(&pool.name), workers)))
+            .collect();
+        let stats = stats.filter(|_| config.stats.is_some()).map(|socket| {
+            let previous = previous.and_then(|plan| plan.stats.as_deref());
+            Arc::new(balance::Pool::new(&stats_pool(socket, config), previous, workers))
+        });
+        Arc::new(Self {
+            config: config.clone(),
+            pools,
+            stats,
+            listeners: listeners(config, previous),
+            limits: HeadLimits { size: config.limits.head_size, fields: config.limits.headers },
+            waits: Waits {
+                client: wait(config.timeouts.client),
+                request_head: wait(config.timeouts.request_head),
+                keep_alive: wait(config.timeouts.keep_alive),
+            },
+        })
+    }
+
+    /// Whether a request is for the stats page: its path, or one below it.
+    pub fn is_stats(&self, path: &[u8]) -> bool {
+        let Some(stats) = self.config.stats.as_ref().filter(|_| self.stats.is_some()) else {
+            return false;
+        };
+        let root = stats.path.as_bytes();
+        path.strip_prefix(root).is_some_and(|rest| matches!(rest, b"" | b".json" | b"/"))
+    }
+}
+
+/// A timeout as the timers take it.
+pub fn wait(timeout: config::Timeout) -> Option<Duration> {
+    match timeout {
+        config::Timeout::After(after) => Some(after),
+        config::Timeout::Never => None,
+    }
+}
+
+/// Listeners keep the place they had: their sockets were opened in that order.
+fn listeners(config: &Config, previous: Option<&Plan>) -> Box<[Arc<Listener>]> {
+    let Some(previous) = previous else {
+        return (0..config.listeners.len())
+            .map(|index| Arc::new(listener(config, index, Arc::default())))
+            .collect();
+    };
+    previous
+        .listeners
+        .iter()
+        .map(|old| {
+            let index = config.listeners.iter().position(|new| *new.name == *old.name);
+            index.map_or_else(
+                || old.clone(),
+                |index| Arc::new(listener(config, index, old.live.clone())),
+            )
+        })
+        .collect()
+}
+
+fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener {
+    let settings = &config.listeners[index];
+    let names = |captures: &[config::Capture]| captures.iter().map(|c| c.header.clone()).collect();
+    Listener {
+        name: settings.name.as_str().into(),
+        table: Table::new(&config.routes, index, settings.default_pool),
+        capture: Captures {
+            request_names: names(&settings.capture_request),
+            response_names: names(&settings.capture_response),
+            request: settings.capture_request.clone(),
+            response: settings.capture_response.clone(),
+        },
+        live,
+    }
+}
+
+/// The page's server: one address, nothing added, no second try.
+fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
+    config::Pool {
+        name: "<STATS>".into(),
+        balance: config::Balance::RoundRobin,
+        retries: 0,
+        redispatch: false,
+        timeouts: config::PoolTimeouts {
+            connect: config.timeouts.connect,
+            server: config.timeouts.server,
+            tunnel: config.timeouts.tunnel,
+        },
+        forwarded_for: None,
+        forwarded_proto: false,
+        forwarded: false,
+        via: false,
+        request_id: None,
+        sticky: None,
+        servers: vec![config::Server {
+            name: "<STATS>".into(),
+            address: config::Address::Unix(socket.into()),
+            weight: 1,
+            cookie: None,
+            shared_cookie: false,
+            check: None,
+            state: config::AdminState::Ready,
+        }],
+    }
+}

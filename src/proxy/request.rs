@@ -1,0 +1,287 @@
+//! A request's head → what is done with it: the one synchronous step between its last byte and the
+//! choice of a server.
+//!
+//! Parse, route, read the cookie, and write the head that goes on, all from the bytes as they lie in
+//! the connection's buffer. What the rest of the exchange needs is copied out here, so that nothing
+//! refers to those bytes later.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::desk::Desk;
+use super::ending::Ending;
+use super::plan::{Listener, Plan};
+use crate::balance::{self, sticky};
+use crate::ring::Buffer;
+use crate::wire::forward::{self, Connection, Edit, RequestEdits};
+use crate::wire::request::{RequestHead, Upgrade};
+use crate::wire::{BodyLength, Method, Progress, Refusal, Span, cookie, text, websocket};
+
+/// The client's side of a connection, as far as requests care.
+pub(super) struct Client<'a> {
+    pub(super) address: Option<SocketAddr>,
+    /// Its IP address as text; empty over a unix socket.
+    pub(super) text: &'a [u8],
+    pub(super) listener: &'a Listener,
+}
+
+/// What is known of a request once its head has been read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) method: Method,
+    pub(super) minor: u8,
+    pub(super) keep_alive: bool,
+    pub(super) body: BodyLength,
+    /// The `Sec-WebSocket-Accept` that the server must give.
+    pub(super) upgrade: Option<websocket::Accept>,
+}
+
+/// A request on its way.
+pub(super) struct Request {
+    pub(super) facts: Facts,
+    /// What the server is sent, then the log's texts.
+    pub(super) held: Buffer,
+    /// Bytes of `held` that are the head.
+    pub(super) head: usize,
+    pub(super) texts: Texts,
+}
+
+/// Where in [`Request::held`] the log's texts lie.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Texts {
+    pub(super) method: Span,
+    pub(super) target: Span,
+    pub(super) host: Span,
+    pub(super) id: Span,
+    pub(super) captures: [Span; CAPTURES],
+}
+
+/// Captured fields per direction; the configuration allows no more.
+pub(super) const CAPTURES: usize = 8;
+
+/// Longest target that the log shows; the rest is cut. HAProxy's default is the same.
+const LOGGED_TARGET: usize = 1024;
+
+/// What the head leads to.
+pub(super) enum Reading {
+    /// More bytes are needed.
+    Partial,
+    /// It goes to a server of this pool.
+    Forward { request: Request, pool: Arc<balance::Pool>, verdict: sticky::Verdict, taken: usize },
+    /// It is answered here.
+    Answer { request: Request, ending: Ending },
+}
+
+/// Reads the head at the front of `bytes`; `seen` bytes of it were looked at before.
+pub(super) fn read(
+    desk: &Desk,
+    plan: &Plan,
+    client: &Client<'_>,
+    bytes: &[u8],
+    seen: usize,
+    now_s: u64,
+) -> Reading {
+    let mut head = desk.request.borrow_mut();
+    match head.parse(bytes, seen, &plan.limits) {
+        Ok(Progress::Partial) => Reading::Partial,
+        Ok(Progress::Complete) => decide(desk, plan, client, &head, bytes, now_s),
+        // As HAProxy, the log shows no request line of what could not be read.
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn decide(
+    desk: &Desk,
+    plan: &Plan,
+    client: &Client<'_>,
+    head: &RequestHead,
+    bytes: &[u8],
+    now_s: u64,
+) -> Reading {
+    let mut facts = Facts {
+        method: head.method,
+        minor: head.minor,
+        keep_alive: head.keep_alive,
+        body: head.body,
+        upgrade: None,
+    };
+    let answer = |facts, ending| {
+        let mut request = Request::unsent(facts);
+        request.note(head, bytes, client.listener);
+        Reading::Answer { request, ending }
+    };
+    if head.upgrade == Upgrade::WebSocket {
+        match websocket::check_request(head, bytes) {
+            Ok(key) => facts.upgrade = Some(websocket::accept_for(&key)),
+            Err(error) => return answer(facts, Ending::BadHandshake(error.status())),
+        }
+    }
+    let path = head.path(bytes);
+    let pool = if plan.is_stats(path) {
+        plan.stats.clone()
+    } else {
+        let found = client.listener.table.find(head.host.of(bytes), path);
+        found.map(|index| plan.pools[index].clone())
+    };
+    let Some(pool) = pool else {
+        return answer(facts, Ending::NoRoute);
+    };
+    let verdict = verdict(&pool, client, head, bytes, now_s);
+    let mut request = Request::unsent(facts);
+    let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
+    request.write(desk, &pool, client, head, bytes, id.as_ref());
+    request.note(head, bytes, client.listener);
+    if let Some(id) = id {
+        request.texts.id = request.keep(&id);
+    }
+    Reading::Forward { request, pool, verdict, taken: head.size }
+}
+
+fn refused(refusal: Refusal) -> Reading {
+    Reading::Answer { request: Request::unread(), ending: Ending::Refused(refusal) }
+}
+
+/// What the client's cookie says.
+fn verdict(
+    pool: &balance::Pool,
+    client: &Client<'_>,
+    head: &RequestHead,
+    bytes: &[u8],
+    now_s: u64,
+) -> sticky::Verdict {
+    let Some(sticky) = &pool.sticky else {
+        return sticky::Verdict::NONE;
+    };
+    let values = cookie::crumbs(head.fields(), bytes, sticky.name())
+        .map(|crumb| crumb.value.of(bytes));
+    let asked = sticky::Asked {
+        path: head.path(bytes),
+        client: client.address.map(|address| address.ip()),
+        header: &|name, wanted| {
+            head.value(bytes, name.as_bytes())
+                .is_some_and(|value| wanted.is_none_or(|wanted| value == wanted.as_bytes()))
+        },
+    };
+    sticky.read(&pool.servers, values, now_s, &asked)
+}
+
+impl Request {
+    fn unsent(facts: Facts) -> Self {
+        Self { facts, held: Buffer::new(), head: 0, texts: Texts::default() }
+    }
+
+    /// Of which nothing could be understood.
+    pub(super) fn unread() -> Self {
+        Self::unsent(Facts {
+            method: Method::Other,
+            minor: 1,
+            keep_alive: false,
+            body: BodyLength::None,
+            upgrade: None,
+        })
+    }
+
+    /// Writes the head that goes on.
+    fn write(
+        &mut self,
+        desk: &Desk,
+        pool: &balance::Pool,
+        client: &Client<'_>,
+        head: &RequestHead,
+        bytes: &[u8],
+        id: Option<&[u8; 32]>,
+    ) {
+        let settings = &pool.settings;
+        let mut scratch = desk.scratch.borrow_mut();
+        scratch.clear();
+        if let Some(sticky) = &pool.sticky {
+            hide_cookie(sticky, head, bytes, &mut scratch.edits);
+        }
+        let forwarded_for = settings.forwarded_for.as_ref().filter(|field| {
+            let address = client.address.map(|address| address.ip());
+            address.is_some_and(|ip| !field.except.iter().any(|net| net.contains(ip)))
+        });
+        let edits = RequestEdits {
+            connection: match self.facts.upgrade {
+                Some(_) => Connection::WebSocket,
+                None => Connection::Kept,
+            },
+            cookies: &scratch.edits,
+            forwarded_for: forwarded_for.map(|field| (field.header.as_bytes(), client.text)),
+            forwarded_proto: settings.forwarded_proto.then_some(b"http"),
+            forwarded: settings.forwarded.then_some((client.text, b"http")),
+            via: settings.via.then_some(b"ringbolt"),
+            request_id: settings
+                .request_id
+                .as_ref()
+                .zip(id)
+                .map(|(name, id)| (name.as_bytes(), &id[..])),
+            ..RequestEdits::default()
+        };
+        self.held.reserve(head.size + ADDED);
+        forward::write_request(head, bytes, &edits, self.held.tail());
+        self.head = self.held.len();
+    }
+
+    /// Copies what the log will want to know.
+    fn note(&mut self, head: &RequestHead, bytes: &[u8], listener: &Listener) {
+        self.texts.method = self.keep(head.method_name.of(bytes));
+        let target = head.target.of(bytes);
+        self.texts.target = self.keep(&target[..target.len().min(LOGGED_TARGET)]);
+        self.texts.host = self.keep(head.host.of(bytes));
+        for (index, capture) in listener.capture.request.iter().take(CAPTURES).enumerate() {
+            let value = head.value(bytes, capture.header.as_bytes()).unwrap_or_default();
+            self.texts.captures[index] = self.keep(&value[..value.len().min(capture.length)]);
+        }
+    }
+
+    /// Copies a text behind the head.
+    pub(super) fn keep(&mut self, text: &[u8]) -> Span {
+        let start = self.held.len();
+        self.held.push(text);
+        Span::new(start, self.held.len())
+    }
+
+    /// A text kept earlier.
+    pub(super) fn text(&self, span: Span) -> &[u8] {
+        span.of(self.held.bytes())
+    }
+}
+
+/// What the server is not to see of our cookie.
+fn hide_cookie(
+    sticky: &sticky::Sticky,
+    head: &RequestHead,
+    bytes: &[u8],
+    edits: &mut Vec<Edit>,
+) {
+    let mut crumbs = cookie::crumbs(head.fields(), bytes, sticky.name()).peekable();
+    let Some(first) = crumbs.peek() else {
+        return;
+    };
+    if sticky.forwarded(first.value.of(bytes)) == sticky::Forwarded::Nothing {
+        cookie::strip(head.fields(), bytes, sticky.name(), edits);
+        return;
+    }
+    for crumb in crumbs {
+        if let sticky::Forwarded::After(count) = sticky.forwarded(crumb.value.of(bytes)) {
+            let start = crumb.value.from();
+            edits.push(Edit::Cut(Span::new(start, start + count)));
+        }
+    }
+}
+
+/// Room for what is added to a head, so that the buffer of a common one never grows.
+const ADDED: usize = 256;
+
+/// The client's address as text, kept with the connection.
+pub(super) fn address_text(address: Option<SocketAddr>) -> ([u8; 46], usize) {
+    let mut inline = [0; 46];
+    let Some(address) = address else {
+        return (inline, 0);
+    };
+    let mut out = Vec::with_capacity(46);
+    text::push_ip(&mut out, address.ip());
+    inline[..out.len()].copy_from_slice(&out);
+    (inline, out.len())
+}

@@ -1,0 +1,224 @@
+//! A server's head → the head that the client gets: the one synchronous step between its last
+//! byte and the first one sent.
+
+use super::desk::Desk;
+use super::flow::Flow;
+use super::request::CAPTURES;
+use super::story::Story;
+use crate::balance::sticky::{self, Issue, Theirs};
+use crate::config::Capture;
+use crate::ring::Buffer;
+use crate::wire::forward::{self, Connection, Edit, Framing, ResponseEdits};
+use crate::wire::response::ResponseHead;
+use crate::wire::{BodyLength, HeadLimits, Progress, Refusal, Span, cookie, websocket};
+
+/// What a server's bytes lead to.
+pub(super) enum Reading {
+    /// More bytes are needed.
+    Partial,
+    /// A response before the final one: these bytes go to the client as they are put here.
+    Interim { taken: usize, out: Buffer },
+    /// The tunnel stands: the head is in the buffer, what follows `taken` is the server's first bytes.
+    Switched { taken: usize, out: Buffer },
+    /// The final response. Its head, and what of the body came along, wait in the flow.
+    Final(Final),
+}
+
+/// A final response on its way.
+pub(super) struct Final {
+    pub(super) flow: Flow,
+    /// Bytes that were taken from the buffer.
+    pub(super) taken: usize,
+    /// Bytes of the head that the client gets; the rest of what is sent is body.
+    pub(super) head: usize,
+    /// The client's connection stays.
+    pub(super) keep_client: bool,
+    /// The server's connection stays, as far as this head goes.
+    pub(super) keep_server: bool,
+}
+
+/// What the head that goes on depends on.
+pub(super) struct Circumstances<'a> {
+    pub(super) limits: &'a HeadLimits,
+    /// The request has been sent to its end.
+    pub(super) request_sent: bool,
+    pub(super) now_s: u64,
+    pub(super) via: bool,
+    /// Fields that go into the log line.
+    pub(super) captures: &'a [Capture],
+}
+
+/// Reads the head at the front of `bytes`; `seen` bytes of it were looked at before.
+pub(super) fn read(
+    desk: &Desk,
+    story: &mut Story,
+    bytes: &[u8],
+    seen: usize,
+    circumstances: &Circumstances<'_>,
+) -> Result<Reading, Refusal> {
+    let mut head = desk.response.borrow_mut();
+    match head.parse(bytes, seen, circumstances.limits)? {
+        Progress::Partial => Ok(Reading::Partial),
+        Progress::Complete if head.is_interim() => Ok(interim(story, &head, bytes)),
+        Progress::Complete if head.status == 101 => switched(desk, story, &head, bytes, circumstances),
+        Progress::Complete => last(desk, story, &head, bytes, circumstances).map(Reading::Final),
+    }
+}
+
+/// An HTTP/1.0 client does not know interim responses (RFC 9110 section 15.2).
+fn interim(story: &Story, head: &ResponseHead, bytes: &[u8]) -> Reading {
+    let mut out = Buffer::new();
+    if story.request.facts.minor > 0 {
+        forward::write_response(head, bytes, &ResponseEdits::default(), out.tail());
+    }
+    Reading::Interim { taken: head.size, out }
+}
+
+fn switched(
+    desk: &Desk,
+    story: &mut Story,
+    head: &ResponseHead,
+    bytes: &[u8],
+    circumstances: &Circumstances<'_>,
+) -> Result<Reading, Refusal> {
+    let expected = story.request.facts.upgrade.as_ref();
+    if !expected.is_some_and(|accept| websocket::check_response(head, bytes, accept)) {
+        return Err(Refusal::BadSwitch);
+    }
+    let mut out = Buffer::new();
+    write(desk, story, head, bytes, circumstances, Connection::WebSocket, Framing::AsReceived, &mut out);
+    Ok(Reading::Switched { taken: head.size, out })
+}
+
+fn last(
+    desk: &Desk,
+    story: &mut Story,
+    head: &ResponseHead,
+    bytes: &[u8],
+    circumstances: &Circumstances<'_>,
+) -> Result<Final, Refusal> {
+    let facts = story.request.facts;
+    let body = head.body(facts.method);
+    let bare = body == BodyLength::Chunked && facts.minor == 0;
+    let keep_client = facts.keep_alive
+        && circumstances.request_sent
+        && !bare
+        && body != BodyLength::UntilClose
+        && !desk.draining.get();
+    let connection = match (keep_client, facts.minor) {
+        (false, _) => Connection::Close,
+        (true, 0) => Connection::KeptExplicitly,
+        (true, _) => Connection::Kept,
+    };
+    let framing = if bare { Framing::UntilClose } else { Framing::AsReceived };
+    let mut flow = Flow::new(body, circumstances.limits);
+    if bare {
+        flow = flow.bare();
+    }
+    write(desk, story, head, bytes, circumstances, connection, framing, &mut flow.waiting);
+    let length = flow.waiting.len();
+    let along = flow.take_along(&bytes[head.size..])?;
+    Ok(Final {
+        flow,
+        taken: head.size + along,
+        head: length,
+        keep_client,
+        keep_server: head.keep_alive && body != BodyLength::UntilClose,
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "one fact each")]
+fn write(
+    desk: &Desk,
+    story: &mut Story,
+    head: &ResponseHead,
+    bytes: &[u8],
+    circumstances: &Circumstances<'_>,
+    connection: Connection,
+    framing: Framing,
+    out: &mut Buffer,
+) {
+    capture(story, head, bytes, circumstances.captures);
+    let mut scratch = desk.scratch.borrow_mut();
+    let scratch = &mut *scratch;
+    scratch.clear();
+    let mut edits = ResponseEdits {
+        connection,
+        framing,
+        via: circumstances.via.then_some(b"ringbolt"),
+        ..ResponseEdits::default()
+    };
+    let sticky = story.pool.clone().zip(story.server);
+    if let Some((pool, server)) = sticky
+        && let Some(sticky) = &pool.sticky
+    {
+        let theirs = cookie::set_cookies(head.fields(), bytes, sticky.name()).next().is_some();
+        let method = story.request.text(story.request.texts.method);
+        let answer = sticky.answer(
+            &pool.servers,
+            &story.verdict,
+            server,
+            method,
+            head.status,
+            theirs,
+            false,
+            circumstances.now_s,
+        );
+        story.cookie_response = answer.letter;
+        if theirs {
+            amend(sticky, &answer, head, bytes, &mut scratch.edits, &mut scratch.text);
+        }
+        sticky.write(&answer, &mut scratch.line);
+        edits.set_cookie = (answer.issue != Issue::Nothing).then_some(&scratch.line[..]);
+        edits.cache_private = answer.private && storable(head, bytes, method);
+        edits.cookies = &scratch.edits;
+        edits.text = &scratch.text;
+    }
+    out.reserve(head.size + ADDED);
+    forward::write_response(head, bytes, &edits, out.tail());
+}
+
+/// What becomes of the server's own cookie of our name.
+fn amend(
+    sticky: &sticky::Sticky,
+    answer: &sticky::Answer,
+    head: &ResponseHead,
+    bytes: &[u8],
+    edits: &mut Vec<Edit>,
+    text: &mut Vec<u8>,
+) {
+    sticky.put(answer, text);
+    for theirs in cookie::set_cookies(head.fields(), bytes, sticky.name()) {
+        let start = theirs.value.from();
+        match answer.theirs {
+            Theirs::Leave => {}
+            Theirs::Delete => edits.push(Edit::Drop(theirs.field)),
+            Theirs::Replace => edits.push(Edit::Put(theirs.value)),
+            Theirs::Prefix => edits.push(Edit::Put(Span::new(start, start))),
+        }
+    }
+}
+
+fn storable(head: &ResponseHead, bytes: &[u8], method: &[u8]) -> bool {
+    let mut storable = sticky::Storable::default();
+    for field in head.fields() {
+        storable.see(field.name.of(bytes), field.value.of(bytes));
+    }
+    storable.shared(method, head.status)
+}
+
+fn capture(
+    story: &mut Story,
+    head: &ResponseHead,
+    bytes: &[u8],
+    captures: &[Capture],
+) {
+    for (index, capture) in captures.iter().take(CAPTURES).enumerate() {
+        let value = head.value(bytes, capture.header.as_bytes()).unwrap_or_default();
+        story.response_captures[index] =
+            story.request.keep(&value[..value.len().min(capture.length)]);
+    }
+}
+
+/// Room for what is added to a head, so that the buffer of a common one never grows.
+const ADDED: usize = 256;

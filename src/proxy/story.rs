@@ -1,0 +1,149 @@
+//! What is remembered of one exchange until its line is in the log.
+
+use std::sync::Arc;
+
+use super::connection::Guest;
+use super::ending::Ending;
+use super::request::{CAPTURES, Request};
+use crate::balance::{self, Busy, sticky};
+use crate::record::{Counts, Kind, Record, Termination, Timers};
+use crate::ring::Stamp;
+use crate::wire::Span;
+
+/// The facts of an exchange, collected as it goes.
+pub(super) struct Story {
+    pub(super) request: Request,
+    pub(super) pool: Option<Arc<balance::Pool>>,
+    pub(super) verdict: sticky::Verdict,
+    pub(super) server: Option<usize>,
+    /// Counts the server as busy for as long as the exchange lasts.
+    pub(super) busy: Option<Busy>,
+    pub(super) marks: Marks,
+    pub(super) retries: u32,
+    pub(super) redispatched: bool,
+    /// Of the response that was begun towards the client; 0 for none.
+    pub(super) status: u16,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) cookie_response: u8,
+    pub(super) response_captures: [Span; CAPTURES],
+}
+
+/// When each phase was over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marks {
+    pub(super) began: Stamp,
+    pub(super) head: Stamp,
+    pub(super) connected: Option<Stamp>,
+    pub(super) answered: Option<Stamp>,
+}
+
+impl Story {
+    pub(super) fn new(request: Request, began: Stamp, head: Stamp) -> Self {
+        Self {
+            request,
+            pool: None,
+            verdict: sticky::Verdict::NONE,
+            server: None,
+            busy: None,
+            marks: Marks { began, head, connected: None, answered: None },
+            retries: 0,
+            redispatched: false,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            cookie_response: b'-',
+            response_captures: [Span::default(); CAPTURES],
+        }
+    }
+
+    /// Writes the exchange's line.
+    pub(super) fn log(&self, guest: &Guest, ending: Ending) {
+        let desk = &guest.desk;
+        // The clock is read once more only if something happened since the last reading.
+        let now = desk.now();
+        let (cause, phase) = if self.is_stats() { (b'L', b'R') } else { ending.letters() };
+        let texts = &self.request.texts;
+        let text = |span: Span| self.request.text(span);
+        let captured = |spans: &[Span; CAPTURES]| spans.map(text);
+        let (captured_request, captured_response) =
+            (captured(&texts.captures), captured(&self.response_captures));
+        let capture = &guest.listener.capture;
+        let reached = |stamp: Option<Stamp>, from: Stamp| {
+            stamp.map_or(-1, |stamp| stamp.since(from).cast_signed())
+        };
+        let understood = !texts.method.is_empty();
+        let record = Record {
+            kind: Kind::Exchange,
+            accepted_ms: desk.clock.get().wall_ms(self.marks.began),
+            now_ms: desk.clock.get().wall_ms(now),
+            client: guest.address,
+            listener: &guest.listener.name,
+            pool: self.pool.as_deref().map(|pool| pool.settings.name.as_str()),
+            server: self.server_name(),
+            timers: Timers {
+                request: if understood {
+                    self.marks.head.since(self.marks.began).cast_signed()
+                } else {
+                    -1
+                },
+                queue: if self.server.is_some() { 0 } else { -1 },
+                connect: reached(self.marks.connected, self.marks.head),
+                response: reached(
+                    self.marks.answered,
+                    self.marks.connected.unwrap_or(self.marks.head),
+                ),
+                active: now.since(self.marks.began).cast_signed(),
+            },
+            status: self.status,
+            bytes_out: self.bytes_out,
+            bytes_in: self.bytes_in,
+            termination: Termination {
+                cause,
+                phase,
+                cookie_request: self.cookie_letter(),
+                cookie_response: self.cookie_response,
+            },
+            counts: self.counts(guest),
+            retries: self.retries,
+            redispatched: self.redispatched,
+            method: text(texts.method),
+            target: text(texts.target),
+            minor: self.request.facts.minor,
+            host: text(texts.host),
+            request_id: text(texts.id),
+            captured_request: &captured_request[..capture.request.len().min(CAPTURES)],
+            captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
+            capture_request_names: &capture.request_names,
+            capture_response_names: &capture.response_names,
+            tunnel: None,
+        };
+        desk.log.borrow_mut().access(&record);
+    }
+
+    fn is_stats(&self) -> bool {
+        self.pool.as_deref().is_some_and(|pool| pool.settings.name == "<STATS>")
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        let pool = self.pool.as_deref()?;
+        Some(&pool.servers[self.server?].name)
+    }
+
+    /// `-` where no cookie was looked for.
+    pub(super) fn cookie_letter(&self) -> u8 {
+        let sticky = self.pool.as_deref().and_then(|pool| pool.sticky.as_ref());
+        if sticky.is_some() { self.verdict.letter } else { b'-' }
+    }
+
+    pub(super) fn counts(&self, guest: &Guest) -> Counts {
+        Counts {
+            process: guest.desk.gauge.connections(),
+            listener: guest.listener.live.connections(),
+            pool: self.pool.as_deref().map_or(0, |pool| pool.live.sessions()),
+            server: self.busy.as_ref().map_or(0, |busy| busy.live().sessions()),
+            server_queue: 0,
+            pool_queue: 0,
+        }
+    }
+}
