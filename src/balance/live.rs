@@ -7,12 +7,15 @@
 use super::health::{Change, Reason};
 use crate::config::AdminState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 /// Live state of one server. An operator's word and the checks' verdict are kept apart: neither
 /// lifts the other.
 #[derive(Debug)]
 pub struct Live {
+    id: usize,
     gate: Gate,
     load: Load,
     slots: Box<[Slot]>,
@@ -108,7 +111,9 @@ struct Slot([AtomicU64; Counter::COUNT]);
 
 impl Live {
     pub(super) fn new(admin: AdminState, weight: u16, workers: usize, pool: Arc<PoolLive>) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self {
+            id: NEXT.fetch_add(1, Relaxed),
             gate: Gate {
                 admin: AtomicU8::new(admin as u8),
                 weight: AtomicU16::new(weight),
@@ -121,6 +126,11 @@ impl Live {
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
             pool,
         }
+    }
+
+    /// A small number of its own, for tables that workers keep by server; never used again.
+    pub fn id(&self) -> usize {
+        self.id
     }
 
     /// What the operator said.

@@ -56,6 +56,7 @@ impl Pool {
     pub fn new(settings: &config::Pool, previous: Option<&Self>, workers: usize) -> Self {
         let previous = previous.filter(|p| p.settings.name == settings.name);
         let live = previous.map_or_else(Arc::default, |p| Arc::clone(&p.live));
+        let name: Arc<str> = settings.name.as_str().into();
         let servers: Box<[_]> = settings
             .servers
             .iter()
@@ -67,6 +68,7 @@ impl Pool {
                         Arc::new(Live::new(server.state, server.weight, workers, pool))
                     });
                 Arc::new(Server {
+                    pool: name.clone(),
                     name: server.name.as_str().into(),
                     address: server.address.clone(),
                     key: sticky::key_of(settings.sticky.as_ref(), server),

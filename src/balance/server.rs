@@ -7,6 +7,8 @@ use std::sync::Arc;
 /// A server: what the settings say, and the live state it shares with the plans before and after.
 #[derive(Debug)]
 pub struct Server {
+    /// Its pool's name.
+    pub pool: Arc<str>,
     /// Unique in its pool.
     pub name: Box<str>,
     /// Where it is reached.

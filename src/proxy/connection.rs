@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::desk::Desk;
 use super::ending::Ending;
 use super::exchange;
+use super::handover::{self, Handshake};
 use super::plan::{Listener, Plan};
 use super::request::{self, Client, Reading, Request, address_text};
 use super::story::Story;
-use super::tunnel;
 use crate::balance::{self, sticky};
 use crate::record::{Kind, Record, Termination, Timers};
 use crate::ring::{Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
@@ -55,7 +55,12 @@ pub(super) struct Guest {
 impl Guest {
     fn new(desk: Rc<Desk>, address: Option<SocketAddr>, listener: Arc<Listener>) -> Self {
         listener.live.enter();
-        Self { desk, address, listener }
+        desk.gauge.entered();
+        Self {
+            desk,
+            address,
+            listener,
+        }
     }
 }
 
@@ -88,7 +93,7 @@ pub(super) enum After {
     /// The end, once the client has read what it was sent.
     Linger,
     /// A tunnel, which takes everything over.
-    Tunnel(Box<tunnel::Handshake>),
+    Tunnel(Box<Handshake>),
 }
 
 /// How the wait for a head ended, if not with one.
@@ -119,7 +124,12 @@ impl<C: Duplex + 'static> Connection<C> {
             Err(NoHead::Slow(began)) => return self.refuse(began, Ending::HeadTimeout).await,
         };
         match head.reading {
-            Reading::Forward { request, pool, verdict, taken } => {
+            Reading::Forward {
+                request,
+                pool,
+                verdict,
+                taken,
+            } => {
                 self.inbox.consume(taken);
                 let story = Story::new(request, head.began, head.complete);
                 self.forward(story, &head.plan, pool, verdict).await
@@ -150,9 +160,8 @@ impl<C: Duplex + 'static> Connection<C> {
                 story.log(&self.guest, Ending::Complete);
                 After::Linger
             }
-            exchange::End::Switched(switched) => {
-                After::Tunnel(Box::new(tunnel::Handshake::new(story, *switched, &self.guest)))
-            }
+            exchange::End::Switched(switched) => Handshake::new(story, *switched, plan)
+                .map_or(After::Close, |handshake| After::Tunnel(Box::new(handshake))),
             exchange::End::Failed(ending) if story.status == 0 => self.answer(story, ending).await,
             exchange::End::Failed(ending) => {
                 story.log(&self.guest, ending);
@@ -189,7 +198,12 @@ impl<C: Duplex + 'static> Connection<C> {
         let now_s = desk.clock.get().wall_ms(now) / 1_000;
         let reading = request::read(desk, &plan, &client, self.inbox.bytes(), seen, now_s);
         let complete = !matches!(reading, Reading::Partial);
-        complete.then_some(Head { reading, plan, began, complete: now })
+        complete.then_some(Head {
+            reading,
+            plan,
+            began,
+            complete: now,
+        })
     }
 
     /// Waits for more of a head, or for its first byte.
@@ -201,7 +215,11 @@ impl<C: Duplex + 'static> Connection<C> {
             }
             let waits = desk.plan().waits;
             self.timer.heed(Some(Call::Idle));
-            self.timer.arm(if self.served { waits.keep_alive } else { waits.request_head });
+            self.timer.arm(if self.served {
+                waits.keep_alive
+            } else {
+                waits.request_head
+            });
         }
         let waited = self.timer.limit(self.stream.readable()).await;
         self.timer.heed(None);
@@ -211,7 +229,10 @@ impl<C: Duplex + 'static> Connection<C> {
             (Ok(Err(_)), Some(began)) => return Err(NoHead::Left(began)),
             (Err(Elapsed), Some(began)) => return Err(NoHead::Slow(began)),
         }
-        match (self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE), began) {
+        match (
+            self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE),
+            began,
+        ) {
             (Ok(Received::Bytes(_)), None) => {
                 self.timer.arm(desk.plan().waits.request_head);
                 Ok(())
@@ -250,14 +271,18 @@ impl<C: Duplex + 'static> Connection<C> {
                     &self.guest.listener.name,
                 )
             };
-            desk.log.borrow_mut().access(&Record { client: self.guest.address, ..record });
+            desk.log.borrow_mut().access(&Record {
+                client: self.guest.address,
+                ..record
+            });
         }
         After::Close
     }
 
     async fn refuse(&mut self, began: Stamp, ending: Ending) -> After {
         let now = self.guest.desk.now();
-        self.answer(Story::new(Request::unread(), began, now), ending).await
+        self.answer(Story::new(Request::unread(), began, now), ending)
+            .await
     }
 
     /// Answers a request here, without a server. The connection ends after it.
@@ -311,8 +336,8 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// The tunnel gets a task of its own, which is small; this one, which is not, ends.
-    fn hand_over(self, handshake: tunnel::Handshake) {
-        tunnel::start(self.guest, self.stream, self.inbox, self.timer, handshake);
+    fn hand_over(self, handshake: Handshake) {
+        handover::start(self.guest, self.stream, self.inbox, self.timer, handshake);
     }
 }
 

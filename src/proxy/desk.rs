@@ -58,7 +58,6 @@ pub struct Gauge {
     connections: AtomicU32,
     tunnels: AtomicU32,
     total_connections: AtomicU64,
-    total_requests: AtomicU64,
     panics: AtomicU64,
 }
 
@@ -88,10 +87,9 @@ impl Gauge {
         self.panics.fetch_add(count, Relaxed);
     }
 
-    /// Counts one more connection unless there are `limit` already.
+    /// Makes room for one more connection unless there are `limit` already.
     pub fn try_enter(&self, limit: u32) -> bool {
         if self.connections.fetch_add(1, Relaxed) < limit {
-            self.total_connections.fetch_add(1, Relaxed);
             return true;
         }
         self.connections.fetch_sub(1, Relaxed);
@@ -101,6 +99,11 @@ impl Gauge {
     /// A connection has ended.
     pub fn leave(&self) {
         self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// A client came into the room that was made for it.
+    pub(super) fn entered(&self) {
+        self.total_connections.fetch_add(1, Relaxed);
     }
 
     pub(super) fn tunnel_opened(&self) {
@@ -130,7 +133,10 @@ impl Desk {
             response: RefCell::new(ResponseHead::new(&plan.limits)),
             plan: RefCell::new(Rc::new(plan)),
             scratch: RefCell::default(),
-            ids: Ids { seed, count: Cell::new(0) },
+            ids: Ids {
+                seed,
+                count: Cell::new(0),
+            },
             waiting_for_room: RefCell::new(None),
         }
     }
@@ -182,7 +188,10 @@ impl Ids {
         self.count.set(count);
         let mut id = [0; 32];
         // A bijection of the count for a given seed: no two ids of a worker are equal.
-        let halves = [mix(self.seed ^ count), mix(count.wrapping_add(self.seed.rotate_left(32)))];
+        let halves = [
+            mix(self.seed ^ count),
+            mix(count.wrapping_add(self.seed.rotate_left(32))),
+        ];
         for (half, digits) in halves.into_iter().zip(id.chunks_exact_mut(16)) {
             for (place, digit) in digits.iter_mut().enumerate() {
                 *digit = b"0123456789abcdef"[(half >> (60 - 4 * place) & 15) as usize];

@@ -77,7 +77,10 @@ pub(super) async fn run<C: Duplex + 'static>(
             Err(Attempt::Failed(ending)) => {
                 if let Some(busy) = &story.busy
                     && story.status == 0
-                    && matches!(ending, Ending::ServerBroke | Ending::ServerTimeout | Ending::BadResponse(_))
+                    && matches!(
+                        ending,
+                        Ending::ServerBroke | Ending::ServerTimeout | Ending::BadResponse(_)
+                    )
                 {
                     busy.add(connection.guest.desk.worker, Counter::ResponseErrors, 1);
                 }
@@ -97,8 +100,17 @@ async fn reach<C: Duplex>(
 ) -> Result<Link, Ending> {
     let desk = &connection.guest.desk;
     let mut pick = match story.server.filter(|_| fresh) {
-        Some(server) => Pick { server, why: if story.verdict.server.is_some() { Why::Cookie } else { Why::Policy } },
-        None => pool.pick(story.verdict.server, None).ok_or(Ending::NoServer)?,
+        Some(server) => Pick {
+            server,
+            why: if story.verdict.server.is_some() {
+                Why::Cookie
+            } else {
+                Why::Policy
+            },
+        },
+        None => pool
+            .pick(story.verdict.server, None)
+            .ok_or(Ending::NoServer)?,
     };
     let mut left = pool.settings.retries;
     loop {
@@ -128,7 +140,9 @@ async fn reach<C: Duplex>(
         }
         left -= 1;
         story.retries += 1;
-        pick = next(connection, story, pool, pick, left, &error).await.ok_or(Ending::from(&error))?;
+        pick = next(connection, story, pool, pick, left, &error)
+            .await
+            .ok_or(Ending::from(&error))?;
     }
 }
 
@@ -160,7 +174,8 @@ async fn next<C: Duplex>(
     let moves = pool.settings.redispatch
         && !story.verdict.force
         && (!sticks || left == 0 || !server.accepts_sticky());
-    if moves && let Some(pick) = pool.pick(None, Some(failed.server))
+    if moves
+        && let Some(pick) = pool.pick(None, Some(failed.server))
         && pick.server != failed.server
     {
         server.live.add(worker, Counter::Redispatches, 1);
@@ -174,7 +189,8 @@ async fn next<C: Duplex>(
     server.live.add(worker, Counter::Retries, 1);
     if matches!(error, ConnectError::Failed(_)) {
         // It failed at once and would again: give the server a moment (as HAProxy does).
-        let pause = plan::wait(pool.settings.timeouts.connect).map_or(PAUSE, |wait| wait.min(PAUSE));
+        let pause =
+            plan::wait(pool.settings.timeouts.connect).map_or(PAUSE, |wait| wait.min(PAUSE));
         connection.timer.arm(Some(pause));
         connection.timer.fired().await;
     }
@@ -194,15 +210,24 @@ async fn talk<C: Duplex + 'static>(
         server: plan::wait(pool.settings.timeouts.server),
     };
     let mut up = Flow::new(story.request.facts.body, &plan.limits);
-    up.waiting.push(&story.request.held.bytes()[..story.request.head]);
-    let along = up.take_along(connection.inbox.bytes()).map_err(Ending::Refused)?;
+    up.waiting
+        .push(&story.request.held.bytes()[..story.request.head]);
+    let along = up
+        .take_along(connection.inbox.bytes())
+        .map_err(Ending::Refused)?;
     connection.inbox.consume(along);
     story.bytes_in += (story.request.head + along) as u64;
     let sent = up.send_now(&link.stream);
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
         return Err(Attempt::Stale);
     }
-    let Connection { guest, stream, inbox, timer, .. } = connection;
+    let Connection {
+        guest,
+        stream,
+        inbox,
+        timer,
+        ..
+    } = connection;
     let whole = sent.is_err() || up.is_done();
     let uploading = Cell::new(!whole);
     let down = Down {
@@ -241,7 +266,13 @@ async fn talk<C: Duplex + 'static>(
         outcome
     };
     match outcome {
-        Ok(outcome) => Ok(finish(connection, story, link, outcome, !uploading.get() && up.is_done())),
+        Ok(outcome) => Ok(finish(
+            connection,
+            story,
+            link,
+            outcome,
+            !uploading.get() && up.is_done(),
+        )),
         Err(Half::Down(attempt)) => Err(attempt),
         Err(Half::Up(stopped)) => Err(upload_ending(&stopped, story).into()),
     }
@@ -311,8 +342,14 @@ struct Down<'a, C> {
 
 /// A response that was sent whole.
 enum Outcome {
-    Final { keep_client: bool, keep_server: bool },
-    Switched { head: Buffer, early: Buffer },
+    Final {
+        keep_client: bool,
+        keep_server: bool,
+    },
+    Switched {
+        head: Buffer,
+        early: Buffer,
+    },
 }
 
 impl<C: Duplex> Down<'_, C> {
@@ -323,7 +360,10 @@ impl<C: Duplex> Down<'_, C> {
             if inbox.len() == seen {
                 self.receive(&mut inbox, interims == 0).await?;
             }
-            match self.read(story, &inbox, seen).map_err(Ending::BadResponse)? {
+            match self
+                .read(story, &inbox, seen)
+                .map_err(Ending::BadResponse)?
+            {
                 Reading::Partial => seen = inbox.len(),
                 Reading::Interim { taken, out } => {
                     interims += 1;
@@ -338,7 +378,10 @@ impl<C: Duplex> Down<'_, C> {
                     inbox.consume(taken);
                     story.marks.answered = Some(self.guest.desk.now());
                     story.status = 101;
-                    return Ok(Outcome::Switched { head: out, early: inbox });
+                    return Ok(Outcome::Switched {
+                        head: out,
+                        early: inbox,
+                    });
                 }
                 Reading::Final(last) => return self.pass_on(story, inbox, last).await,
             }
@@ -360,14 +403,17 @@ impl<C: Duplex> Down<'_, C> {
     /// Waits for bytes of a head.
     async fn receive(&self, inbox: &mut Buffer, first: bool) -> Result<(), Attempt> {
         loop {
-            self.patience().until_readable(&self.link.stream).await.map_err(|stopped| match stopped {
-                Stopped::ClientLeft => Ending::LeftInWait,
-                Stopped::SenderSlow => Ending::ServerTimeout,
-                Stopped::SenderLeft
-                | Stopped::ReceiverLeft
-                | Stopped::ReceiverSlow
-                | Stopped::Malformed(_) => Ending::ServerBroke,
-            })?;
+            self.patience()
+                .until_readable(&self.link.stream)
+                .await
+                .map_err(|stopped| match stopped {
+                    Stopped::ClientLeft => Ending::LeftInWait,
+                    Stopped::SenderSlow => Ending::ServerTimeout,
+                    Stopped::SenderLeft
+                    | Stopped::ReceiverLeft
+                    | Stopped::ReceiverSlow
+                    | Stopped::Malformed(_) => Ending::ServerBroke,
+                })?;
             match self.link.stream.try_recv_into(inbox, Buffer::LARGE) {
                 Ok(Received::Bytes(_)) => return Ok(()),
                 Ok(Received::Empty) => {}
@@ -393,7 +439,14 @@ impl<C: Duplex> Down<'_, C> {
     async fn send(&self, story: &mut Story, out: Buffer) -> Result<(), Ending> {
         let mut flow = Flow::new(crate::wire::BodyLength::None, &self.plan.limits);
         flow.waiting = out;
-        let sent = flow.run(&self.link.stream, self.client, &mut Buffer::new(), &self.patience()).await;
+        let sent = flow
+            .run(
+                &self.link.stream,
+                self.client,
+                &mut Buffer::new(),
+                &self.patience(),
+            )
+            .await;
         story.bytes_out += flow.sent;
         sent.map_err(|stopped| data_ending(&stopped))
     }
@@ -405,22 +458,32 @@ impl<C: Duplex> Down<'_, C> {
         mut inbox: Buffer,
         last: response::Final,
     ) -> Result<Outcome, Attempt> {
-        let response::Final { mut flow, taken, keep_client, keep_server } = last;
+        let response::Final {
+            mut flow,
+            status,
+            taken,
+            keep_client,
+            keep_server,
+        } = last;
         story.marks.answered = Some(self.guest.desk.now());
-        story.status = last.status;
+        story.status = status;
         inbox.consume(taken);
         let sent = match flow.send_now(self.client) {
             Ok(true) if flow.received_all() => Ok(()),
             Ok(_) => {
                 let client = self.patience();
-                flow.run(&self.link.stream, self.client, &mut inbox, &client).await
+                flow.run(&self.link.stream, self.client, &mut inbox, &client)
+                    .await
             }
             Err(_) => Err(Stopped::ReceiverLeft),
         };
         story.bytes_out += flow.sent;
         sent.map_err(|stopped| data_ending(&stopped))?;
         // A byte behind the end belongs to no request: such a link is not used again.
-        Ok(Outcome::Final { keep_client, keep_server: keep_server && inbox.is_empty() })
+        Ok(Outcome::Final {
+            keep_client,
+            keep_server: keep_server && inbox.is_empty(),
+        })
     }
 }
 
@@ -444,12 +507,23 @@ fn finish<C: Duplex>(
 ) -> End {
     count(&connection.guest.desk, story);
     match outcome {
-        Outcome::Switched { head, early } => {
-            End::Switched(Box::new(Switched { stream: link.stream, head, early }))
-        }
-        Outcome::Final { keep_client, keep_server } => {
-            if keep_server && request_sent && let Some(busy) = &story.busy {
-                let link = Link { reused: true, ..link };
+        Outcome::Switched { head, early } => End::Switched(Box::new(Switched {
+            stream: link.stream,
+            head,
+            early,
+        })),
+        Outcome::Final {
+            keep_client,
+            keep_server,
+        } => {
+            if keep_server
+                && request_sent
+                && let Some(busy) = &story.busy
+            {
+                let link = Link {
+                    reused: true,
+                    ..link
+                };
                 connection.guest.desk.links.keep(busy.live().id(), link);
             }
             let keep = keep_client && request_sent && !spoke_too_soon(connection, story);
@@ -474,7 +548,9 @@ fn spoke_too_soon<C: Duplex>(connection: &mut Connection<C>, story: &Story) -> b
         return false;
     }
     if connection.inbox.is_empty() {
-        let _ = connection.stream.try_recv_into(&mut connection.inbox, Buffer::SMALL);
+        let _ = connection
+            .stream
+            .try_recv_into(&mut connection.inbox, Buffer::SMALL);
     }
     !connection.inbox.is_empty()
 }

@@ -58,7 +58,12 @@ impl Flow {
             BodyLength::Chunked => Left::Chunks(Decoder::new(limits)),
             BodyLength::UntilClose => Left::UntilClose,
         };
-        Self { left, bare: false, waiting: Buffer::new(), sent: 0 }
+        Self {
+            left,
+            bare: false,
+            waiting: Buffer::new(),
+            sent: 0,
+        }
     }
 
     /// From here on only payload goes on.
@@ -92,7 +97,9 @@ impl Flow {
             Left::Nothing => Ok(0),
             Left::UntilClose => Ok(bytes.len()),
             Left::Bytes(left) => {
-                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                let taken = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 *left -= taken as u64;
                 if *left == 0 {
                     self.left = Left::Nothing;
@@ -191,7 +198,9 @@ impl Flow {
             if self.bare {
                 return Ok(false);
             }
-            let sent = to.try_send(&bytes[..taken]).map_err(|_| Stopped::ReceiverLeft)?;
+            let sent = to
+                .try_send(&bytes[..taken])
+                .map_err(|_| Stopped::ReceiverLeft)?;
             self.sent += sent as u64;
             if sent < taken {
                 self.waiting.push(&bytes[sent..taken]);

@@ -1,1 +1,30 @@
-//! (being built)
+//! One client connection: exchanges and tunnels.
+//!
+//! Calls each room in turn and carries the value to the next: a head is read ([`wire`]), a pool found
+//! ([`route`]), a server picked ([`balance`]), a link taken ([`upstream`]), bytes moved, a line written
+//! ([`record`]). A [`Plan`] is the configuration as workers use it, a [`Desk`] what one worker's
+//! connections share.
+//!
+//! [`wire`]: crate::wire
+//! [`route`]: crate::route
+//! [`balance`]: crate::balance
+//! [`upstream`]: crate::upstream
+//! [`record`]: crate::record
+
+mod connection;
+mod desk;
+mod ending;
+mod exchange;
+mod flow;
+mod handover;
+mod plan;
+mod request;
+mod response;
+mod story;
+mod tunnel;
+
+pub use connection::serve;
+pub use desk::{Desk, Gauge};
+pub use ending::Ending;
+pub use plan::{Captures, Listener, ListenerLive, Plan, Waits, wait};
+pub use tunnel::{Direction, Tunnel, TunnelEnd};

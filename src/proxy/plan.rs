@@ -102,7 +102,11 @@ impl Plan {
         stats: Option<&Path>,
     ) -> Arc<Self> {
         let before = |name: &str| {
-            previous?.pools.iter().find(|pool| pool.settings.name == name).map(Arc::as_ref)
+            previous?
+                .pools
+                .iter()
+                .find(|pool| pool.settings.name == name)
+                .map(Arc::as_ref)
         };
         let pools = config
             .pools
@@ -111,14 +115,21 @@ impl Plan {
             .collect();
         let stats = stats.filter(|_| config.stats.is_some()).map(|socket| {
             let previous = previous.and_then(|plan| plan.stats.as_deref());
-            Arc::new(balance::Pool::new(&stats_pool(socket, config), previous, workers))
+            Arc::new(balance::Pool::new(
+                &stats_pool(socket, config),
+                previous,
+                workers,
+            ))
         });
         Arc::new(Self {
             config: config.clone(),
             pools,
             stats,
             listeners: listeners(config, previous),
-            limits: HeadLimits { size: config.limits.head_size, fields: config.limits.headers },
+            limits: HeadLimits {
+                size: config.limits.head_size,
+                fields: config.limits.headers,
+            },
             waits: Waits {
                 client: wait(config.timeouts.client),
                 request_head: wait(config.timeouts.request_head),
@@ -133,7 +144,8 @@ impl Plan {
             return false;
         };
         let root = stats.path.as_bytes();
-        path.strip_prefix(root).is_some_and(|rest| matches!(rest, b"" | b".json" | b"/"))
+        path.strip_prefix(root)
+            .is_some_and(|rest| matches!(rest, b"" | b".json" | b"/"))
     }
 }
 
@@ -156,7 +168,10 @@ fn listeners(config: &Config, previous: Option<&Plan>) -> Box<[Arc<Listener>]> {
         .listeners
         .iter()
         .map(|old| {
-            let index = config.listeners.iter().position(|new| *new.name == *old.name);
+            let index = config
+                .listeners
+                .iter()
+                .position(|new| *new.name == *old.name);
             index.map_or_else(
                 || old.clone(),
                 |index| Arc::new(listener(config, index, old.live.clone())),

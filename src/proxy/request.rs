@@ -67,7 +67,12 @@ pub(super) enum Reading {
     /// More bytes are needed.
     Partial,
     /// It goes to a server of this pool.
-    Forward { request: Request, pool: Arc<balance::Pool>, verdict: sticky::Verdict, taken: usize },
+    Forward {
+        request: Request,
+        pool: Arc<balance::Pool>,
+        verdict: sticky::Verdict,
+        taken: usize,
+    },
     /// It is answered here.
     Answer { request: Request, ending: Ending },
 }
@@ -134,11 +139,19 @@ fn decide(
     if let Some(id) = id {
         request.texts.id = request.keep(&id);
     }
-    Reading::Forward { request, pool, verdict, taken: head.size }
+    Reading::Forward {
+        request,
+        pool,
+        verdict,
+        taken: head.size,
+    }
 }
 
 fn refused(refusal: Refusal) -> Reading {
-    Reading::Answer { request: Request::unread(), ending: Ending::Refused(refusal) }
+    Reading::Answer {
+        request: Request::unread(),
+        ending: Ending::Refused(refusal),
+    }
 }
 
 /// What the client's cookie says.
@@ -152,8 +165,8 @@ fn verdict(
     let Some(sticky) = &pool.sticky else {
         return sticky::Verdict::NONE;
     };
-    let values = cookie::crumbs(head.fields(), bytes, sticky.name())
-        .map(|crumb| crumb.value.of(bytes));
+    let values =
+        cookie::crumbs(head.fields(), bytes, sticky.name()).map(|crumb| crumb.value.of(bytes));
     let asked = sticky::Asked {
         path: head.path(bytes),
         client: client.address.map(|address| address.ip()),
@@ -167,7 +180,12 @@ fn verdict(
 
 impl Request {
     fn unsent(facts: Facts) -> Self {
-        Self { facts, held: Buffer::new(), head: 0, texts: Texts::default() }
+        Self {
+            facts,
+            held: Buffer::new(),
+            head: 0,
+            texts: Texts::default(),
+        }
     }
 
     /// Of which nothing could be understood.
@@ -230,7 +248,9 @@ impl Request {
         self.texts.target = self.keep(&target[..target.len().min(LOGGED_TARGET)]);
         self.texts.host = self.keep(head.host.of(bytes));
         for (index, capture) in listener.capture.request.iter().take(CAPTURES).enumerate() {
-            let value = head.value(bytes, capture.header.as_bytes()).unwrap_or_default();
+            let value = head
+                .value(bytes, capture.header.as_bytes())
+                .unwrap_or_default();
             self.texts.captures[index] = self.keep(&value[..value.len().min(capture.length)]);
         }
     }
@@ -249,12 +269,7 @@ impl Request {
 }
 
 /// What the server is not to see of our cookie.
-fn hide_cookie(
-    sticky: &sticky::Sticky,
-    head: &RequestHead,
-    bytes: &[u8],
-    edits: &mut Vec<Edit>,
-) {
+fn hide_cookie(sticky: &sticky::Sticky, head: &RequestHead, bytes: &[u8], edits: &mut Vec<Edit>) {
     let mut crumbs = cookie::crumbs(head.fields(), bytes, sticky.name()).peekable();
     let Some(first) = crumbs.peek() else {
         return;

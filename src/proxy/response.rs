@@ -27,10 +27,9 @@ pub(super) enum Reading {
 /// A final response on its way.
 pub(super) struct Final {
     pub(super) flow: Flow,
+    pub(super) status: u16,
     /// Bytes that were taken from the buffer.
     pub(super) taken: usize,
-    /// Bytes of the head that the client gets; the rest of what is sent is body.
-    pub(super) head: usize,
     /// The client's connection stays.
     pub(super) keep_client: bool,
     /// The server's connection stays, as far as this head goes.
@@ -60,7 +59,9 @@ pub(super) fn read(
     match head.parse(bytes, seen, circumstances.limits)? {
         Progress::Partial => Ok(Reading::Partial),
         Progress::Complete if head.is_interim() => Ok(interim(story, &head, bytes)),
-        Progress::Complete if head.status == 101 => switched(desk, story, &head, bytes, circumstances),
+        Progress::Complete if head.status == 101 => {
+            switched(desk, story, &head, bytes, circumstances)
+        }
         Progress::Complete => last(desk, story, &head, bytes, circumstances).map(Reading::Final),
     }
 }
@@ -71,7 +72,10 @@ fn interim(story: &Story, head: &ResponseHead, bytes: &[u8]) -> Reading {
     if story.request.facts.minor > 0 {
         forward::write_response(head, bytes, &ResponseEdits::default(), out.tail());
     }
-    Reading::Interim { taken: head.size, out }
+    Reading::Interim {
+        taken: head.size,
+        out,
+    }
 }
 
 fn switched(
@@ -86,8 +90,20 @@ fn switched(
         return Err(Refusal::BadSwitch);
     }
     let mut out = Buffer::new();
-    write(desk, story, head, bytes, circumstances, Connection::WebSocket, Framing::AsReceived, &mut out);
-    Ok(Reading::Switched { taken: head.size, out })
+    write(
+        desk,
+        story,
+        head,
+        bytes,
+        circumstances,
+        Connection::WebSocket,
+        Framing::AsReceived,
+        &mut out,
+    );
+    Ok(Reading::Switched {
+        taken: head.size,
+        out,
+    })
 }
 
 fn last(
@@ -110,18 +126,30 @@ fn last(
         (true, 0) => Connection::KeptExplicitly,
         (true, _) => Connection::Kept,
     };
-    let framing = if bare { Framing::UntilClose } else { Framing::AsReceived };
+    let framing = if bare {
+        Framing::UntilClose
+    } else {
+        Framing::AsReceived
+    };
     let mut flow = Flow::new(body, circumstances.limits);
     if bare {
         flow = flow.bare();
     }
-    write(desk, story, head, bytes, circumstances, connection, framing, &mut flow.waiting);
-    let length = flow.waiting.len();
+    write(
+        desk,
+        story,
+        head,
+        bytes,
+        circumstances,
+        connection,
+        framing,
+        &mut flow.waiting,
+    );
     let along = flow.take_along(&bytes[head.size..])?;
     Ok(Final {
         flow,
+        status: head.status,
         taken: head.size + along,
-        head: length,
         keep_client,
         keep_server: head.keep_alive && body != BodyLength::UntilClose,
     })
@@ -152,10 +180,11 @@ fn write(
     if let Some((pool, server)) = sticky
         && let Some(sticky) = &pool.sticky
     {
-        let theirs = cookie::set_cookies(head.fields(), bytes, sticky.name()).next().is_some();
+        let theirs = cookie::set_cookies(head.fields(), bytes, sticky.name())
+            .next()
+            .is_some();
         let method = story.request.text(story.request.texts.method);
         let answer = sticky.answer(
-            &pool.servers,
             &story.verdict,
             server,
             method,
@@ -166,7 +195,14 @@ fn write(
         );
         story.cookie_response = answer.letter;
         if theirs {
-            amend(sticky, &answer, head, bytes, &mut scratch.edits, &mut scratch.text);
+            amend(
+                sticky,
+                &answer,
+                head,
+                bytes,
+                &mut scratch.edits,
+                &mut scratch.text,
+            );
         }
         sticky.write(&answer, &mut scratch.line);
         edits.set_cookie = (answer.issue != Issue::Nothing).then_some(&scratch.line[..]);
@@ -187,7 +223,7 @@ fn amend(
     edits: &mut Vec<Edit>,
     text: &mut Vec<u8>,
 ) {
-    sticky.put(answer, text);
+    sticky.value(answer, text);
     for theirs in cookie::set_cookies(head.fields(), bytes, sticky.name()) {
         let start = theirs.value.from();
         match answer.theirs {
@@ -207,16 +243,14 @@ fn storable(head: &ResponseHead, bytes: &[u8], method: &[u8]) -> bool {
     storable.shared(method, head.status)
 }
 
-fn capture(
-    story: &mut Story,
-    head: &ResponseHead,
-    bytes: &[u8],
-    captures: &[Capture],
-) {
+fn capture(story: &mut Story, head: &ResponseHead, bytes: &[u8], captures: &[Capture]) {
     for (index, capture) in captures.iter().take(CAPTURES).enumerate() {
-        let value = head.value(bytes, capture.header.as_bytes()).unwrap_or_default();
-        story.response_captures[index] =
-            story.request.keep(&value[..value.len().min(capture.length)]);
+        let value = head
+            .value(bytes, capture.header.as_bytes())
+            .unwrap_or_default();
+        story.response_captures[index] = story
+            .request
+            .keep(&value[..value.len().min(capture.length)]);
     }
 }
 

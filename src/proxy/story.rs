@@ -46,7 +46,12 @@ impl Story {
             verdict: sticky::Verdict::NONE,
             server: None,
             busy: None,
-            marks: Marks { began, head, connected: None, answered: None },
+            marks: Marks {
+                began,
+                head,
+                connected: None,
+                answered: None,
+            },
             retries: 0,
             redispatched: false,
             status: 0,
@@ -62,7 +67,11 @@ impl Story {
         let desk = &guest.desk;
         // The clock is read once more only if something happened since the last reading.
         let now = desk.now();
-        let (cause, phase) = if self.is_stats() { (b'L', b'R') } else { ending.letters() };
+        let (cause, phase) = if self.is_stats() {
+            (b'L', b'R')
+        } else {
+            ending.letters()
+        };
         let texts = &self.request.texts;
         let text = |span: Span| self.request.text(span);
         let captured = |spans: &[Span; CAPTURES]| spans.map(text);
@@ -122,7 +131,9 @@ impl Story {
     }
 
     fn is_stats(&self) -> bool {
-        self.pool.as_deref().is_some_and(|pool| pool.settings.name == "<STATS>")
+        self.pool
+            .as_deref()
+            .is_some_and(|pool| pool.settings.name == "<STATS>")
     }
 
     fn server_name(&self) -> Option<&str> {
@@ -133,7 +144,11 @@ impl Story {
     /// `-` where no cookie was looked for.
     pub(super) fn cookie_letter(&self) -> u8 {
         let sticky = self.pool.as_deref().and_then(|pool| pool.sticky.as_ref());
-        if sticky.is_some() { self.verdict.letter } else { b'-' }
+        if sticky.is_some() {
+            self.verdict.letter
+        } else {
+            b'-'
+        }
     }
 
     pub(super) fn counts(&self, guest: &Guest) -> Counts {

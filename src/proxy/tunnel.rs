@@ -56,12 +56,13 @@ pub enum TunnelEnd {
 }
 
 impl Direction {
-    /// A direction that begins with bytes that were received before the tunnel stood.
-    pub fn new(tracker: Option<FrameTracker>, early: &[u8]) -> Self {
+    /// A direction that begins with a head to be sent first (or nothing), and with bytes that were
+    /// received before the tunnel stood.
+    pub fn new(tracker: Option<FrameTracker>, head: Buffer, early: &[u8]) -> Self {
         let direction = Self {
             tracker: Cell::new(tracker),
             bytes: Cell::new(0),
-            waiting: RefCell::new(Buffer::new()),
+            waiting: RefCell::new(head),
             ended: Cell::new(false),
         };
         if !early.is_empty() {
@@ -73,7 +74,9 @@ impl Direction {
 
     /// Whether every byte so far was part of a valid frame; false when frames are not looked at.
     pub fn followed(&self) -> bool {
-        self.tracker.get().is_some_and(|tracker| tracker.followed())
+        self.tracker
+            .get()
+            .is_some_and(|tracker| tracker.is_followed())
     }
 
     fn messages(&self) -> u64 {
@@ -136,7 +139,9 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
     ) -> Result<(), At> {
         loop {
             while !direction.waiting.borrow().is_empty() {
-                let sent = to.try_send(direction.waiting.borrow().bytes()).map_err(At::To)?;
+                let sent = to
+                    .try_send(direction.waiting.borrow().bytes())
+                    .map_err(At::To)?;
                 if sent == 0 {
                     to.writable().await.map_err(At::To)?;
                     continue;
@@ -214,7 +219,11 @@ async fn both<E>(
             end?;
             second_done = true;
         }
-        if first_done && second_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if first_done && second_done {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     })
     .await
 }

@@ -129,3 +129,6 @@ pub struct TunnelCounts {
     /// False when `websocket.inspect` is off or the bytes were no valid frames.
     pub followed: bool,
 }
+
+mod placeholder;
+pub use placeholder::*;

@@ -1,1 +1,183 @@
-//! (being built)
+//! One core: a ring, its own sockets of every listener, the present plan, and an orderly end.
+//!
+//! [`Workers::start`] runs one pinned thread per worker. Each accepts from sockets of its own
+//! (SO_REUSEPORT, opened by the launcher), serves its clients without sharing anything but atomics,
+//! and takes commands from a mailbox. It waits in one place only: for its ring.
+
+mod accept;
+mod run;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use crate::proxy::{Gauge, Plan};
+use crate::record::{Events, Log};
+use crate::ring::{self, Rung, Sender};
+
+/// What workers start with.
+pub struct Setup {
+    /// The first plan.
+    pub plan: Arc<Plan>,
+    /// The sockets of each listener, in the plan's order.
+    pub listeners: Vec<ListenerSockets>,
+    /// One per worker: access lines on their way to the writer.
+    pub logs: Vec<Log>,
+    /// Cores to pin to, in turn; empty: every usable core in order.
+    pub cores: Vec<usize>,
+    /// Where events go.
+    pub events: Events,
+}
+
+/// The sockets of one listener: all that were opened for it. They are dealt out to the workers in
+/// turn, so with fewer workers than sockets some accept from several.
+pub struct ListenerSockets {
+    /// Index into the plan's listeners.
+    pub listener: usize,
+    /// Listening, non-blocking. Sockets of the same address follow one another.
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// The running workers.
+pub struct Workers {
+    senders: Vec<Sender<Command>>,
+    gauge: Arc<Gauge>,
+    rung: Rung,
+    refused: Option<String>,
+}
+
+/// What workers are told.
+pub(crate) enum Command {
+    /// Exchanges that begin from now on follow this plan.
+    Adopt(Arc<Plan>),
+    /// Accept nobody, close idle connections, end each connection after its exchange.
+    Drain,
+    /// End the tunnels.
+    EndTunnels,
+}
+
+impl Workers {
+    /// Starts as many workers as there are logs, and waits until each has its ring.
+    ///
+    /// # Errors
+    /// When a thread, a mailbox, or not even the epoll driver can be had: out of descriptors or memory.
+    pub fn start(setup: Setup) -> io::Result<Self> {
+        let count = setup.logs.len();
+        let gauge = Arc::new(Gauge::default());
+        let mut decks = deal(setup.listeners, count);
+        let cores = cores(&setup.cores);
+        let (report, reports) = mpsc::channel();
+        let mut senders = Vec::with_capacity(count);
+        for (index, log) in setup.logs.into_iter().enumerate() {
+            let (sender, mailbox) = ring::mailbox()?;
+            senders.push(sender);
+            let worker = run::Worker {
+                index,
+                core: cores.get(index % cores.len().max(1)).copied(),
+                sockets: std::mem::take(&mut decks[index]),
+                plan: setup.plan.clone(),
+                log,
+                gauge: gauge.clone(),
+                events: setup.events.clone(),
+                mailbox,
+                report: report.clone(),
+            };
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || worker.run())?;
+        }
+        drop(report);
+        let mut best = (Rung::Deferred, None);
+        for _ in 0..count {
+            let report = reports
+                .recv()
+                .map_err(|_| io::Error::other("a worker died at its start"))?;
+            let (rung, refused) = report?;
+            if rung >= best.0 {
+                best = (rung, refused);
+            }
+        }
+        Ok(Self {
+            senders,
+            gauge,
+            rung: best.0,
+            refused: best.1,
+        })
+    }
+
+    /// Gives every worker a new plan. No connection is touched.
+    pub fn adopt(&self, plan: &Arc<Plan>) {
+        for sender in &self.senders {
+            sender.send(Command::Adopt(plan.clone()));
+        }
+    }
+
+    /// Stops accepting, closes idle connections, and lets exchanges and tunnels go on.
+    pub fn drain(&self) {
+        self.tell(|| Command::Drain);
+    }
+
+    /// Ends every tunnel; their lines are in the log afterwards.
+    pub fn end_tunnels(&self) {
+        self.tell(|| Command::EndTunnels);
+    }
+
+    /// Client connections now, tunnels among them.
+    pub fn connections(&self) -> u32 {
+        self.gauge.connections()
+    }
+
+    /// Tunnels now.
+    pub fn tunnels(&self) -> u32 {
+        self.gauge.tunnels()
+    }
+
+    /// Counts of the whole process.
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// How many workers there are.
+    pub fn count(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// The driver that every worker has at least.
+    pub fn driver(&self) -> Rung {
+        self.rung
+    }
+
+    /// Why a better driver was refused.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for sender in &self.senders {
+            sender.send(command());
+        }
+    }
+}
+
+/// A listening socket and the index of its listener.
+pub(crate) type Dealt = (usize, OwnedFd);
+
+fn deal(listeners: Vec<ListenerSockets>, workers: usize) -> Vec<Vec<Dealt>> {
+    let mut decks: Vec<Vec<Dealt>> = (0..workers).map(|_| Vec::new()).collect();
+    for ListenerSockets { listener, sockets } in listeners {
+        for (index, socket) in sockets.into_iter().enumerate() {
+            decks[index % workers].push((listener, socket));
+        }
+    }
+    decks
+}
+
+/// Where workers are pinned: what the settings say, or every core that the process may use.
+fn cores(wanted: &[usize]) -> Vec<usize> {
+    if !wanted.is_empty() {
+        return wanted.to_vec();
+    }
+    let usable = core_affinity::get_core_ids().unwrap_or_default();
+    usable.into_iter().map(|core| core.id).collect()
+}

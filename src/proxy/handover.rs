@@ -1,0 +1,241 @@
+//! From an exchange to a tunnel: what is carried over, and the two lines that tell of it.
+//!
+//! A tunnel may live for days, so it keeps little: the log's texts in one allocation of their own
+//! size, its server's and its listener's counts, its timeout. It never holds a plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::Guest;
+use super::exchange::Switched;
+use super::plan::{self, Plan};
+use super::request::CAPTURES;
+use super::story::{Marks, Story};
+use super::tunnel::{Direction, Tunnel, TunnelEnd};
+use crate::balance::{Busy, Counter, Pool, Server};
+use crate::record::{Counts, Kind, Record, Termination, Timers, TunnelCounts};
+use crate::ring::{self, Buffer, Call, Duplex, Timer};
+use crate::wire::Span;
+use crate::wire::websocket::{FrameTracker, From};
+
+/// What the exchange leaves behind for its tunnel.
+pub(super) struct Handshake {
+    switched: Switched,
+    timeout: Option<Duration>,
+    inspect: bool,
+    notes: Notes,
+    busy: Busy,
+}
+
+impl Handshake {
+    /// Takes from the story what the tunnel needs. `None` if the story has no server, which cannot
+    /// be once a server has answered.
+    pub(super) fn new(story: Story, switched: Switched, plan: &Plan) -> Option<Self> {
+        let pool = story.pool.clone()?;
+        let notes = Notes::new(&story, &pool)?;
+        Some(Self {
+            switched,
+            timeout: plan::wait(pool.settings.timeouts.tunnel),
+            inspect: plan.config.websocket.inspect,
+            notes,
+            busy: story.busy?.into_tunnel(),
+        })
+    }
+}
+
+/// Starts the tunnel in a task of its own. `inbox` is what the client sent before the answer.
+pub(super) fn start<C: Duplex + 'static>(
+    guest: Guest,
+    client: C,
+    inbox: Buffer,
+    timer: Timer,
+    handshake: Handshake,
+) {
+    let Handshake {
+        switched,
+        timeout,
+        inspect,
+        notes,
+        busy,
+    } = handshake;
+    let Switched {
+        stream,
+        head,
+        early,
+    } = switched;
+    let tracker = |from| inspect.then(|| FrameTracker::new(from));
+    let tunnel = Tunnel {
+        client,
+        server: stream,
+        inbound: Direction::new(tracker(From::Client), Buffer::new(), inbox.bytes()),
+        outbound: Direction::new(tracker(From::Server), head, early.bytes()),
+        timeout,
+    };
+    drop((inbox, early));
+    notes.log(
+        &guest,
+        &busy,
+        Kind::TunnelOpened,
+        (b'-', b'-'),
+        tunnel.counts(),
+    );
+    timer.heed(Some(Call::Tunnel));
+    guest.desk.gauge.tunnel_opened();
+    ring::spawn(async move {
+        let end = tunnel.run(&timer).await;
+        let counts = tunnel.counts();
+        drop((tunnel, timer));
+        guest.desk.gauge.tunnel_ended();
+        busy.add(guest.desk.worker, Counter::BytesIn, counts.bytes_in);
+        busy.add(guest.desk.worker, Counter::BytesOut, counts.bytes_out);
+        notes.log(&guest, &busy, Kind::TunnelEnded, letters(end), counts);
+    });
+}
+
+/// The first two letters of the termination state.
+fn letters(end: TunnelEnd) -> (u8, u8) {
+    match end {
+        TunnelEnd::Client | TunnelEnd::Server => (b'-', b'-'),
+        TunnelEnd::ClientBroke => (b'C', b'D'),
+        TunnelEnd::ServerBroke => (b'S', b'D'),
+        TunnelEnd::Idle => (b'c', b'D'),
+        TunnelEnd::Killed => (b'K', b'D'),
+    }
+}
+
+/// What a tunnel's lines say, as far as the handshake decided it.
+struct Notes {
+    texts: Box<[u8]>,
+    method: Span,
+    target: Span,
+    host: Span,
+    id: Span,
+    /// Captured fields: the request's, then as many of the response's. Empty when none are asked for.
+    captures: Box<[Span]>,
+    server: Arc<Server>,
+    marks: Marks,
+    retries: u32,
+    redispatched: bool,
+    cookies: [u8; 2],
+    minor: u8,
+    handshake_in: u32,
+    handshake_out: u32,
+}
+
+impl Notes {
+    fn new(story: &Story, pool: &Pool) -> Option<Self> {
+        let request = &story.request;
+        let (from, texts) = (request.head, request.held.bytes().get(request.head..)?);
+        let here = |span: Span| {
+            if span.is_empty() {
+                Span::default()
+            } else {
+                Span::new(span.from() - from, span.to() - from)
+            }
+        };
+        let asked = [&request.texts.captures, &story.response_captures];
+        let captured = asked.into_iter().flatten().any(|span| !span.is_empty());
+        Some(Self {
+            texts: texts.into(),
+            method: here(request.texts.method),
+            target: here(request.texts.target),
+            host: here(request.texts.host),
+            id: here(request.texts.id),
+            captures: if captured {
+                asked
+                    .into_iter()
+                    .flatten()
+                    .map(|span| here(*span))
+                    .collect()
+            } else {
+                Box::default()
+            },
+            server: pool.servers[story.server?].clone(),
+            marks: story.marks,
+            retries: story.retries,
+            redispatched: story.redispatched,
+            cookies: [story.cookie_letter(), story.cookie_response],
+            minor: request.facts.minor,
+            handshake_in: u32::try_from(story.bytes_in).unwrap_or(u32::MAX),
+            handshake_out: u32::try_from(story.bytes_out).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn captured(&self, half: usize) -> [&[u8]; CAPTURES] {
+        std::array::from_fn(|at| {
+            let span = self
+                .captures
+                .get(half * CAPTURES + at)
+                .copied()
+                .unwrap_or_default();
+            span.of(&self.texts)
+        })
+    }
+
+    fn log(
+        &self,
+        guest: &Guest,
+        busy: &Busy,
+        kind: Kind,
+        (cause, phase): (u8, u8),
+        tunnel: TunnelCounts,
+    ) {
+        let desk = &guest.desk;
+        let now = desk.now();
+        let Marks {
+            began,
+            head,
+            connected,
+            answered,
+        } = self.marks;
+        let (captured_request, captured_response) = (self.captured(0), self.captured(1));
+        let capture = &guest.listener.capture;
+        let record = Record {
+            kind,
+            accepted_ms: desk.clock.get().wall_ms(began),
+            now_ms: desk.clock.get().wall_ms(now),
+            client: guest.address,
+            listener: &guest.listener.name,
+            pool: Some(&self.server.pool),
+            server: Some(&self.server.name),
+            timers: Timers {
+                request: head.since(began).cast_signed(),
+                queue: 0,
+                connect: connected.map_or(-1, |at| at.since(head).cast_signed()),
+                response: answered
+                    .map_or(-1, |at| at.since(connected.unwrap_or(head)).cast_signed()),
+                active: now.since(began).cast_signed(),
+            },
+            status: 101,
+            bytes_out: u64::from(self.handshake_out) + tunnel.bytes_out,
+            bytes_in: u64::from(self.handshake_in) + tunnel.bytes_in,
+            termination: Termination {
+                cause,
+                phase,
+                cookie_request: self.cookies[0],
+                cookie_response: self.cookies[1],
+            },
+            counts: Counts {
+                process: desk.gauge.connections(),
+                listener: guest.listener.live.connections(),
+                pool: busy.live().pool().sessions(),
+                server: busy.live().sessions(),
+                server_queue: 0,
+                pool_queue: 0,
+            },
+            retries: self.retries,
+            redispatched: self.redispatched,
+            method: self.method.of(&self.texts),
+            target: self.target.of(&self.texts),
+            minor: self.minor,
+            host: self.host.of(&self.texts),
+            request_id: self.id.of(&self.texts),
+            captured_request: &captured_request[..capture.request.len().min(CAPTURES)],
+            captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
+            capture_request_names: &capture.request_names,
+            capture_response_names: &capture.response_names,
+            tunnel: Some(tunnel),
+        };
+        desk.log.borrow_mut().access(&record);
+    }
+}

@@ -1,0 +1,119 @@
+//! Accepting: in batches after a poll, never beyond the limit, pausing when the system has no more.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::proxy::{self, Desk};
+use crate::record::{Event, Events};
+use crate::ring::{self, Accepted, Call, Listener, Timer};
+
+/// Accepts from one socket until the worker drains.
+pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket: OwnedFd) {
+    let listener_index = listener;
+    let listener = match Listener::adopt(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            return events.send(Event::listener_failed(desk.worker, &error.to_string()));
+        }
+    };
+    let timer = Timer::new();
+    let mut pause = Pause::default();
+    while !desk.draining.get() {
+        timer.arm(None);
+        timer.heed(Some(Call::Idle));
+        match timer.limit(listener.readable()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                return events.send(Event::listener_failed(desk.worker, &error.to_string()));
+            }
+            Err(ring::Elapsed) => continue,
+        }
+        match batch(&desk, &listener, listener_index) {
+            Batch::Taken => pause.over(&events),
+            Batch::Full(limit) => {
+                pause.begin(&events, || Event::limit_reached(limit));
+                room(&desk, &timer, limit).await;
+            }
+            Batch::Exhausted(error) => {
+                pause.begin(&events, || Event::accept_failed(&error.to_string()));
+                timer.arm(Some(PAUSE));
+                timer.fired().await;
+            }
+        }
+    }
+}
+
+enum Batch {
+    Taken,
+    Full(u32),
+    Exhausted(std::io::Error),
+}
+
+/// Takes the clients who wait, some at a time so that those who are served already have their turn.
+fn batch(desk: &Rc<Desk>, listener: &Listener, index: usize) -> Batch {
+    let plan = desk.plan();
+    let limit = plan.config.process.max_connections;
+    for _ in 0..BATCH {
+        if !desk.gauge.try_enter(limit) {
+            return Batch::Full(limit);
+        }
+        match listener.accept() {
+            Accepted::Client(stream, address) => {
+                let listener = plan.listeners[index].clone();
+                ring::spawn(proxy::serve(desk.clone(), stream, address, listener));
+            }
+            Accepted::Nobody => {
+                desk.gauge.leave();
+                break;
+            }
+            Accepted::Exhausted(error) => {
+                desk.gauge.leave();
+                return Batch::Exhausted(error);
+            }
+        }
+    }
+    Batch::Taken
+}
+
+/// Waits until a connection of this worker ends, or for a moment: one of another worker may have.
+async fn room(desk: &Desk, timer: &Timer, limit: u32) {
+    timer.arm(Some(PAUSE));
+    let freed = std::future::poll_fn(|cx| {
+        if desk.gauge.connections() < limit {
+            return Poll::Ready(());
+        }
+        desk.wait_for_room(cx.waker());
+        Poll::Pending
+    });
+    let _ = timer.limit(freed).await;
+}
+
+/// Says once that accepting paused, and once that it goes on.
+#[derive(Default)]
+struct Pause {
+    paused: bool,
+}
+
+impl Pause {
+    fn begin(&mut self, events: &Events, event: impl FnOnce() -> Event) {
+        if !self.paused {
+            self.paused = true;
+            events.send(event());
+        }
+    }
+
+    fn over(&mut self, events: &Events) {
+        if self.paused {
+            self.paused = false;
+            events.send(Event::accepting_again());
+        }
+    }
+}
+
+/// Clients taken at a time.
+const BATCH: usize = 64;
+
+/// How long accepting pauses when it cannot go on.
+const PAUSE: Duration = Duration::from_millis(100);
