@@ -26,7 +26,7 @@ pub(super) fn read(text: &[u8]) -> Option<u64> {
 }
 
 fn tick(now: u64) -> u64 {
-    (now + TICK - 1) / TICK & ((1 << 30) - 1)
+    now.div_ceil(TICK) & ((1 << 30) - 1)
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -343,16 +343,16 @@ fn prefix_mode_reads_what_stands_before_the_tilde() {
 
 #[test]
 fn force_and_ignore() {
-    let path = |prefix: &str| config::Condition {
+    let path = |prefix: &str| Condition {
         path_prefix: Some(prefix.into()),
-        ..config::Condition::default()
+        ..Condition::default()
     };
-    let from = config::Condition {
+    let from = Condition {
         network: Some(Network {
             address: [10, 0, 0, 0].into(),
             prefix: 8,
         }),
-        ..config::Condition::default()
+        ..Condition::default()
     };
     let pool = two(config::Sticky {
         ignore: vec![path("/static")],
