@@ -21,7 +21,7 @@ impl Asked<'_> {
         let path = self.path.split(|b| *b == b'?').next().unwrap_or_default();
         let begins = |p: &String| path.starts_with(p.as_bytes());
         let ends = |p: &String| path.ends_with(p.as_bytes());
-        let from = |n: &Network| self.client.is_some_and(|client| contains(n, client));
+        let from = |n: &Network| self.client.is_some_and(|client| n.contains(client));
         let has = |name: &String| (self.header)(name, condition.value.as_deref());
         condition.path_prefix.as_ref().is_none_or(begins)
             && condition.path_suffix.as_ref().is_none_or(ends)
@@ -30,57 +30,19 @@ impl Asked<'_> {
     }
 }
 
-/// Whether an address is in a network. An IPv4 client on an IPv6 socket counts as IPv4.
-fn contains(network: &Network, client: IpAddr) -> bool {
-    match (network.address, client.to_canonical()) {
-        (IpAddr::V4(net), IpAddr::V4(client)) => {
-            let differing = (net.to_bits() ^ client.to_bits()).leading_zeros();
-            differing >= u32::from(network.prefix)
-        }
-        (IpAddr::V6(net), IpAddr::V6(client)) => {
-            let differing = (net.to_bits() ^ client.to_bits()).leading_zeros();
-            differing >= u32::from(network.prefix)
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-    }
-}
-
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-
-    fn network(address: &str, prefix: u8) -> Network {
-        Network {
-            address: address.parse().unwrap(),
-            prefix,
-        }
-    }
-
-    #[test]
-    fn addresses_are_in_networks() {
-        for (net, prefix, client, want) in [
-            ("10.0.0.0", 8, "10.255.0.1", true),
-            ("10.0.0.0", 8, "11.0.0.1", false),
-            ("10.0.0.0", 8, "::ffff:10.0.0.1", true),
-            ("0.0.0.0", 0, "192.0.2.1", true),
-            ("192.0.2.1", 32, "192.0.2.1", true),
-            ("192.0.2.1", 32, "192.0.2.0", false),
-            ("fd00::", 8, "fd12::1", true),
-            ("fd00::", 8, "fe12::1", false),
-            ("::", 0, "10.0.0.1", false),
-        ] {
-            let found = contains(&network(net, prefix), client.parse().unwrap());
-            assert_eq!(found, want, "{client} in {net}/{prefix}");
-        }
-    }
 
     #[test]
     fn all_that_a_condition_gives_must_hold() {
         let condition = Condition {
             path_prefix: Some("/s".into()),
             path_suffix: Some(".js".into()),
-            network: Some(network("10.0.0.0", 8)),
+            network: Some(Network {
+                address: [10, 0, 0, 0].into(),
+                prefix: 8,
+            }),
             header: Some("X-Test".into()),
             value: Some("1".into()),
         };
