@@ -250,6 +250,18 @@ impl Conn {
         );
     }
 
+    /// Whether something has arrived, or the end has; does not wait.
+    pub fn has_something(&mut self) -> bool {
+        if !self.held.is_empty() {
+            return true;
+        }
+        self.socket.set_nonblocking(true).unwrap();
+        let mut room = [std::mem::MaybeUninit::uninit(); 1];
+        let waiting = matches!(self.socket.peek(&mut room), Err(error) if error.kind() == ErrorKind::WouldBlock);
+        self.socket.set_nonblocking(false).unwrap();
+        !waiting
+    }
+
     /// Nothing arrives for this long, and the stream stays open.
     pub fn expect_silence(&mut self, for_: Duration) {
         assert!(

@@ -92,14 +92,15 @@ impl Server {
     /// Accepts a handshake and sends every frame back unmasked, until a Close frame or the end.
     /// Other requests are answered as by [`Server::named`].
     pub fn websocket(name: &str) -> Self {
-        let answer = answerer(name);
-        Self::named_script(name, move |conn| {
+        let (answer, name) = (answerer(name), name.to_owned());
+        let own = name.clone();
+        Self::named_script(&own, move |conn| {
             while let Some(request) = conn.read_request() {
                 if !request.has("Upgrade") {
                     answer(conn, &request);
                     continue;
                 }
-                accept_upgrade(conn, &request);
+                accept_upgrade(conn, &request, &name);
                 while let Some(arrived) = conn.try_read_frame() {
                     let close = arrived.opcode == 8;
                     let _ = conn.try_send(frame(arrived.opcode, &arrived.payload, None));
@@ -116,7 +117,7 @@ impl Server {
     pub fn tunnel(script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Self {
         Self::script(move |conn| {
             if let Some(request) = conn.read_request() {
-                accept_upgrade(conn, &request);
+                accept_upgrade(conn, &request, "one");
                 script(conn);
             }
         })
@@ -156,14 +157,19 @@ impl Server {
 
     /// Stops listening and cuts what is open.
     pub fn stop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        if let Some(socket) = self.listening.take() {
-            let _ = socket.shutdown(std::net::Shutdown::Both);
-        }
+        self.stop_listening();
         if let Place::Unix(path) = &self.place {
             let _ = std::fs::remove_file(path);
         }
         self.cut();
+    }
+
+    /// Stops listening, and keeps what is open.
+    pub fn stop_listening(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        if let Some(socket) = self.listening.take() {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// Cuts every open connection, and goes on listening.
@@ -292,10 +298,10 @@ fn forget(shared: &Shared, socket: &Socket) {
     }
 }
 
-fn accept_upgrade(conn: &mut Conn, request: &Message) {
+fn accept_upgrade(conn: &mut Conn, request: &Message, name: &str) {
     let accept = accept_of(request.field("Sec-WebSocket-Key").expect("a key"));
     let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nX-Server: {name}\r\n\r\n"
     );
     let _ = conn.try_send(answer);
 }
