@@ -1,0 +1,404 @@
+//! What happens to the process rather than to a client: a server goes down, a limit is reached, …
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::json::string;
+use super::queue::Queue;
+use super::stamp::Stamp;
+use super::syslog::word;
+use super::text::number;
+use crate::config::Level;
+
+/// One event. Each has a level, a fixed name for machines and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The process serves.
+    Started {
+        /// What it found and took: version, workers, driver.
+        about: String,
+    },
+    /// It stops accepting.
+    Stopping {
+        /// Why, and until when it waits.
+        about: String,
+    },
+    /// It is about to exit.
+    Stopped,
+    /// A new configuration is in force.
+    Reloaded {
+        /// What changed, or an empty text.
+        about: String,
+    },
+    /// A new configuration was refused; nothing has changed.
+    ReloadFailed {
+        /// The problems.
+        why: String,
+    },
+    /// A server takes traffic again.
+    ServerUp {
+        /// Pool and server.
+        server: ServerName,
+        /// `check passed`, `set by the operator`.
+        why: String,
+        /// How long it was down.
+        after: Duration,
+        /// Servers of the pool that are up now.
+        left: usize,
+    },
+    /// A server takes no more traffic.
+    ServerDown {
+        /// Pool and server.
+        server: ServerName,
+        /// `connection refused`, `check timed out`.
+        why: String,
+        /// How long it was up.
+        after: Duration,
+        /// Servers of the pool that are up now.
+        left: usize,
+    },
+    /// The operator has changed a server's state or weight.
+    ServerSet {
+        /// Pool and server.
+        server: ServerName,
+        /// `drain`, `weight 10`.
+        to: String,
+    },
+    /// A bound was reached, and what happens now.
+    LimitReached {
+        /// The setting, as `max_connections`.
+        limit: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// Tasks of a worker panicked and were ended; the worker goes on.
+    Panicked {
+        /// The worker's number.
+        worker: usize,
+        /// How many since this was last said.
+        tasks: u64,
+    },
+    /// A worker can accept no more from one of its sockets.
+    ListenerFailed {
+        /// The worker's number.
+        worker: usize,
+        /// The system's words.
+        why: String,
+    },
+    /// A connection could not be accepted; the worker pauses for a moment.
+    AcceptFailed {
+        /// The system's words.
+        why: String,
+    },
+    /// After a limit or a failure: accepting again.
+    AcceptingAgain,
+    /// A tunnel's bytes were no valid frames; it is relayed without being followed.
+    TunnelNotFollowed {
+        /// Pool and server.
+        server: ServerName,
+        /// What was wrong.
+        why: String,
+    },
+    /// Lines did not fit.
+    LinesDropped {
+        /// How many since this was last said.
+        lines: u64,
+        /// The slow target, as the configuration names it; or the writer itself.
+        target: String,
+    },
+    /// The log files were opened anew.
+    LogsReopened,
+    /// Anything else.
+    Said {
+        /// How urgent.
+        level: Level,
+        /// One line.
+        message: String,
+    },
+}
+
+/// A server and its pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName {
+    /// The pool's name.
+    pub pool: String,
+    /// The server's name.
+    pub server: String,
+}
+
+impl Event {
+    /// Tasks of a worker panicked.
+    pub fn panicked(worker: usize, tasks: u64) -> Self {
+        Self::Panicked { worker, tasks }
+    }
+
+    /// A worker lost one of its sockets.
+    pub fn listener_failed(worker: usize, why: &str) -> Self {
+        let why = why.to_owned();
+        Self::ListenerFailed { worker, why }
+    }
+
+    /// `max_connections` clients are there; the workers stop accepting.
+    pub fn limit_reached(limit: u32) -> Self {
+        Self::LimitReached {
+            limit: "max_connections",
+            value: limit.into(),
+        }
+    }
+
+    /// The system refused to accept, as when descriptors run out.
+    pub fn accept_failed(why: &str) -> Self {
+        let why = why.to_owned();
+        Self::AcceptFailed { why }
+    }
+
+    /// The end of such a pause.
+    pub fn accepting_again() -> Self {
+        Self::AcceptingAgain
+    }
+
+    /// How urgent it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Started { .. }
+            | Self::Stopping { .. }
+            | Self::Stopped
+            | Self::Reloaded { .. }
+            | Self::ServerUp { .. }
+            | Self::ServerSet { .. }
+            | Self::AcceptingAgain
+            | Self::LogsReopened => Level::Notice,
+            Self::ServerDown { left: 0, .. } => Level::Emergency,
+            Self::ServerDown { .. } => Level::Alert,
+            Self::ReloadFailed { .. } | Self::AcceptFailed { .. } => Level::Error,
+            Self::Panicked { .. } | Self::ListenerFailed { .. } => Level::Critical,
+            Self::LimitReached { .. } | Self::LinesDropped { .. } => Level::Warning,
+            Self::TunnelNotFollowed { .. } => Level::Info,
+            Self::Said { level, .. } => *level,
+        }
+    }
+
+    /// Its name in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Stopping { .. } => "stopping",
+            Self::Stopped => "stopped",
+            Self::Reloaded { .. } => "reloaded",
+            Self::ReloadFailed { .. } => "reload_failed",
+            Self::ServerUp { .. } => "server_up",
+            Self::ServerDown { .. } => "server_down",
+            Self::ServerSet { .. } => "server_set",
+            Self::LimitReached { .. } => "limit_reached",
+            Self::Panicked { .. } => "panicked",
+            Self::ListenerFailed { .. } => "listener_failed",
+            Self::AcceptFailed { .. } => "accept_failed",
+            Self::AcceptingAgain => "accepting_again",
+            Self::TunnelNotFollowed { .. } => "tunnel_not_followed",
+            Self::LinesDropped { .. } => "lines_dropped",
+            Self::LogsReopened => "logs_reopened",
+            Self::Said { .. } => "said",
+        }
+    }
+
+    /// The sentence, without a date; control characters are left out so that it stays one line.
+    pub fn message(&self) -> String {
+        let said = match self {
+            Self::Started { about } => after("started", about),
+            Self::Stopping { about } => after("stopping", about),
+            Self::Stopped => "stopped".to_owned(),
+            Self::Reloaded { about } => after("configuration reloaded", about),
+            Self::ReloadFailed { why } => after("configuration not reloaded", why),
+            Self::ServerUp {
+                server,
+                why,
+                after,
+                left,
+            } => {
+                format!(
+                    "server {server} is up after {}: {why}; {left} up in the pool",
+                    wait(*after)
+                )
+            }
+            Self::ServerDown {
+                server,
+                why,
+                after,
+                left,
+            } => {
+                format!(
+                    "server {server} is down after {}: {why}; {left} up in the pool",
+                    wait(*after)
+                )
+            }
+            Self::ServerSet { server, to } => format!("server {server} set to {to}"),
+            Self::LimitReached { limit, value } => format!("{limit} reached: {value}"),
+            Self::Panicked { worker, tasks } => {
+                format!("{tasks} tasks of worker {worker} panicked and were ended")
+            }
+            Self::ListenerFailed { worker, why } => {
+                format!("worker {worker} cannot accept any more: {why}")
+            }
+            Self::AcceptFailed { why } => format!("cannot accept, pausing: {why}"),
+            Self::AcceptingAgain => "accepting again".to_owned(),
+            Self::TunnelNotFollowed { server, why } => {
+                format!("tunnel to {server} is relayed without being followed: {why}")
+            }
+            Self::LinesDropped { lines, target } => {
+                format!("dropped {lines} lines because {target} is slow")
+            }
+            Self::LogsReopened => "log files reopened".to_owned(),
+            Self::Said { message, .. } => message.clone(),
+        };
+        said.replace(char::is_control, " ")
+    }
+
+    /// Appends `[22/Nov/2026:21:05:33.123] alert: server a/b is down …`, for targets without a header of their own.
+    pub fn text(&self, ms: u64, stamp: &mut Stamp, out: &mut Vec<u8>) {
+        out.push(b'[');
+        stamp.httplog(ms, out);
+        out.extend_from_slice(b"] ");
+        out.extend_from_slice(word(self.level()).as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(self.message().as_bytes());
+    }
+
+    /// Appends one JSON object: `time`, `level`, `event`, `message`, and the event's own facts.
+    pub fn json(&self, ms: u64, stamp: &mut Stamp, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"time\":\"");
+        stamp.iso(ms, out);
+        for (field, text) in [
+            ("level", word(self.level())),
+            ("event", self.name()),
+            ("message", &self.message()),
+        ] {
+            out.extend_from_slice(if field == "level" { b"\",\"" } else { b",\"" });
+            out.extend_from_slice(field.as_bytes());
+            out.extend_from_slice(b"\":");
+            string(text.as_bytes(), out);
+        }
+        for (field, fact) in self.facts() {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(field.as_bytes());
+            out.extend_from_slice(b"\":");
+            match fact {
+                Fact::Text(text) => string(text.as_bytes(), out),
+                Fact::Number(value) => number(value, out),
+            }
+        }
+        out.push(b'}');
+    }
+
+    fn facts(&self) -> Vec<(&'static str, Fact<'_>)> {
+        use Fact::{Number, Text};
+        match self {
+            Self::ServerUp {
+                server,
+                why,
+                after,
+                left,
+            }
+            | Self::ServerDown {
+                server,
+                why,
+                after,
+                left,
+            } => vec![
+                ("pool", Text(&server.pool)),
+                ("server", Text(&server.server)),
+                ("reason", Text(why)),
+                ("after_ms", Number(millis(*after))),
+                ("up", Number(*left as u64)),
+            ],
+            Self::ServerSet { server, to } => {
+                vec![
+                    ("pool", Text(&server.pool)),
+                    ("server", Text(&server.server)),
+                    ("to", Text(to)),
+                ]
+            }
+            Self::TunnelNotFollowed { server, why } => {
+                vec![
+                    ("pool", Text(&server.pool)),
+                    ("server", Text(&server.server)),
+                    ("reason", Text(why)),
+                ]
+            }
+            Self::LimitReached { limit, value } => {
+                vec![("limit", Text(limit)), ("value", Number(*value))]
+            }
+            Self::Panicked { worker, tasks } => vec![
+                ("worker", Number(*worker as u64)),
+                ("tasks", Number(*tasks)),
+            ],
+            Self::ListenerFailed { worker, why } => {
+                vec![("worker", Number(*worker as u64)), ("reason", Text(why))]
+            }
+            Self::AcceptFailed { why } => vec![("reason", Text(why))],
+            Self::LinesDropped { lines, target } => {
+                vec![("lines", Number(*lines)), ("target", Text(target))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+enum Fact<'a> {
+    Text(&'a str),
+    Number(u64),
+}
+
+impl std::fmt::Display for ServerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.pool, self.server)
+    }
+}
+
+/// Where any thread leaves events for the writer. Never blocks; an event that finds
+/// the queue full is counted as a dropped line.
+#[derive(Debug, Clone)]
+pub struct Events {
+    queue: Arc<Queue>,
+}
+
+impl Events {
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+
+    /// Hands an event to the writer, which dates it and passes it to every target whose level takes it.
+    pub fn send(&self, event: Event) {
+        self.queue.put_event(event);
+    }
+
+    /// Shorthand for [`Event::Said`].
+    pub fn say(&self, level: Level, message: impl Into<String>) {
+        self.send(Event::Said {
+            level,
+            message: message.into(),
+        });
+    }
+}
+
+fn after(what: &str, about: &str) -> String {
+    match about {
+        "" => what.to_owned(),
+        about => format!("{what}: {about}"),
+    }
+}
+
+/// `3d 4h`, `2m 5s`, `1.5s`, `20ms`: the two greatest units.
+fn wait(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{}.{}s", seconds, duration.subsec_millis() / 100),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

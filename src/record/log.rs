@@ -1,0 +1,88 @@
+//! A worker's end of the log: records in, blocks of lines out.
+
+use std::sync::Arc;
+
+use super::facts::{Kind, Record};
+use super::httplog::httplog;
+use super::json::json;
+use super::queue::{Block, Queue};
+use super::stamp::Stamp;
+use crate::config::{Level, LogFormat};
+
+/// One per worker, never shared. The worker calls [`Log::flush`] from its tick (every 100 ms or so).
+#[derive(Debug)]
+pub struct Log {
+    queue: Arc<Queue>,
+    httplog: Option<Block>,
+    json: Option<Block>,
+    stamp: Stamp,
+}
+
+impl Log {
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        let stamp = Stamp::new(queue.offset());
+        Self {
+            queue,
+            httplog: None,
+            json: None,
+            stamp,
+        }
+    }
+
+    /// Whether some target takes access lines: if not, no record need be built.
+    pub fn wants_access(&self) -> bool {
+        let wanted = self.queue.wanted();
+        wanted.httplog || wanted.json
+    }
+
+    /// Writes a record's line in every format that some target takes; none if none does.
+    pub fn access(&mut self, record: &Record<'_>) {
+        let empty = record.kind == Kind::Empty;
+        let wanted = self.queue.wanted();
+        if empty && !wanted.empty {
+            return;
+        }
+        let Self {
+            queue,
+            httplog: http_block,
+            json: json_block,
+            stamp,
+        } = self;
+        if wanted.httplog {
+            let block = http_block.get_or_insert_with(|| Block::new(LogFormat::Httplog));
+            if block.add(record.now_ms, Level::Info, empty, |out| {
+                httplog(record, stamp, out)
+            }) {
+                queue.put(block);
+            }
+        }
+        if wanted.json {
+            let block = json_block.get_or_insert_with(|| Block::new(LogFormat::Json));
+            if block.add(record.now_ms, Level::Info, empty, |out| {
+                json(record, stamp, out)
+            }) {
+                queue.put(block);
+            }
+        }
+    }
+
+    /// Hands over what was written since the last time.
+    pub fn flush(&mut self) {
+        for block in [&mut self.httplog, &mut self.json].into_iter().flatten() {
+            self.queue.put(block);
+        }
+        self.stamp.set_offset(self.queue.offset());
+    }
+
+    /// For events, from this worker as from anywhere.
+    pub fn events(&self) -> super::event::Events {
+        self.queue.events()
+    }
+}
+
+impl Drop for Log {
+    /// The last lines of an ending worker are not lost.
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

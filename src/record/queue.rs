@@ -1,0 +1,323 @@
+//! How lines cross from the workers to the writer: whole blocks, both ways, without locks.
+//!
+//! ```text
+//!  worker's Log ──full blocks──► Queue ──► writer ──► targets
+//!        ◄──────────empty blocks──────────────┘
+//! ```
+//!
+//! Memory is bounded by [`BLOCKS`] blocks in the queue, one per worker and format being filled, and one
+//! in the writer's hands. The writer sleeps until it is woken; a worker wakes it only when it does
+//! sleep, so that a busy writer costs no system call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering, fence};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::event::{Event, Events};
+use super::log::Log;
+use crate::config::{Level, LogFormat};
+
+/// The one meeting point of all workers, all other threads and the writer.
+pub struct Queue {
+    full: ArrayQueue<Block>,
+    empty: ArrayQueue<Vec<u8>>,
+    events: ArrayQueue<Event>,
+    /// Lines that no room was left for.
+    dropped: AtomicU64,
+    wanted: AtomicU8,
+    /// Seconds east of Greenwich, for dates.
+    offset: AtomicI32,
+    /// The writer is asleep, or about to be.
+    waiting: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Which lines some target takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Access lines as httplog.
+    pub httplog: bool,
+    /// Access lines as JSON.
+    pub json: bool,
+    /// Also of connections without a byte from the client.
+    pub empty: bool,
+}
+
+/// Lines of one format, framed.
+#[derive(Debug)]
+pub struct Block {
+    format: LogFormat,
+    lines: u32,
+    bytes: Vec<u8>,
+}
+
+/// One line of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// When it was written, milliseconds since the Unix epoch.
+    pub ms: u64,
+    /// How urgent.
+    pub level: Level,
+    /// Of a connection without a byte from the client: for targets without `skip_empty` only.
+    pub empty: bool,
+    /// The text, without a line's end.
+    pub text: &'a [u8],
+}
+
+impl Queue {
+    /// A queue that calls `wake` to wake its writer. `wake` is called from any thread and must not block.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            full: ArrayQueue::new(BLOCKS),
+            empty: ArrayQueue::new(BLOCKS),
+            events: ArrayQueue::new(EVENTS),
+            dropped: AtomicU64::new(0),
+            wanted: AtomicU8::new(0),
+            offset: AtomicI32::new(0),
+            waiting: AtomicBool::new(false),
+            wake: Box::new(wake),
+        })
+    }
+
+    /// A worker's end.
+    pub fn log(self: &Arc<Self>) -> Log {
+        Log::new(self.clone())
+    }
+
+    /// Everybody's end for events.
+    pub fn events(self: &Arc<Self>) -> Events {
+        Events::new(self.clone())
+    }
+
+    /// Which access lines workers shall write; from the next line on.
+    pub fn set_wanted(&self, wanted: Wanted) {
+        let bits = [
+            (wanted.httplog, HTTPLOG),
+            (wanted.json, JSON),
+            (wanted.empty, EMPTY),
+        ];
+        let bits = bits
+            .iter()
+            .filter(|(on, _)| *on)
+            .fold(0, |all, (_, bit)| all | bit);
+        self.wanted.store(bits, Ordering::Relaxed);
+    }
+
+    /// What was last set.
+    pub fn wanted(&self) -> Wanted {
+        let bits = self.wanted.load(Ordering::Relaxed);
+        Wanted {
+            httplog: bits & HTTPLOG != 0,
+            json: bits & JSON != 0,
+            empty: bits & EMPTY != 0,
+        }
+    }
+
+    /// Seconds east of Greenwich from now on.
+    pub fn set_offset(&self, seconds: i32) {
+        self.offset.store(seconds, Ordering::Relaxed);
+    }
+
+    /// What was last set.
+    pub fn offset(&self) -> i32 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    /// The writer's: the next block, if one waits.
+    pub fn take(&self) -> Option<Block> {
+        self.full.pop()
+    }
+
+    /// The writer's: the next event, if one waits.
+    pub fn take_event(&self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The writer's: lines and events dropped since this was last asked.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    /// The writer's: a block that was read goes back.
+    pub fn recycle(&self, block: Block) {
+        let mut bytes = block.bytes;
+        bytes.clear();
+        bytes.shrink_to(BLOCK_CAPACITY);
+        let _ = self.empty.push(bytes);
+    }
+
+    /// The writer's, before it sleeps: false if something has come meanwhile, and it must look again.
+    pub fn may_sleep(&self) -> bool {
+        self.waiting.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let nothing = self.full.is_empty() && self.events.is_empty();
+        if !nothing {
+            self.waiting.store(false, Ordering::Relaxed);
+        }
+        nothing
+    }
+
+    /// The writer's, after it slept.
+    pub fn awake(&self) {
+        self.waiting.store(false, Ordering::Relaxed);
+    }
+
+    /// Wakes the writer if it sleeps: something was left where it will look.
+    pub fn nudge(&self) {
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::Relaxed) {
+            (self.wake)();
+        }
+    }
+
+    /// Hands a block over and replaces it with an empty one. Without room its lines are dropped and counted.
+    pub(super) fn put(&self, block: &mut Block) {
+        if block.lines == 0 {
+            return;
+        }
+        if self.full.is_full() {
+            return self.lose(block);
+        }
+        let next = Block {
+            format: block.format,
+            lines: 0,
+            bytes: self
+                .empty
+                .pop()
+                .unwrap_or_else(|| Vec::with_capacity(BLOCK_CAPACITY)),
+        };
+        match self.full.push(std::mem::replace(block, next)) {
+            Ok(()) => self.nudge(),
+            // Another worker took the last place in between.
+            Err(mut refused) => {
+                self.lose(&mut refused);
+                self.recycle(refused);
+            }
+        }
+    }
+
+    pub(super) fn put_event(&self, event: Event) {
+        if self.events.push(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        self.nudge();
+    }
+
+    fn lose(&self, block: &mut Block) {
+        self.dropped
+            .fetch_add(u64::from(block.lines), Ordering::Relaxed);
+        block.lines = 0;
+        block.bytes.clear();
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue")
+            .field("full", &self.full.len())
+            .field("empty", &self.empty.len())
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Block {
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self {
+            format,
+            lines: 0,
+            bytes: Vec::with_capacity(BLOCK_CAPACITY),
+        }
+    }
+
+    /// The format of all its lines.
+    pub fn format(&self) -> LogFormat {
+        self.format
+    }
+
+    /// Its lines in order.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (frame, after) = rest.split_first_chunk::<FRAME>()?;
+            let (text, after) = after.split_at_checked(Line::length(frame))?;
+            rest = after;
+            Some(Line::unframed(frame, text))
+        })
+    }
+
+    /// Adds a line whose text `write` appends; true when the block is now full.
+    pub(super) fn add(
+        &mut self,
+        ms: u64,
+        level: Level,
+        empty: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; FRAME]);
+        write(&mut self.bytes);
+        let len =
+            u32::try_from(self.bytes.len() - start - FRAME).expect("a line's fields are bounded");
+        let frame = Line::frame(len, ms, level, empty);
+        self.bytes[start..start + FRAME].copy_from_slice(&frame);
+        self.lines += 1;
+        self.bytes.len() >= BLOCK_FULL
+    }
+}
+
+/// Bytes before each line: length (4), milliseconds (8), level (1), whether empty (1).
+const FRAME: usize = 14;
+
+impl Line<'_> {
+    fn frame(len: u32, ms: u64, level: Level, empty: bool) -> [u8; FRAME] {
+        let mut frame = [0; FRAME];
+        frame[..4].copy_from_slice(&len.to_le_bytes());
+        frame[4..12].copy_from_slice(&ms.to_le_bytes());
+        frame[12] = level as u8;
+        frame[13] = u8::from(empty);
+        frame
+    }
+
+    fn length(frame: &[u8; FRAME]) -> usize {
+        u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize
+    }
+
+    fn unframed<'a>(frame: &[u8; FRAME], text: &'a [u8]) -> Line<'a> {
+        let mut ms = [0; 8];
+        ms.copy_from_slice(&frame[4..12]);
+        Line {
+            ms: u64::from_le_bytes(ms),
+            level: level(frame[12]),
+            empty: frame[13] != 0,
+            text,
+        }
+    }
+}
+
+fn level(number: u8) -> Level {
+    match number {
+        0 => Level::Emergency,
+        1 => Level::Alert,
+        2 => Level::Critical,
+        3 => Level::Error,
+        4 => Level::Warning,
+        5 => Level::Notice,
+        6 => Level::Info,
+        _ => Level::Debug,
+    }
+}
+
+/// Blocks that may wait for the writer; 128 × 32 KiB are 4 MiB, some twenty thousand lines.
+pub const BLOCKS: usize = 128;
+/// Events that may wait for the writer.
+pub const EVENTS: usize = 1024;
+/// A block with so many bytes is handed over.
+pub const BLOCK_FULL: usize = 32 * 1024;
+/// Room for the line that fills a block, so that the block does not grow.
+const BLOCK_CAPACITY: usize = BLOCK_FULL + 8 * 1024;
+
+const HTTPLOG: u8 = 1;
+const JSON: u8 = 2;
+const EMPTY: u8 = 4;
