@@ -59,7 +59,8 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn ask(socket: &Path) -> io::Result<String> {
+/// The status as JSON, as it came. Blocks, for [`PATIENCE`] at most with each read and write.
+pub(super) fn ask(socket: &Path) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

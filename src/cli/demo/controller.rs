@@ -6,10 +6,10 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{self, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,6 +17,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::node::Node;
+use crate::cli::status;
+use crate::control::status::{ServerStatus, Status};
 
 /// What the controller speaks about.
 pub(super) struct Demo {
@@ -24,6 +26,8 @@ pub(super) struct Demo {
     pub(super) nodes: Vec<Node>,
     /// The running configuration's text.
     pub(super) config: String,
+    /// The proxy's control socket.
+    pub(super) control: PathBuf,
     /// Where the proxy writes its access log.
     pub(super) access_log: PathBuf,
 }
@@ -49,9 +53,14 @@ struct Server {
     cookie: &'static str,
     address: SocketAddr,
     alive: bool,
+    /// What the proxy says of it; it learns of a death from its checks.
+    seen: Option<ServerStatus>,
 }
 
 async fn state(State(demo): State<Arc<Demo>>) -> Json<Vec<Server>> {
+    let control = demo.control.clone();
+    let seen = tokio::task::spawn_blocking(move || seen(&control)).await;
+    let seen = seen.unwrap_or_default();
     let mut servers = Vec::with_capacity(demo.nodes.len());
     for node in &demo.nodes {
         let &Node {
@@ -60,24 +69,42 @@ async fn state(State(demo): State<Arc<Demo>>) -> Json<Vec<Server>> {
             address,
             ..
         } = node;
+        let seen = seen.iter().find(|server| server.name == name).cloned();
         servers.push(Server {
             name,
             cookie,
             address,
             alive: node.is_alive().await,
+            seen,
         });
     }
     Json(servers)
 }
 
+/// What the proxy says of all servers; nothing while it does not answer.
+fn seen(control: &Path) -> Vec<ServerStatus> {
+    let answer = status::ask(control).ok();
+    let status = answer.and_then(|text| serde_json::from_str::<Status>(&text).ok());
+    let pools = status.map(|status| status.pools).unwrap_or_default();
+    pools.into_iter().flat_map(|pool| pool.servers).collect()
+}
+
 type Answer = Result<Json<Vec<Server>>, (StatusCode, String)>;
 
-async fn kill(demo: State<Arc<Demo>>, Path(name): Path<String>, head: HeaderMap) -> Answer {
+async fn kill(
+    demo: State<Arc<Demo>>,
+    extract::Path(name): extract::Path<String>,
+    head: HeaderMap,
+) -> Answer {
     find(&demo, &name, &head)?.kill().await;
     Ok(state(demo).await)
 }
 
-async fn revive(demo: State<Arc<Demo>>, Path(name): Path<String>, head: HeaderMap) -> Answer {
+async fn revive(
+    demo: State<Arc<Demo>>,
+    extract::Path(name): extract::Path<String>,
+    head: HeaderMap,
+) -> Answer {
     let revived = find(&demo, &name, &head)?.revive().await;
     revived.map_err(|error| {
         (
@@ -117,7 +144,7 @@ async fn log(State(demo): State<Arc<Demo>>) -> Result<String, (StatusCode, Strin
 }
 
 /// Whole lines at the end of a file, at most `bytes` of them.
-fn tail(path: &std::path::Path, bytes: u64) -> io::Result<String> {
+fn tail(path: &Path, bytes: u64) -> io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let start = file.metadata()?.len().saturating_sub(bytes);
     file.seek(SeekFrom::Start(start))?;

@@ -65,10 +65,14 @@ async fn demo(options: &Options) -> Result<(), String> {
     let config_path = home.path.join("config.toml");
     std::fs::write(&config_path, &config)
         .map_err(|error| format!("cannot write {}: {error}", config_path.display()))?;
-    let access_log = home.path.join(proxy::ACCESS_LOG);
+    let (control, access_log) = (
+        home.path.join(proxy::CONTROL),
+        home.path.join(proxy::ACCESS_LOG),
+    );
     let demo = Arc::new(Demo {
         nodes,
         config,
+        control,
         access_log,
     });
     controller::spawn(listener, Arc::clone(&demo));

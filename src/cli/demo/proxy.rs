@@ -61,7 +61,7 @@ balance = "round-robin"
 sticky = {{ cookie = "SERVERID", mode = "insert", indirect = true, nocache = true }}
 "#,
         workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
-        socket = quoted(home.join("control.sock").display().to_string()),
+        socket = quoted(home.join(CONTROL).display().to_string()),
         log = quoted(format!("file:{}", home.join(ACCESS_LOG).display())),
     );
     for Node {
@@ -94,6 +94,8 @@ address = "{controller}"
     text
 }
 
+/// The control socket's name in the demo's folder.
+pub(super) const CONTROL: &str = "control.sock";
 /// The access log's name in the demo's folder.
 pub(super) const ACCESS_LOG: &str = "access.log";
 
