@@ -1,6 +1,12 @@
 //! The sticky cookie in `Cookie` and `Set-Cookie` fields, found in place.
+//!
+//! A `Cookie` field is a row of crumbs, `name=value` with `;` between them (RFC 6265 section 4.2). What
+//! real clients and old servers do is met halfway: spaces around `=`, values in quotes, and `,` between
+//! crumbs unless it stands in quotes (RFC 2965); names that begin with `$` are attributes of that old form
+//! and no cookies. `;` always ends a crumb, because to every server of today it does. Names are compared
+//! exactly.
 
-use super::{Field, Known, Span, forward::Edit};
+use super::{Field, Known, Span, forward::Edit, rules};
 
 /// One `name=value` of a `Cookie` field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,21 +19,59 @@ pub struct Crumb {
     pub whole: Span,
 }
 
-/// Every crumb called `name` (exactly so, in that case) in every `Cookie` field, in order.
+/// Every crumb called `name` in every `Cookie` field, in order.
 pub fn crumbs<'a>(
     fields: &'a [Field],
     buf: &'a [u8],
     name: &'a [u8],
 ) -> impl Iterator<Item = Crumb> + 'a {
-    let _ = (fields, buf, name, Known::Cookie);
-    std::iter::empty()
+    cookie_fields(fields, Known::Cookie).flat_map(move |(field, value)| {
+        segments(buf, value).filter_map(move |whole| {
+            let value = value_of(buf, whole, name)?;
+            Some(Crumb {
+                field,
+                value,
+                whole,
+            })
+        })
+    })
 }
 
-/// Appends the edits that remove every crumb called `name`; a field in which nothing is left is
-/// dropped whole. Says how many crumbs those are.
+/// Appends the edits that remove every crumb called `name`, each with one separator; a field in which
+/// nothing is left is dropped whole. Says how many crumbs those are.
 pub fn strip(fields: &[Field], buf: &[u8], name: &[u8], edits: &mut Vec<Edit>) -> usize {
-    let _ = (fields, buf, name, edits);
-    todo!()
+    let mut stripped = 0;
+    for (field, value) in cookie_fields(fields, Known::Cookie) {
+        stripped += strip_field(field, value, buf, name, edits);
+    }
+    stripped
+}
+
+fn strip_field(field: usize, value: Span, buf: &[u8], name: &[u8], edits: &mut Vec<Edit>) -> usize {
+    let (mut stripped, mut cut_from, mut kept_to) = (0, None, None);
+    for segment in segments(buf, value) {
+        if value_of(buf, segment, name).is_some() {
+            stripped += 1;
+            cut_from = cut_from.or(Some(segment.start));
+        } else {
+            if let Some(start) = cut_from.take() {
+                edits.push(Edit::Cut(Span {
+                    start,
+                    end: segment.start,
+                }));
+            }
+            kept_to = Some(segment.end);
+        }
+    }
+    match (cut_from, kept_to) {
+        (Some(_), Some(start)) => edits.push(Edit::Cut(Span {
+            start,
+            end: value.end,
+        })),
+        (Some(_), None) => edits.push(Edit::Drop(field)),
+        (None, _) => {}
+    }
+    stripped
 }
 
 /// One `Set-Cookie` field that sets the cookie looked for.
@@ -39,12 +83,263 @@ pub struct SetCookie {
     pub value: Span,
 }
 
-/// Every `Set-Cookie` field that sets `name`, in order.
+/// Every `Set-Cookie` field that sets `name`, in order (RFC 6265 section 5.2: what is before the first `;`).
 pub fn set_cookies<'a>(
     fields: &'a [Field],
     buf: &'a [u8],
     name: &'a [u8],
 ) -> impl Iterator<Item = SetCookie> + 'a {
-    let _ = (fields, buf, name);
-    std::iter::empty()
+    cookie_fields(fields, Known::SetCookie).filter_map(move |(field, value)| {
+        let end = memchr::memchr(b';', value.of(buf)).map_or(value.to(), |at| value.from() + at);
+        let pair = trimmed(buf, value.from(), end);
+        Some(SetCookie {
+            field,
+            value: raw_value_of(buf, pair, name)?,
+        })
+    })
+}
+
+fn cookie_fields(fields: &[Field], known: Known) -> impl Iterator<Item = (usize, Span)> {
+    let named = move |(_, field): &(usize, &Field)| field.known == known;
+    fields
+        .iter()
+        .enumerate()
+        .filter(named)
+        .map(|(at, field)| (at, field.value))
+}
+
+/// The parts of a `Cookie` value between separators, without the whitespace around them; empty ones are
+/// left out.
+fn segments(buf: &[u8], value: Span) -> impl Iterator<Item = Span> {
+    let mut rest = value;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let bytes = rest.of(buf);
+            let line = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
+            let end = rest.from() + comma(&bytes[..line]).unwrap_or(line);
+            let segment = trimmed(buf, rest.from(), end);
+            rest = Span::new((end + 1).min(rest.to()), rest.to());
+            if !segment.is_empty() {
+                return Some(segment);
+            }
+        }
+        None
+    })
+}
+
+/// Where a comma outside of quotes stands. A quote that is not closed is a byte like others.
+fn comma(segment: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr2(b',', b'"', &segment[from..])?;
+        from = match segment[at] {
+            b',' => return Some(at),
+            _ => closing_quote(segment, at + 1).map_or(at, |quote| quote) + 1,
+        };
+    }
+}
+
+/// The quote that closes what begins at `from`; `\` takes the next byte with it.
+fn closing_quote(segment: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let at = from + memchr::memchr2(b'"', b'\\', segment.get(from..)?)?;
+        if segment[at] == b'"' {
+            return Some(at);
+        }
+        from = at + 2;
+    }
+}
+
+/// The value, without quotes, of a crumb if it is called `name`.
+#[inline]
+fn value_of(buf: &[u8], crumb: Span, name: &[u8]) -> Option<Span> {
+    let value = raw_value_of(buf, crumb, name)?;
+    match value.of(buf) {
+        [b'"', _, .., b'"'] | [b'"', b'"'] => Some(Span::new(value.from() + 1, value.to() - 1)),
+        _ => Some(value),
+    }
+}
+
+/// What stands behind `name` and `=`, with the spaces around that left out.
+#[inline]
+fn raw_value_of(buf: &[u8], pair: Span, name: &[u8]) -> Option<Span> {
+    let bytes = pair.of(buf);
+    let rest = bytes
+        .strip_prefix(name)
+        .filter(|_| !bytes.starts_with(b"$"))?;
+    let blanks = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    (rest.get(blanks) == Some(&b'=')).then_some(())?;
+    Some(trimmed(
+        buf,
+        pair.from() + name.len() + blanks + 1,
+        pair.to(),
+    ))
+}
+
+#[inline]
+fn trimmed(buf: &[u8], from: usize, to: usize) -> Span {
+    Span::locate(buf, rules::trim(&buf[from..to]))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::wire::{HeadLimits, request::RequestHead, response::ResponseHead};
+    use proptest::prelude::*;
+
+    fn request(fields: &[&str]) -> (RequestHead, Vec<u8>) {
+        let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let buf = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n").into_bytes();
+        let mut head = RequestHead::new(&HeadLimits::default());
+        head.parse(&buf, 0, &HeadLimits::default()).unwrap();
+        (head, buf)
+    }
+
+    /// The values found, and what is left of each field when they are removed (`None`: nothing).
+    fn read(values: &[&str]) -> (Vec<String>, Vec<Option<String>>) {
+        let fields: Vec<String> = values
+            .iter()
+            .map(|value| format!("Cookie: {value}"))
+            .collect();
+        let (head, buf) = request(&fields.iter().map(String::as_str).collect::<Vec<_>>());
+        let found: Vec<Crumb> = crumbs(head.fields(), &buf, b"SID").collect();
+        let mut edits = Vec::new();
+        assert_eq!(strip(head.fields(), &buf, b"SID", &mut edits), found.len());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let left = head.fields()[1..].iter().enumerate().map(|(at, field)| {
+            let mut left = Vec::new();
+            let mut from = field.value.from();
+            for edit in &edits {
+                match edit {
+                    Edit::Drop(dropped) if *dropped == at + 1 => return None,
+                    Edit::Cut(span)
+                        if field.value.from() <= span.from() && span.to() <= field.value.to() =>
+                    {
+                        left.extend_from_slice(&buf[from..span.from()]);
+                        from = span.to();
+                    }
+                    _ => {}
+                }
+            }
+            left.extend_from_slice(&buf[from..field.value.to()]);
+            Some(text(&left))
+        });
+        (
+            found
+                .iter()
+                .map(|crumb| text(crumb.value.of(&buf)))
+                .collect(),
+            left.collect(),
+        )
+    }
+
+    #[test]
+    fn one_field() {
+        let table: [(&str, &[&str], Option<&str>); 39] = [
+            ("SID=a", &["a"], None),
+            ("SID=a; x=1", &["a"], Some("x=1")),
+            ("x=1; SID=a", &["a"], Some("x=1")),
+            ("x=1; SID=a; y=2", &["a"], Some("x=1; y=2")),
+            ("x=1;SID=a;y=2", &["a"], Some("x=1;y=2")),
+            ("x=1 ; SID=a ; y=2", &["a"], Some("x=1 ; y=2")),
+            ("SID=a; SID=b", &["a", "b"], None),
+            ("x=1; SID=a; SID=b", &["a", "b"], Some("x=1")),
+            ("SID=a; SID=b; x=1", &["a", "b"], Some("x=1")),
+            ("SID=a; x=1; SID=b", &["a", "b"], Some("x=1")),
+            (
+                "SID=a; x=1; SID=b; y=2; SID=c",
+                &["a", "b", "c"],
+                Some("x=1; y=2"),
+            ),
+            ("SID = a", &["a"], None),
+            ("SID\t=\ta ; x = 1", &["a"], Some("x = 1")),
+            ("SID=\"a\"", &["a"], None),
+            ("SID=\"\"; x=1", &[""], Some("x=1")),
+            ("SID=\"a", &["\"a"], None),
+            ("SID=\"", &["\""], None),
+            ("SID=", &[""], None),
+            ("SID=a=b", &["a=b"], None),
+            ("SID=a|b|c", &["a|b|c"], None),
+            ("SID", &[], Some("SID")),
+            ("sid=a", &[], Some("sid=a")),
+            ("XSID=a", &[], Some("XSID=a")),
+            ("SIDX=a", &[], Some("SIDX=a")),
+            ("$SID=a", &[], Some("$SID=a")),
+            (
+                "$Version=1; SID=a; $Path=/",
+                &["a"],
+                Some("$Version=1; $Path=/"),
+            ),
+            ("x=SID=a", &[], Some("x=SID=a")),
+            ("x=1, SID=a", &["a"], Some("x=1")),
+            ("SID=a, x=1", &["a"], Some("x=1")),
+            ("SID=a,b", &["a"], Some("b")),
+            ("x=\"1,SID=a\"; y=2", &[], Some("x=\"1,SID=a\"; y=2")),
+            (
+                "x={\"k\":\"v,SID=a\\\",\"}, SID=b",
+                &["b"],
+                Some("x={\"k\":\"v,SID=a\\\",\"}"),
+            ),
+            ("x=\"1; SID=a; y=2\"", &["a"], Some("x=\"1; y=2\"")),
+            ("x=5\", SID=a", &["a"], Some("x=5\"")),
+            (";; SID=a ;;", &["a"], None),
+            ("; x=1;; SID=a ;;", &["a"], Some("; x=1")),
+            ("; ;", &[], Some("; ;")),
+            ("", &[], Some("")),
+            ("=a; SID=b", &["b"], Some("=a")),
+        ];
+        for (value, found, left) in table {
+            let (values, lefts) = read(&[value]);
+            assert_eq!(values, found, "{value}");
+            assert_eq!(lefts[0].as_deref(), left, "{value}");
+        }
+    }
+
+    #[test]
+    fn several_fields() {
+        let (values, left) = read(&["x=1; SID=a", "SID=b", "y=2"]);
+        assert_eq!(values, ["a", "b"]);
+        assert_eq!(left, [Some("x=1".into()), None, Some("y=2".into())]);
+    }
+
+    #[test]
+    fn set_cookie() {
+        let buf = b"HTTP/1.1 200 OK\r\nSet-Cookie: SID=a; Path=/\r\nSet-Cookie: x=SID=b\r\nset-cookie: SID = \"c\"\r\nSet-Cookie: SIDE=d\r\n\r\n";
+        let mut head = ResponseHead::new(&HeadLimits::default());
+        head.parse(buf, 0, &HeadLimits::default()).unwrap();
+        let found: Vec<_> = set_cookies(head.fields(), buf, b"SID")
+            .map(|set| (set.field, set.value.of(buf).escape_ascii().to_string()))
+            .collect();
+        assert_eq!(found, [(0, "a".to_string()), (2, "\\\"c\\\"".to_string())]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_plain_client_sends_is_read_as_the_cookie_crate_reads_it(
+            pairs in proptest::collection::vec(("(SID|SIDE|x|sid)", "[a-z0-9|~=]{0,6}"), 1..6),
+        ) {
+            let value = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+            let parsed: Vec<_> = ::cookie::Cookie::split_parse(value.clone()).map(|pair| pair.unwrap()).collect();
+            let values: Vec<_> = parsed.iter().filter(|pair| pair.name() == "SID").map(|pair| pair.value().to_string()).collect();
+            let left: Vec<_> = pairs.iter().filter(|(name, _)| name != "SID").map(|(name, value)| format!("{name}={value}")).collect();
+            let (found, kept) = read(&[&value]);
+            prop_assert_eq!(found, values);
+            prop_assert_eq!(kept[0].clone().unwrap_or_default(), left.join("; "));
+        }
+
+        #[test]
+        fn nothing_of_ours_is_left_in_any_bytes(value in "[ -~\t]{0,60}", at in 0_usize..60) {
+            let mut value = value;
+            value.insert_str(at.min(value.len()), "; SID=a; ");
+            let (found, left) = read(&[&value]);
+            prop_assert!(!found.is_empty());
+            if let Some(left) = &left[0] {
+                prop_assert_eq!(read(&[left]).0.len(), 0, "{}", left);
+            }
+        }
+    }
 }

@@ -58,16 +58,6 @@ const REPLIES: &[(u16, &[u8])] = &[
         400,
         answer!(400, "Bad Request", 92, "The request was not understood."),
     ),
-    (
-        401,
-        answer!(
-            401,
-            "Unauthorized",
-            88,
-            "Name and password, please.",
-            "WWW-Authenticate: Basic\r\n"
-        ),
-    ),
     (403, answer!(403, "Forbidden", 79, "This is not allowed.")),
     (404, answer!(404, "Not Found", 81, "There is no such page.")),
     (

@@ -1,6 +1,13 @@
-//! The head that goes on.
+//! The head that goes on: what was received, less what ends at this hop, plus what a proxy has to say.
+//!
+//! Fields keep their order and their bytes; runs of untouched lines are copied at once. The start line
+//! and the framing fields are written in their one canonical form, whitespace around values is
+//! normalised, and both sides are spoken to in HTTP/1.1, whatever version the other side has. Only
+//! fields that `Connection` may name end here on its word ([`crate::wire::rules::connection_may_name`]).
+//! Nothing here can fail: heads that could not be passed on were refused when they were read.
 
 mod edit;
+mod lines;
 mod request;
 mod response;
 

@@ -1,5 +1,7 @@
+use super::lines::Lines;
 use super::{Connection, Edit};
-use crate::wire::request::RequestHead;
+use crate::wire::request::{RequestHead, TargetForm};
+use crate::wire::{BodyLength, Field, Known, Method};
 
 /// How a request's head differs from what the client sent. `Default` is a head with nothing added.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,323 @@ impl Default for RequestEdits<'_> {
 
 /// Appends the head that the server gets, with its empty line.
 pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    let _ = (head, buf, edits, out);
-    todo!()
+    out.reserve(head.size + ADDITIONS);
+    write_line(head, buf, out);
+    let mut lines = Lines::new(buf, out, edits.cookies, edits.text);
+    // RFC 9112 section 3.2.2: an absolute target's authority becomes `Host`, which stands first.
+    if head.form == TargetForm::Absolute {
+        lines.line(b"Host", head.authority.of(buf));
+    } else if !head.has(Known::Host) {
+        lines.line(b"Host", edits.host);
+    }
+    for (at, field) in head.fields().iter().enumerate() {
+        match field.known {
+            _ if field.hop || is_replaced(field, buf, edits) => {}
+            Known::Cookie => lines.edited(at, field),
+            Known::Host if head.form == TargetForm::Absolute => {}
+            Known::Expect if head.minor == 0 => {}
+            Known::ContentLength | Known::TransferEncoding => {}
+            _ => lines.copy(field),
+        }
+    }
+    framing(head.body, &mut lines);
+    additions(head, edits, &mut lines);
+    if head.te_trailers {
+        lines.line(b"TE", b"trailers");
+    }
+    lines.connection(edits.connection, head.te_trailers);
+    lines.end();
+}
+
+/// RFC 9112 section 3.2.1: servers are asked in origin form; section 3.2.4: `*` for OPTIONS without a path.
+fn write_line(head: &RequestHead, buf: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method_name.of(buf));
+    out.push(b' ');
+    let nothing = head.path_span.is_empty() && head.query.is_empty();
+    match head.form {
+        TargetForm::Origin | TargetForm::Asterisk => out.extend_from_slice(head.target.of(buf)),
+        TargetForm::Absolute if nothing && head.method == Method::Options => out.push(b'*'),
+        TargetForm::Absolute => {
+            out.extend_from_slice(head.path(buf));
+            out.extend_from_slice(head.query.of(buf));
+        }
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// Fields that we speak for: what an untrusted client says in them must not be taken for ours.
+fn is_replaced(field: &Field, buf: &[u8], edits: &RequestEdits<'_>) -> bool {
+    let is_called = |name: &[u8]| field.name.of(buf).eq_ignore_ascii_case(name);
+    match field.known {
+        Known::Forwarded
+        | Known::XForwardedFor
+        | Known::XForwardedProto
+        | Known::XForwardedHost
+        | Known::XForwardedOther => !edits.trust_client,
+        Known::Other => {
+            edits.request_id.is_some_and(|(name, _)| is_called(name))
+                || !edits.trust_client
+                    && edits.forwarded_for.is_some_and(|(name, _)| is_called(name))
+        }
+        _ => false,
+    }
+}
+
+/// RFC 9112 section 6, in the one form that nobody reads otherwise.
+fn framing(body: BodyLength, lines: &mut Lines<'_, '_>) {
+    match body {
+        BodyLength::Length(length) => {
+            lines.line(
+                b"Content-Length",
+                itoa::Buffer::new().format(length).as_bytes(),
+            );
+        }
+        BodyLength::Chunked => lines.line(b"Transfer-Encoding", b"chunked"),
+        BodyLength::None | BodyLength::UntilClose => {}
+    }
+}
+
+fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_, '_>) {
+    if let Some((name, address)) = edits.forwarded_for {
+        lines.line(name, address);
+    }
+    let says_proto = edits.trust_client && head.has(Known::XForwardedProto);
+    if let Some(proto) = edits.forwarded_proto.filter(|_| !says_proto) {
+        lines.line(b"X-Forwarded-Proto", proto);
+    }
+    if let Some((address, proto)) = edits.forwarded {
+        forwarded(address, proto, lines);
+    }
+    if let Some(name) = edits.via {
+        via(head.minor, name, lines);
+    }
+    if let Some((name, value)) = edits.request_id {
+        lines.line(name, value);
+    }
+}
+
+/// RFC 7239 section 4; section 6: an IPv6 address stands in brackets and quotes.
+fn forwarded(address: &[u8], proto: &[u8], lines: &mut Lines<'_, '_>) {
+    let (before, node, after): (&[u8], &[u8], &[u8]) = match address {
+        [] => (b"for=", b"unknown", b";proto="),
+        address if address.contains(&b':') => (b"for=\"[", address, b"]\";proto="),
+        address => (b"for=", address, b";proto="),
+    };
+    lines.parts(b"Forwarded", &[before, node, after, proto]);
+}
+
+/// RFC 9110 section 7.6.3: the version that the message came in, and who received it.
+pub(super) fn via(minor: u8, name: &[u8], lines: &mut Lines<'_, '_>) {
+    let version: &[u8] = if minor == 0 { b"1.0 " } else { b"1.1 " };
+    lines.parts(b"Via", &[version, name]);
+}
+
+/// Room for the lines that are usually added, so that a fresh buffer grows once.
+const ADDITIONS: usize = 256;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::wire::{HeadLimits, Progress, cookie};
+    use proptest::prelude::*;
+
+    /// What goes on of this request (its lines end in `\n` here), in the same notation.
+    fn forwarded_as(input: &str, edits: &RequestEdits<'_>) -> String {
+        let buf = input.replace('\n', "\r\n").into_bytes();
+        let mut head = RequestHead::new(&HeadLimits::default());
+        assert_eq!(
+            head.parse(&buf, 0, &HeadLimits::default()),
+            Ok(Progress::Complete),
+            "{input}"
+        );
+        let mut out = Vec::new();
+        write_request(&head, &buf, edits, &mut out);
+        String::from_utf8(out).unwrap().replace("\r\n", "\n")
+    }
+
+    #[test]
+    fn what_is_kept_and_what_ends_here() {
+        let table = [
+            (
+                "GET /a?b HTTP/1.1\nHost: h\nA: b\n\n",
+                "GET /a?b HTTP/1.1\nHost: h\nA: b\n\n",
+            ),
+            (
+                "\nGET / HTTP/1.1\nhost:h\nA:\t b \t\nB:\nC: d\n\n",
+                "GET / HTTP/1.1\nhost: h\nA: b\nB: \nC: d\n\n",
+            ),
+            (
+                "GET / HTTP/1.1\nHost: h\nConnection: a, cookie, host\nA: 1\nCookie: x=y\nB: 2\n\n",
+                "GET / HTTP/1.1\nHost: h\nCookie: x=y\nB: 2\n\n",
+            ),
+            (
+                "GET / HTTP/1.1\nHost: h\nKeep-Alive: 5\nProxy-Connection: close\nUpgrade: h2c\nHTTP2-Settings: x\nConnection: Upgrade, HTTP2-Settings\n\n",
+                "GET / HTTP/1.1\nHost: h\n\n",
+            ),
+            (
+                "GET / HTTP/1.1\nHost: h\nTE: gzip, trailers\nConnection: TE\n\n",
+                "GET / HTTP/1.1\nHost: h\nTE: trailers\nConnection: TE\n\n",
+            ),
+            (
+                "GET / HTTP/1.1\nHost: h\nTE: gzip\n\n",
+                "GET / HTTP/1.1\nHost: h\n\n",
+            ),
+            (
+                "POST / HTTP/1.1\nHost: h\nExpect: 100-continue\nContent-Length: 005\nTrailer: x\n\n",
+                "POST / HTTP/1.1\nHost: h\nExpect: 100-continue\nTrailer: x\nContent-Length: 5\n\n",
+            ),
+            (
+                "POST / HTTP/1.1\nHost: h\nTransfer-Encoding:\tCHUNKED\n\n",
+                "POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+            ),
+            (
+                "POST / HTTP/1.1\nHost: h\nConnection: content-length, transfer-encoding\nContent-Length: 5\n\n",
+                "POST / HTTP/1.1\nHost: h\nContent-Length: 5\n\n",
+            ),
+            (
+                "GET http://H:80/p?q HTTP/1.1\nHost: h\nA: b\n\n",
+                "GET /p?q HTTP/1.1\nHost: H:80\nA: b\n\n",
+            ),
+            (
+                "GET http://h?q HTTP/1.1\nHost: h\n\n",
+                "GET /?q HTTP/1.1\nHost: h\n\n",
+            ),
+            ("GET http://h HTTP/1.0\n\n", "GET / HTTP/1.1\nHost: h\n\n"),
+            (
+                "OPTIONS http://h HTTP/1.1\nHost: h\n\n",
+                "OPTIONS * HTTP/1.1\nHost: h\n\n",
+            ),
+            (
+                "OPTIONS * HTTP/1.1\nHost: h\n\n",
+                "OPTIONS * HTTP/1.1\nHost: h\n\n",
+            ),
+            (
+                "GET / HTTP/1.0\nExpect: 100-continue\n\n",
+                "GET / HTTP/1.1\nHost: server:1\n\n",
+            ),
+            (
+                "GET / HTTP/1.1\nHost: h\nX-Forwarded-For: 6.6.6.6\nx-forwarded-port: 1\nForwarded: for=x\nVia: 1.0 a\n\n",
+                "GET / HTTP/1.1\nHost: h\nVia: 1.0 a\n\n",
+            ),
+        ];
+        let edits = RequestEdits {
+            host: b"server:1",
+            ..RequestEdits::default()
+        };
+        for (input, output) in table {
+            assert_eq!(forwarded_as(input, &edits), output);
+        }
+    }
+
+    #[test]
+    fn what_is_added() {
+        let edits = RequestEdits {
+            forwarded_for: Some((b"X-Real-IP", b"10.0.0.1")),
+            forwarded_proto: Some(b"http"),
+            forwarded: Some((b"2001:db8::1", b"http")),
+            via: Some(b"ringbolt"),
+            request_id: Some((b"X-Request-Id", b"42")),
+            connection: Connection::Close,
+            ..RequestEdits::default()
+        };
+        let input = "GET / HTTP/1.0\nHost: h\nX-FORWARDED-PROTO: https\nx-real-ip: 6.6.6.6\nx-request-id: 41\nB: c\n\n";
+        let ours = "X-Real-IP: 10.0.0.1\nX-Forwarded-Proto: http\nForwarded: for=\"[2001:db8::1]\";proto=http\nVia: 1.0 ringbolt\nX-Request-Id: 42\nConnection: close\n\n";
+        assert_eq!(
+            forwarded_as(input, &edits),
+            format!("GET / HTTP/1.1\nHost: h\nB: c\n{ours}")
+        );
+
+        let edits = RequestEdits {
+            trust_client: true,
+            forwarded: Some((b"10.0.0.1", b"https")),
+            request_id: None,
+            via: None,
+            ..edits
+        };
+        let theirs = "X-FORWARDED-PROTO: https\nx-real-ip: 6.6.6.6\nx-request-id: 41\nB: c\n";
+        let ours =
+            "X-Real-IP: 10.0.0.1\nForwarded: for=10.0.0.1;proto=https\nConnection: close\n\n";
+        assert_eq!(
+            forwarded_as(input, &edits),
+            format!("GET / HTTP/1.1\nHost: h\n{theirs}{ours}")
+        );
+
+        let unknown = RequestEdits {
+            forwarded: Some((b"", b"http")),
+            ..RequestEdits::default()
+        };
+        assert!(forwarded_as(input, &unknown).contains("\nForwarded: for=unknown;proto=http\n"));
+    }
+
+    #[test]
+    fn a_handshake_goes_on_whole() {
+        let input = "GET /ws HTTP/1.1\nHost: h\nUpgrade: WebSocket\nConnection: keep-alive, Upgrade\nSec-WebSocket-Key: k\n\n";
+        let edits = RequestEdits {
+            connection: Connection::WebSocket,
+            ..RequestEdits::default()
+        };
+        assert_eq!(
+            forwarded_as(input, &edits),
+            "GET /ws HTTP/1.1\nHost: h\nSec-WebSocket-Key: k\nConnection: Upgrade\nUpgrade: websocket\n\n"
+        );
+    }
+
+    #[test]
+    fn cookies_are_edited() {
+        let table = [
+            (
+                "Cookie: a=1; SID=x; b=2\nA: b\n",
+                "Cookie: a=1; b=2\nA: b\n",
+            ),
+            (
+                "Cookie: SID=x\nA: b\nCookie: b=2; SID=y\n",
+                "A: b\nCookie: b=2\n",
+            ),
+            (
+                "Cookie: SID=x; a=1; SID=y; b=2; SID=z\nCookie: c=3\n",
+                "Cookie: a=1; b=2\nCookie: c=3\n",
+            ),
+        ];
+        for (fields, left) in table {
+            let input = format!("GET / HTTP/1.1\nHost: h\n{fields}\n");
+            let buf = input.replace('\n', "\r\n").into_bytes();
+            let mut head = RequestHead::new(&HeadLimits::default());
+            head.parse(&buf, 0, &HeadLimits::default()).unwrap();
+            let mut cookies = Vec::new();
+            cookie::strip(head.fields(), &buf, b"SID", &mut cookies);
+            let edits = RequestEdits {
+                cookies: &cookies,
+                ..RequestEdits::default()
+            };
+            assert_eq!(
+                forwarded_as(&input, &edits),
+                format!("GET / HTTP/1.1\nHost: h\n{left}\n")
+            );
+        }
+    }
+
+    proptest! {
+        /// What goes on reads as the same request, and goes on from the next hop unchanged.
+        #[test]
+        fn what_goes_on_is_settled(
+            fields in proptest::collection::vec(("(A|B-c|Cookie|Connection|Via|TE|Upgrade|X-Forwarded-For)", "[a-z, \t=;]{0,12}"), 0..8),
+            framing in proptest::sample::select(vec!["", "Content-Length: 07\n", "Transfer-Encoding: Chunked\n"]),
+            target in proptest::sample::select(vec!["/", "/a?b", "http://h", "http://h/p?q"]),
+        ) {
+            let lines: String = fields.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+            let input = format!("POST {target} HTTP/1.1\nHost: h\n{lines}{framing}\n");
+            let mut head = RequestHead::new(&HeadLimits::default());
+            let buf = input.replace('\n', "\r\n").into_bytes();
+            prop_assume!(head.parse(&buf, 0, &HeadLimits::default()).is_ok());
+            let once = forwarded_as(&input, &RequestEdits::default());
+            let mut next = RequestHead::new(&HeadLimits::default());
+            let sent = once.replace('\n', "\r\n").into_bytes();
+            prop_assert_eq!(next.parse(&sent, 0, &HeadLimits::default()), Ok(Progress::Complete));
+            prop_assert_eq!(next.size, sent.len());
+            prop_assert_eq!((next.body, next.path(&sent), next.query.of(&sent)), (head.body, head.path(&buf), head.query.of(&buf)));
+            let twice = forwarded_as(&once, &RequestEdits::default());
+            prop_assert_eq!(once, twice);
+        }
+    }
 }

@@ -1,5 +1,9 @@
+use super::lines::Lines;
+use super::request::via;
 use super::{Connection, Edit};
+use crate::wire::Known;
 use crate::wire::response::ResponseHead;
+use crate::wire::text::push_decimal;
 
 /// How the body goes on to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,180 @@ pub fn write_response(
     edits: &ResponseEdits<'_>,
     out: &mut Vec<u8>,
 ) {
-    let _ = (head, buf, edits, out);
-    todo!()
+    out.reserve(head.size + ADDITIONS);
+    write_line(head, buf, out);
+    let mut lines = Lines::new(buf, out, edits.cookies, edits.text);
+    for (at, field) in head.fields().iter().enumerate() {
+        match field.known {
+            _ if field.hop => {}
+            Known::SetCookie => lines.edited(at, field),
+            Known::ContentLength if !may_have_length(head.status) => {}
+            Known::TransferEncoding | Known::Trailer if edits.framing == Framing::UntilClose => {}
+            Known::TransferEncoding => lines.line(b"Transfer-Encoding", b"chunked"),
+            _ => lines.copy(field),
+        }
+    }
+    if let Some(name) = edits.via {
+        via(head.minor, name, &mut lines);
+    }
+    if !head.is_interim() {
+        if edits.cache_private {
+            lines.line(b"Cache-Control", b"private");
+        }
+        if let Some(cookie) = edits.set_cookie {
+            lines.line(b"Set-Cookie", cookie);
+        }
+        lines.connection(edits.connection, false);
+    }
+    lines.end();
+}
+
+/// RFC 9112 section 4, in HTTP/1.1 whatever the server speaks (RFC 9110 section 6.2).
+fn write_line(head: &ResponseHead, buf: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_decimal(out, head.status.into());
+    out.push(b' ');
+    out.extend_from_slice(head.reason.of(buf));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9110 section 8.6: no length in 1xx and 204.
+const fn may_have_length(status: u16) -> bool {
+    !matches!(status, 100..=199 | 204)
+}
+
+/// Room for the lines that are usually added, so that a fresh buffer grows once.
+const ADDITIONS: usize = 256;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::wire::{HeadLimits, Progress, Span, cookie};
+
+    fn parse(input: &str) -> (ResponseHead, Vec<u8>) {
+        let buf = input.replace('\n', "\r\n").into_bytes();
+        let mut head = ResponseHead::new(&HeadLimits::default());
+        assert_eq!(
+            head.parse(&buf, 0, &HeadLimits::default()),
+            Ok(Progress::Complete),
+            "{input}"
+        );
+        (head, buf)
+    }
+
+    fn forwarded_as(input: &str, edits: &ResponseEdits<'_>) -> String {
+        let (head, buf) = parse(input);
+        let mut out = Vec::new();
+        write_response(&head, &buf, edits, &mut out);
+        String::from_utf8(out).unwrap().replace("\r\n", "\n")
+    }
+
+    #[test]
+    fn what_is_kept_and_what_ends_here() {
+        let table = [
+            (
+                "HTTP/1.1 200 OK\nA: b\nContent-Length: 3\n\n",
+                "HTTP/1.1 200 OK\nA: b\nContent-Length: 3\n\n",
+            ),
+            ("HTTP/1.0 200\nA:b\n\n", "HTTP/1.1 200 \nA: b\n\n"),
+            (
+                "HTTP/1.1 200 OK\nConnection: close, a\nKeep-Alive: 5\nA: 1\nSet-Cookie: x\nUpgrade: h2c\n\n",
+                "HTTP/1.1 200 OK\nSet-Cookie: x\n\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\nConnection: set-cookie\nSet-Cookie: x\n\n",
+                "HTTP/1.1 200 OK\nSet-Cookie: x\n\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\ntransfer-encoding: Chunked\nTrailer: x\n\n",
+                "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: x\n\n",
+            ),
+            (
+                "HTTP/1.1 204 No Content\nContent-Length: 0\n\n",
+                "HTTP/1.1 204 No Content\n\n",
+            ),
+            (
+                "HTTP/1.1 304 Not Modified\nContent-Length: 9\n\n",
+                "HTTP/1.1 304 Not Modified\nContent-Length: 9\n\n",
+            ),
+        ];
+        for (input, output) in table {
+            assert_eq!(forwarded_as(input, &ResponseEdits::default()), output);
+        }
+        let edits = ResponseEdits {
+            framing: Framing::UntilClose,
+            connection: Connection::Close,
+            ..ResponseEdits::default()
+        };
+        let input = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: x\nA: b\n\n";
+        assert_eq!(
+            forwarded_as(input, &edits),
+            "HTTP/1.1 200 OK\nA: b\nConnection: close\n\n"
+        );
+    }
+
+    #[test]
+    fn what_is_added() {
+        let edits = ResponseEdits {
+            connection: Connection::KeptExplicitly,
+            set_cookie: Some(b"SID=a; path=/"),
+            cache_private: true,
+            via: Some(b"ringbolt"),
+            ..ResponseEdits::default()
+        };
+        let ours = "Via: 1.1 ringbolt\nCache-Control: private\nSet-Cookie: SID=a; path=/\nConnection: keep-alive\n\n";
+        assert_eq!(
+            forwarded_as("HTTP/1.1 200 OK\nA: b\n\n", &edits),
+            format!("HTTP/1.1 200 OK\nA: b\n{ours}")
+        );
+        let early = "HTTP/1.1 103 Early Hints\nLink: x\n";
+        assert_eq!(
+            forwarded_as(&format!("{early}\n"), &edits),
+            format!("{early}Via: 1.1 ringbolt\n\n")
+        );
+
+        let edits = ResponseEdits {
+            connection: Connection::WebSocket,
+            via: None,
+            cache_private: false,
+            ..edits
+        };
+        let input = "HTTP/1.1 101 Switching\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: x\n\n";
+        assert_eq!(
+            forwarded_as(input, &edits),
+            "HTTP/1.1 101 Switching\nSec-WebSocket-Accept: x\nSet-Cookie: SID=a; path=/\nConnection: Upgrade\nUpgrade: websocket\n\n"
+        );
+    }
+
+    #[test]
+    fn set_cookies_are_edited() {
+        let input = "HTTP/1.1 200 OK\nSet-Cookie: SID=app; Path=/\nSet-Cookie: x=y\nSet-Cookie: SID=\"q\"\n\n";
+        let (head, buf) = parse(input);
+        let with = |edit: fn(cookie::SetCookie) -> Edit| {
+            let cookies: Vec<_> = cookie::set_cookies(head.fields(), &buf, b"SID")
+                .map(edit)
+                .collect();
+            let edits = ResponseEdits {
+                cookies: &cookies,
+                text: b"key~",
+                ..ResponseEdits::default()
+            };
+            forwarded_as(input, &edits)
+                .replace("HTTP/1.1 200 OK\nSet-Cookie: ", "")
+                .replace("\nSet-Cookie: ", "|")
+        };
+        assert_eq!(
+            with(|set| Edit::Put(set.value)),
+            "SID=key~; Path=/|x=y|SID=key~\n\n"
+        );
+        let front = |set: cookie::SetCookie| {
+            Edit::Put(Span {
+                start: set.value.start,
+                end: set.value.start,
+            })
+        };
+        assert_eq!(with(front), "SID=key~app; Path=/|x=y|SID=key~\"q\"\n\n");
+        assert_eq!(with(|set| Edit::Drop(set.field)), "x=y\n\n");
+    }
 }
