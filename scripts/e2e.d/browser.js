@@ -1,7 +1,6 @@
-// Headless Chromium with an empty profile. The host that the route wants is mapped to the loopback interface.
+// Headless Chromium with an empty profile. The host that the route wants is mapped to the loopback interface, and no
+// other name is looked up.
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const FLAGS = [
@@ -10,9 +9,5 @@ const FLAGS = [
   '--host-resolver-rules=MAP myserver.example.com 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ];
 
-/** Opens a browser for one test run; `folder` receives the profile and the pictures. */
-export async function openBrowser(executablePath, folder) {
-  const profile = join(folder, 'profile');
-  mkdirSync(profile, { recursive: true });
-  return chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, headless: true, timeout: 30_000 });
-}
+/** Opens a browser for one test run, its profile in a fresh folder. Each context of it is a user with a jar of their own. */
+export const openBrowser = (executablePath) => chromium.launch({ executablePath, args: FLAGS, headless: true, timeout: 30_000 });

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import assert from 'node:assert/strict';
 import { io } from 'socket.io-client';
 import { openBrowser } from './browser.js';
+import { demo } from './demo.js';
 import { JarAgent, agent, fieldValues, get, killChildren, until } from './tools.js';
 import { World } from './world.js';
 
@@ -22,6 +23,7 @@ const { values: options } = parseArgs({
 
 const world = new World(options);
 let browser;
+let user; // one user of the browser, with one cookie jar
 let passed = 0;
 let failed = 0;
 
@@ -165,8 +167,9 @@ async function inBrowser() {
   const state = () => page.evaluate(() => window.state);
 
   await check('Chromium: document, polling and the upgrade come from one server', async () => {
-    browser = await openBrowser(options.chromium, options.folder);
-    page = browser.pages()[0] ?? (await browser.newPage());
+    browser = await openBrowser(options.chromium);
+    user = await browser.newContext();
+    page = await user.newPage();
     await page.goto(address);
     await until('the page is connected and upgraded', async () => (await state()).transports.includes('websocket'));
     const seen = await state();
@@ -190,7 +193,7 @@ async function inBrowser() {
   });
 
   await check('Chromium: the jar holds one SERVERID, which no server has seen', async () => {
-    const jarred = (await browser.cookies(address)).filter(({ name }) => name === 'SERVERID');
+    const jarred = (await user.cookies(address)).filter(({ name }) => name === 'SERVERID');
     const seen = await state();
     assert.deepEqual(jarred.map(({ value, path, expires, httpOnly, secure }) => ({ value, path, expires, httpOnly, secure })),
       [{ value: world.nodes[seen.document].key, path: '/', expires: -1, httpOnly: false, secure: false }]);
@@ -231,7 +234,7 @@ async function failover() {
       return seen.servers.length > before.servers.length && seen.transports.at(-1) === 'websocket' ? seen : undefined;
     }, 30);
     assert.equal(after.servers.at(-1), to);
-    const cookie = (await browser.cookies(page.url())).find(({ name }) => name === 'SERVERID');
+    const cookie = (await user.cookies(page.url())).find(({ name }) => name === 'SERVERID');
     assert.equal(cookie.value, world.nodes[to].key);
     await world.revive(from);
     await world.inTurn(from);
@@ -249,7 +252,7 @@ async function watching() {
     assert.match(refused.headers['www-authenticate'], /^Basic realm=/);
     const wrong = Buffer.from('someuser:wrong').toString('base64');
     assert.equal((await get(world.port, { path: '/haproxyStats', headers: { Authorization: `Basic ${wrong}` } })).status, 401);
-    const stats = await browser.newPage();
+    const stats = await user.newPage();
     const right = Buffer.from('someuser:somepassword').toString('base64');
     await stats.setExtraHTTPHeaders({ Authorization: `Basic ${right}` });
     const response = await stats.goto(`http://myserver.example.com:${world.port}/haproxyStats`);
@@ -283,11 +286,13 @@ async function main() {
   await failover();
   await watching();
   roaming?.socket.disconnect();
-  await browser?.close();
+  await user?.close();
   await check(`${options.proxy} ends when it is told to`, async () => {
     const ended = await world.end();
     assert.notEqual(ended.signal, 'SIGKILL');
   });
+  if (options.proxy === 'ringbolt') await demo(check, browser, options);
+  await browser?.close();
 }
 
 const deadline = setTimeout(() => {
