@@ -176,9 +176,12 @@ impl<C: Duplex + 'static> Connection<C> {
         loop {
             if self.inbox.len() > seen {
                 let now = self.guest.desk.now();
-                let began = *began.get_or_insert(now);
-                if let Some(head) = self.read_head(seen, began, now) {
+                let first = *began.get_or_insert(now);
+                if let Some(head) = self.read_head(seen, first, now) {
                     return Ok(head);
+                }
+                if seen == 0 {
+                    self.timer.arm(self.guest.desk.plan().waits.request_head);
                 }
                 seen = self.inbox.len();
             }
@@ -233,10 +236,6 @@ impl<C: Duplex + 'static> Connection<C> {
             self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE),
             began,
         ) {
-            (Ok(Received::Bytes(_)), None) => {
-                self.timer.arm(desk.plan().waits.request_head);
-                Ok(())
-            }
             (Ok(Received::Bytes(_) | Received::Empty), _) => Ok(()),
             (Ok(Received::Closed) | Err(_), None) => Err(NoHead::Quiet),
             (Ok(Received::Closed) | Err(_), Some(began)) => Err(NoHead::Left(began)),

@@ -85,6 +85,14 @@ impl Buffer {
         self.storage.reserve(size);
     }
 
+    /// Makes room to receive into: `size` bytes of fresh storage, or what is left of the present one
+    /// unless that is nearly full.
+    pub(super) fn make_room(&mut self, size: usize) {
+        if self.storage.capacity() - self.storage.len() < size.min(LEAST_ROOM) {
+            self.reserve(size);
+        }
+    }
+
     /// Forgets everything and gives the storage back to the pool.
     pub fn release(&mut self) {
         self.start = 0;
@@ -124,6 +132,9 @@ pub fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
 
 /// 64 KiB: a 1 MiB body passes in 16 steps, and it stays in a core's second-level cache.
 pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// Less room than this is not worth a receive of its own.
+const LEAST_ROOM: usize = 1024;
 
 /// Storage kept for reuse, per class. What is above goes back to the allocator.
 const KEPT: usize = 128;

@@ -59,11 +59,14 @@ impl Listener {
                     }
                 }
                 Err(Errno::AGAIN) => Accepted::Nobody,
-                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                    Accepted::Exhausted(io::Error::last_os_error())
-                }
-                // accept(2): errors of the new connection; try the next one.
-                Err(_) => continue,
+                // accept(2): errors of the new connection, or of the network under it; try the next one.
+                Err(
+                    Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO
+                    | Errno::NOPROTOOPT | Errno::NETDOWN | Errno::NETUNREACH | Errno::NONET
+                    | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::OPNOTSUPP,
+                ) => continue,
+                // Out of descriptors or memory; anything else is as little this connection's fault.
+                Err(error) => Accepted::Exhausted(error.into()),
             };
         }
     }

@@ -38,7 +38,8 @@ pub trait Duplex {
     /// # Errors
     /// Those of recv(2): the connection is gone.
     fn try_recv(&self, space: &mut [u8]) -> io::Result<Received>;
-    /// Makes room for at least `room` bytes at the end of `buffer` and receives into all the room there is.
+    /// Receives to the end of `buffer`, into what room it has; an empty one gets `room` bytes, a nearly
+    /// full one that much more.
     ///
     /// # Errors
     /// Those of recv(2): the connection is gone.
@@ -124,7 +125,7 @@ impl Duplex for Stream {
     }
 
     fn try_recv_into(&self, buffer: &mut Buffer, room: usize) -> io::Result<Received> {
-        buffer.reserve(room);
+        buffer.make_room(room);
         let storage = buffer.tail();
         let before = storage.len();
         let got = received(|| {
