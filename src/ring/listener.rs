@@ -61,9 +61,17 @@ impl Listener {
                 Err(Errno::AGAIN) => Accepted::Nobody,
                 // accept(2): errors of the new connection, or of the network under it; try the next one.
                 Err(
-                    Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO
-                    | Errno::NOPROTOOPT | Errno::NETDOWN | Errno::NETUNREACH | Errno::NONET
-                    | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::OPNOTSUPP,
+                    Errno::CONNABORTED
+                    | Errno::INTR
+                    | Errno::PERM
+                    | Errno::PROTO
+                    | Errno::NOPROTOOPT
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::NONET
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::OPNOTSUPP,
                 ) => continue,
                 // Out of descriptors or memory; anything else is as little this connection's fault.
                 Err(error) => Accepted::Exhausted(error.into()),

@@ -2,8 +2,10 @@
 //!
 //! TCP and unix sockets alike: the runtime only watches the descriptor, so one type serves both.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use monoio::net::TcpStream;
@@ -64,7 +66,10 @@ pub trait Duplex {
 
 /// A plain TCP or unix socket, watched by this thread's ring.
 pub struct Stream {
-    watched: TcpStream,
+    /// There until the stream is dropped.
+    watched: ManuallyDrop<TcpStream>,
+    /// A wait was dropped before it was over: the ring may still hold the descriptor.
+    abandoned: Cell<bool>,
 }
 
 impl Stream {
@@ -75,8 +80,10 @@ impl Stream {
     pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
         // monoio polls the descriptor and closes it; whether it is TCP makes no difference to either.
         let socket = std::net::TcpStream::from(socket);
+        let watched = ManuallyDrop::new(TcpStream::from_std(socket)?);
         Ok(Self {
-            watched: TcpStream::from_std(socket)?,
+            watched,
+            abandoned: Cell::new(false),
         })
     }
 
@@ -103,6 +110,29 @@ impl Stream {
     }
 }
 
+/// Notes on the stream when a wait is dropped before it is over.
+struct Wait<'a>(&'a Cell<bool>);
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+impl Drop for Stream {
+    /// Closes by close(2) where nothing is in flight. monoio would submit a CLOSE, then a cancellation
+    /// of it, and box both; that is left for streams whose descriptor the ring may still hold.
+    fn drop(&mut self) {
+        // SAFETY: taken once, here; nothing uses the stream afterwards.
+        let watched = unsafe { ManuallyDrop::take(&mut self.watched) };
+        if self.abandoned.get() {
+            drop(watched);
+        } else {
+            drop(owned(watched));
+        }
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: `watched` owns the descriptor and is borrowed for as long as the result.
@@ -111,12 +141,18 @@ impl AsFd for Stream {
 }
 
 impl Duplex for Stream {
-    fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        self.watched.readable(false)
+    async fn readable(&self) -> io::Result<()> {
+        let wait = Wait(&self.abandoned);
+        let ready = self.watched.readable(false).await;
+        std::mem::forget(wait);
+        ready
     }
 
-    fn writable(&self) -> impl Future<Output = io::Result<()>> {
-        self.watched.writable(false)
+    async fn writable(&self) -> io::Result<()> {
+        let wait = Wait(&self.abandoned);
+        let ready = self.watched.writable(false).await;
+        std::mem::forget(wait);
+        ready
     }
 
     fn try_recv(&self, space: &mut [u8]) -> io::Result<Received> {
