@@ -1,6 +1,6 @@
 //! The answer's side: what becomes of the cookies in it.
 
-use super::{Sticky, Verdict, dates};
+use super::{Sticky, Verdict};
 use crate::config::StickyMode;
 
 /// What to do with the cookies of an answer.
@@ -150,11 +150,12 @@ impl Sticky {
         Issue::Cookie
     }
 
-    /// Whether a date is missing, older than the present step, or there without need. (HAProxy
-    /// renews the date of the last issue also where only `max_life` is set; nothing needs it there.)
+    /// Whether a date is missing, past (dates are rounded up, so that happens once a step), or there
+    /// without need. HAProxy renews the date of the last issue also where only `max_life` is set;
+    /// nothing needs it there.
     fn is_due(&self, verdict: &Verdict, now: u64) -> bool {
         let last = match self.max_idle {
-            Some(_) => verdict.last.is_none_or(|last| last < dates::stamp(now)),
+            Some(_) => verdict.last.is_none_or(|last| last < now),
             None => self.max_life.is_none() && verdict.last.is_some(),
         };
         last || self.max_life.is_some() != verdict.first.is_some()

@@ -2,17 +2,12 @@
 //! time in steps of four seconds (30 bits, which last until 2106).
 
 /// Seconds in a step.
-pub(super) const TICK: u64 = 4;
+const TICK: u64 = 4;
 
 /// A date as written for `now`, Unix seconds: rounded up, so that it never reads as the past.
 pub(super) fn write(now: u64) -> [u8; 5] {
     let ticks = tick(now);
     [24, 18, 12, 6, 0].map(|shift| ALPHABET[(ticks >> shift & 63) as usize])
-}
-
-/// The date that [`write`] would write now, in Unix seconds.
-pub(super) fn stamp(now: u64) -> u64 {
-    tick(now) * TICK
 }
 
 /// A date from the first five characters; `None` when there are fewer, others, or it is zero.
@@ -58,9 +53,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_date_comes_back_within_its_step(now in 1u64..1 << 32) {
-            let back = read(&write(now));
-            proptest::prop_assert_eq!(back, Some(stamp(now)));
-            proptest::prop_assert!((now..now + TICK).contains(&stamp(now)));
+            let back = read(&write(now)).unwrap_or_default();
+            proptest::prop_assert!((now..now + TICK).contains(&back));
         }
     }
 }

@@ -177,6 +177,7 @@ fn the_state_of_the_server_that_the_cookie_names() {
         }
         let server = (letter == 'V').then_some(0);
         assert_eq!(seen(&pool, &["bridge1"]), (letter, server), "{admin:?}");
+        assert_eq!(seen(&pool, &["bridge1", "x"]), (letter, server));
         assert_eq!(seen(&pool, &["x", "bridge1"]).1, server);
         assert_eq!(seen(&pool, &["bridge1", "bridge2"]).0, 'V');
     }
