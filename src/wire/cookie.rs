@@ -90,7 +90,8 @@ pub fn set_cookies<'a>(
     name: &'a [u8],
 ) -> impl Iterator<Item = SetCookie> + 'a {
     cookie_fields(fields, Known::SetCookie).filter_map(move |(field, value)| {
-        let end = memchr::memchr(b';', value.of(buf)).map_or(value.to(), |at| value.from() + at);
+        let length = memchr::memchr(b';', value.of(buf)).unwrap_or(value.len());
+        let end = value.from() + length;
         let pair = trimmed(buf, value.from(), end);
         Some(SetCookie {
             field,
@@ -134,7 +135,7 @@ fn comma(segment: &[u8]) -> Option<usize> {
         let at = from + memchr::memchr2(b',', b'"', &segment[from..])?;
         from = match segment[at] {
             b',' => return Some(at),
-            _ => closing_quote(segment, at + 1).map_or(at, |quote| quote) + 1,
+            _ => closing_quote(segment, at + 1).unwrap_or(at) + 1,
         };
     }
 }

@@ -1,5 +1,5 @@
 /// A request's method (RFC 9110 section 9). The bytes of any other are in the head's method span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "each is the method of that name")]
 pub enum Method {
     Get,
@@ -12,6 +12,7 @@ pub enum Method {
     Connect,
     Trace,
     /// Any other; never repeated after it was sent.
+    #[default]
     Other,
 }
 
@@ -46,11 +47,5 @@ impl Method {
     #[inline]
     pub const fn is_safe(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
-    }
-}
-
-impl Default for Method {
-    fn default() -> Self {
-        Self::Other
     }
 }

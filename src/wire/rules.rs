@@ -140,8 +140,8 @@ pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal>
         _ => {
             let (scheme, default_port) = scheme(bytes).ok_or(Refusal::BadTarget)?;
             let start = span.from() + scheme;
-            let length = memchr::memchr2(b'/', b'?', &buf[start..span.to()]);
-            let end = length.map_or(span.to(), |length| start + length);
+            let rest = &buf[start..span.to()];
+            let end = start + memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
             (
                 TargetForm::Absolute,
                 Span::new(start, end),
@@ -150,8 +150,8 @@ pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal>
             )
         }
     };
-    let question = memchr::memchr(b'?', &buf[rest..span.to()]);
-    let end = question.map_or(span.to(), |question| rest + question);
+    let after = &buf[rest..span.to()];
+    let end = rest + memchr::memchr(b'?', after).unwrap_or(after.len());
     path(&buf[rest..end])?;
     let (path, query) = (Span::new(rest, end), Span::new(end, span.to()));
     Ok(Target {

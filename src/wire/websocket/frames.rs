@@ -169,21 +169,17 @@ impl FrameTracker {
         let room = &mut self.header[kept..];
         let more = room.len().min(bytes.len());
         room[..more].copy_from_slice(&bytes[..more]);
-        match self.header[..kept + more].first_chunk() {
-            Some([first, second]) => {
-                let (first, second) = (*first, *second);
-                if !self.is_valid_start(first, second) {
-                    self.followed = false;
-                    return &[];
-                }
-                let length = header_length(second);
-                if kept + more >= length {
-                    self.header_length = 0;
-                    self.begin(first, second, length);
-                    return &bytes[length - kept..];
-                }
+        if let [first, second, ..] = self.header[..kept + more] {
+            if !self.is_valid_start(first, second) {
+                self.followed = false;
+                return &[];
             }
-            None => {}
+            let length = header_length(second);
+            if kept + more >= length {
+                self.header_length = 0;
+                self.begin(first, second, length);
+                return &bytes[length - kept..];
+            }
         }
         self.header_length = (kept + more) as u8;
         &[]

@@ -95,3 +95,125 @@ fn key_of(value: &[u8]) -> Option<Key> {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     (key[..22].iter().all(is_digit) && key[22..] == *b"==").then_some(*key)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::wire::HeadLimits;
+
+    const GOOD: &str = "GET /ws HTTP/1.1\nHost: h\nUpgrade: websocket\nConnection: Upgrade\n\
+        Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n";
+
+    fn check(request: &str) -> Result<Key, HandshakeError> {
+        let buf = format!("{request}\n").replace('\n', "\r\n").into_bytes();
+        let mut head = RequestHead::new(&HeadLimits::default());
+        head.parse(&buf, 0, &HeadLimits::default()).unwrap();
+        check_request(&head, &buf)
+    }
+
+    #[test]
+    fn requests() {
+        assert_eq!(check(GOOD), Ok(*b"dGhlIHNhbXBsZSBub25jZQ=="));
+        let good = [
+            ("websocket", "WebSocket"),
+            ("Connection: Upgrade", "Connection: keep-alive, upgrade"),
+        ];
+        for (from, to) in good {
+            assert!(check(&GOOD.replace(from, to)).is_ok(), "{to}");
+        }
+        use HandshakeError::{Malformed, Version};
+        let bad = [
+            ("GET", "POST", Malformed),
+            ("HTTP/1.1", "HTTP/1.0", Malformed),
+            ("Connection: Upgrade\n", "", Malformed),
+            ("Connection: Upgrade", "Connection: close", Malformed),
+            ("Upgrade: websocket", "Upgrade: websocket, h2c", Malformed),
+            ("Upgrade: websocket", "Upgrade: websocket/13", Malformed),
+            (
+                "Upgrade: websocket",
+                "Upgrade: websocket\nUpgrade: websocket",
+                Malformed,
+            ),
+            ("Host: h", "Host: h\nContent-Length: 3", Malformed),
+            ("Host: h", "Host: h\nContent-Length: 0", Malformed),
+            ("Host: h", "Host: h\nTransfer-Encoding: chunked", Malformed),
+            ("Sec-WebSocket-Version: 13\n", "", Malformed),
+            ("Version: 13", "Version: 013", Malformed),
+            ("Version: 13", "Version: 13, 8", Malformed),
+            ("Version: 13", "Version: x", Malformed),
+            (
+                "Version: 13",
+                "Version: 13\nSec-WebSocket-Version: 13",
+                Malformed,
+            ),
+            ("Version: 13", "Version: 8", Version),
+            ("Version: 13", "Version: 255", Version),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "", Malformed),
+            (
+                "dGhlIHNhbXBsZSBub25jZQ==",
+                "dGhlIHNhbXBsZSBub25jZQ=",
+                Malformed,
+            ),
+            (
+                "dGhlIHNhbXBsZSBub25jZQ==",
+                "dGhlIHNhbXBsZSBub25jZQQQ",
+                Malformed,
+            ),
+            (
+                "dGhlIHNhbXBsZSBub25jZQ==",
+                "dGhlIHNhbXBsZSBub25j!Q==",
+                Malformed,
+            ),
+            (
+                "==",
+                "==\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                Malformed,
+            ),
+        ];
+        for (from, to, error) in bad {
+            assert_eq!(check(&GOOD.replacen(from, to, 1)), Err(error), "{to}");
+        }
+    }
+
+    #[test]
+    fn the_accept_of_the_rfc() {
+        assert_eq!(
+            accept_for(b"dGhlIHNhbXBsZSBub25jZQ=="),
+            *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
+    }
+
+    #[test]
+    fn responses() {
+        let good = "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: upgrade\n\
+            Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\n";
+        let accepts = |response: &str| {
+            let buf = format!("{response}\n").replace('\n', "\r\n").into_bytes();
+            let mut head = ResponseHead::new(&HeadLimits::default());
+            head.parse(&buf, 0, &HeadLimits::default()).unwrap();
+            check_response(&head, &buf, &accept_for(b"dGhlIHNhbXBsZSBub25jZQ=="))
+        };
+        assert!(accepts(good));
+        let bad = [
+            ("101", "200"),
+            ("HTTP/1.1", "HTTP/1.0"),
+            ("Upgrade: websocket\n", ""),
+            ("Upgrade: websocket", "Upgrade: h2c"),
+            (
+                "Upgrade: websocket",
+                "Upgrade: websocket\nUpgrade: websocket",
+            ),
+            ("Connection: upgrade\n", ""),
+            ("s3pP", "S3pP"),
+            ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""),
+            (
+                "xOo=\n",
+                "xOo=\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\n",
+            ),
+        ];
+        for (from, to) in bad {
+            assert!(!accepts(&good.replacen(from, to, 1)), "{to}");
+        }
+    }
+}
