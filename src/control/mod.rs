@@ -16,6 +16,7 @@ mod identity;
 pub mod launcher;
 mod limits;
 mod listen;
+pub mod logs;
 mod notify;
 mod page;
 mod probes;

@@ -16,6 +16,7 @@ use crossbeam_queue::ArrayQueue;
 
 use super::event::{Event, Events};
 use super::log::Log;
+use super::syslog;
 use crate::config::{Level, LogFormat};
 
 /// The one meeting point of all workers, all other threads and the writer.
@@ -139,6 +140,16 @@ impl Queue {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
+    /// Whether [`Queue::take_dropped`] would give more than 0.
+    pub fn has_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed) > 0
+    }
+
+    /// Neither block nor event waits.
+    pub fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.events.is_empty()
+    }
+
     /// The writer's: a block that was read goes back.
     pub fn recycle(&self, block: Block) {
         let mut bytes = block.bytes;
@@ -151,7 +162,7 @@ impl Queue {
     pub fn may_sleep(&self) -> bool {
         self.waiting.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let nothing = self.full.is_empty() && self.events.is_empty();
+        let nothing = self.is_empty();
         if !nothing {
             self.waiting.store(false, Ordering::Relaxed);
         }
@@ -289,32 +300,19 @@ impl Line<'_> {
         ms.copy_from_slice(&frame[4..12]);
         Line {
             ms: u64::from_le_bytes(ms),
-            level: level(frame[12]),
+            level: syslog::level(frame[12]),
             empty: frame[13] != 0,
             text,
         }
     }
 }
 
-fn level(number: u8) -> Level {
-    match number {
-        0 => Level::Emergency,
-        1 => Level::Alert,
-        2 => Level::Critical,
-        3 => Level::Error,
-        4 => Level::Warning,
-        5 => Level::Notice,
-        6 => Level::Info,
-        _ => Level::Debug,
-    }
-}
-
 /// Blocks that may wait for the writer; 128 × 32 KiB are 4 MiB, some twenty thousand lines.
-pub const BLOCKS: usize = 128;
+const BLOCKS: usize = 128;
 /// Events that may wait for the writer.
-pub const EVENTS: usize = 1024;
+const EVENTS: usize = 1024;
 /// A block with so many bytes is handed over.
-pub const BLOCK_FULL: usize = 32 * 1024;
+const BLOCK_FULL: usize = 32 * 1024;
 /// Room for the line that fills a block, so that the block does not grow.
 const BLOCK_CAPACITY: usize = BLOCK_FULL + 8 * 1024;
 

@@ -81,3 +81,17 @@ pub fn word(level: Level) -> &'static str {
         Level::Debug => "debug",
     }
 }
+
+/// The level of a number; what is beyond `debug` is `debug`.
+pub fn level(number: u8) -> Level {
+    match number {
+        0 => Level::Emergency,
+        1 => Level::Alert,
+        2 => Level::Critical,
+        3 => Level::Error,
+        4 => Level::Warning,
+        5 => Level::Notice,
+        6 => Level::Info,
+        _ => Level::Debug,
+    }
+}

@@ -1,0 +1,291 @@
+//! One destination of lines: what it takes, what waits for it, what it lost.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use super::sink::{Sent, Sink};
+use crate::config::{Level, Log, LogFormat, LogTarget, SyslogForm};
+use crate::record::syslog::{Header, MESSAGE_MAX};
+use crate::record::{Event, Line, Stamp};
+
+/// A target with its sink and its waiting bytes.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// As the configuration names it.
+    pub(super) name: String,
+    settings: Log,
+    /// Syslog only: each line is a message of its own.
+    header: Option<Header>,
+    sink: Sink,
+    waiting: Waiting,
+    state: State,
+    /// Lines lost since the other targets were told.
+    dropped: u64,
+    /// Lines lost since this target was told.
+    unconfessed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ready,
+    /// Wait until the descriptor takes more.
+    Full,
+    /// It failed: try again then.
+    Failed(Instant),
+}
+
+impl Target {
+    /// Opens a target; `file` is for one that is a file. `host` is this machine's name.
+    pub(super) fn open(settings: &Log, host: &str, file: Option<File>) -> io::Result<Self> {
+        Ok(Self {
+            name: name(&settings.target),
+            header: header(settings, host),
+            settings: settings.clone(),
+            sink: Sink::open(&settings.target, file)?,
+            waiting: Waiting::default(),
+            state: State::Ready,
+            dropped: 0,
+            unconfessed: 0,
+        })
+    }
+
+    /// Takes over what waits in a target that this one replaces.
+    pub(super) fn inherit(&mut self, before: &mut Self) {
+        self.waiting = std::mem::take(&mut before.waiting);
+        self.dropped = std::mem::take(&mut before.dropped);
+        self.unconfessed = std::mem::take(&mut before.unconfessed);
+    }
+
+    /// Goes on in another file.
+    pub(super) fn reopen(&mut self, file: File) {
+        if let Ok(sink) = Sink::open(&self.settings.target, Some(file)) {
+            self.sink = sink;
+            self.state = State::Ready;
+        }
+    }
+
+    pub(super) fn format(&self) -> LogFormat {
+        self.settings.format
+    }
+
+    pub(super) fn skips_empty(&self) -> bool {
+        self.settings.skip_empty
+    }
+
+    pub(super) fn takes_level(&self, level: Level) -> bool {
+        level <= self.settings.level
+    }
+
+    /// Whether a line of such a block is for this target.
+    pub(super) fn takes(&self, format: LogFormat, line: &Line<'_>) -> bool {
+        self.settings.format == format
+            && self.takes_level(line.level)
+            && !(line.empty && self.settings.skip_empty)
+    }
+
+    /// Adds a line to what waits, or counts it as dropped.
+    pub(super) fn line(&mut self, level: Level, ms: u64, text: &[u8], stamp: &mut Stamp) {
+        if !self.offer(level, ms, text, stamp) {
+            self.dropped += 1;
+            self.unconfessed += 1;
+        }
+    }
+
+    /// Adds an event's line. `text` is scratch.
+    pub(super) fn event(&mut self, event: &Event, ms: u64, stamp: &mut Stamp, text: &mut Vec<u8>) {
+        self.write(event, ms, stamp, text);
+        self.line(event.level(), ms, text, stamp);
+    }
+
+    /// Says in this target how many lines it lost, if it has room again; false as long as it has not.
+    pub(super) fn confess(&mut self, ms: u64, stamp: &mut Stamp, text: &mut Vec<u8>) -> bool {
+        let event = Event::LinesDropped {
+            lines: self.unconfessed,
+            target: self.name.clone(),
+        };
+        if self.unconfessed == 0 || !self.takes_level(event.level()) {
+            return true;
+        }
+        self.write(&event, ms, stamp, text);
+        let said = self.offer(event.level(), ms, text, stamp);
+        if said {
+            self.unconfessed = 0;
+        }
+        said
+    }
+
+    /// Lines lost since this was last asked.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    pub(super) fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
+    /// Sends what waits, as far as the sink takes it without blocking.
+    pub(super) fn flush(&mut self, now: Instant) {
+        if matches!(self.state, State::Failed(until) if now < until) {
+            return;
+        }
+        self.state = State::Ready;
+        while let Some(next) = self.waiting.next() {
+            match self.sink.send(next) {
+                Sent::Bytes(count) => self.waiting.sent(count),
+                Sent::Refused => {
+                    self.waiting.sent(next.len());
+                    self.dropped += 1;
+                    self.unconfessed += 1;
+                }
+                Sent::Full => {
+                    self.state = State::Full;
+                    return;
+                }
+                Sent::Failed => {
+                    self.state = State::Failed(now + RETRY);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Forgets a failure, so that the next flush tries again.
+    pub(super) fn retry(&mut self) {
+        self.state = State::Ready;
+    }
+
+    /// Nothing waits, or nothing can be done for what waits.
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.next().is_none() || matches!(self.state, State::Failed(_))
+    }
+
+    /// The descriptor whose readiness is waited for.
+    pub(super) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        match self.state {
+            State::Full => self.sink.descriptor(),
+            State::Ready | State::Failed(_) => None,
+        }
+    }
+
+    /// When to try again after a failure.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Failed(until) if self.waiting.next().is_some() => Some(until),
+            _ => None,
+        }
+    }
+
+    fn write(&self, event: &Event, ms: u64, stamp: &mut Stamp, text: &mut Vec<u8>) {
+        text.clear();
+        match (self.settings.format, &self.header) {
+            (LogFormat::Json, _) => event.json(ms, stamp, text),
+            (LogFormat::Httplog, Some(_)) => text.extend_from_slice(event.message().as_bytes()),
+            (LogFormat::Httplog, None) => event.text(ms, stamp, text),
+        }
+    }
+
+    fn offer(&mut self, level: Level, ms: u64, text: &[u8], stamp: &mut Stamp) -> bool {
+        if self.waiting.len() + text.len() > WAITING_MAX {
+            return false;
+        }
+        match &self.header {
+            Some(header) => self.waiting.message(|out| {
+                let start = out.len();
+                header.write(level, ms, stamp, out);
+                out.extend_from_slice(text);
+                out.truncate(start + MESSAGE_MAX);
+            }),
+            None => self.waiting.line(text),
+        }
+        true
+    }
+}
+
+/// Bytes on their way: a stream of lines, or messages one by one.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// So much of them is sent.
+    sent: usize,
+    /// Lengths of what is left, for messages.
+    messages: VecDeque<usize>,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn line(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.bytes.push(b'\n');
+    }
+
+    fn message(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        self.messages.push_back(self.bytes.len() - start);
+    }
+
+    /// What to send next: a message, or all lines.
+    fn next(&self) -> Option<&[u8]> {
+        let rest = &self.bytes[self.sent..];
+        match self.messages.front() {
+            Some(len) => Some(&rest[..*len]),
+            None => Some(rest).filter(|rest| !rest.is_empty()),
+        }
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.sent += count;
+        if count > 0 {
+            self.messages.pop_front();
+        }
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(WAITING_KEPT);
+            self.sent = 0;
+        } else if self.sent > WAITING_MAX {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+/// A target as the configuration writes it.
+pub(super) fn name(target: &LogTarget) -> String {
+    match target {
+        LogTarget::Stdout => "stdout".to_owned(),
+        LogTarget::Stderr => "stderr".to_owned(),
+        LogTarget::File(path) => format!("file:{}", path.display()),
+        LogTarget::SyslogUdp(to) => format!("syslog://{to}"),
+        LogTarget::SyslogUnix(path) => format!("syslog:{}", path.display()),
+    }
+}
+
+fn header(settings: &Log, host: &str) -> Option<Header> {
+    let local = match settings.target {
+        LogTarget::SyslogUdp(_) => false,
+        LogTarget::SyslogUnix(_) => true,
+        LogTarget::Stdout | LogTarget::Stderr | LogTarget::File(_) => return None,
+    };
+    // Daemons expect no host in old messages on their own machine's socket: they would take it for the tag.
+    let nameless = local && settings.syslog == SyslogForm::Rfc3164;
+    Some(Header {
+        form: settings.syslog,
+        facility: settings.facility,
+        host: (!nameless).then(|| host.to_owned()),
+        tag: settings.tag.clone(),
+        pid: std::process::id(),
+    })
+}
+
+/// Bytes that may wait for one target: some five thousand lines.
+pub(super) const WAITING_MAX: usize = 1024 * 1024;
+/// Room that is kept when nothing waits.
+const WAITING_KEPT: usize = 64 * 1024;
+/// How long a target that failed is left alone.
+const RETRY: Duration = Duration::from_millis(500);
