@@ -492,7 +492,7 @@ fn tunnel_record(proxy: &Proxy) -> serde_json::Value {
         proxy
             .lines()
             .into_iter()
-            .find(|line| line.contains("messages_in"))
+            .find(|line| line.contains("tunnel_ended"))
     });
     let all: serde_json::Value = serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap();
     if all.get("tunnel").is_some() {

@@ -71,22 +71,3 @@ impl AccessLine {
         })
     }
 }
-
-#[test]
-fn a_line_of_haproxy_is_taken_apart() {
-    let line = AccessLine::parse(
-        "<134>Nov 22 12:00:00 ringbolt[7]: 10.0.1.2:33317 [06/Feb/2009:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {1wt.eu} {} \"GET /index.html HTTP/1.1\"",
-    )
-    .unwrap();
-    assert_eq!(
-        (line.client.as_str(), line.server.as_str()),
-        ("10.0.1.2:33317", "srv1")
-    );
-    assert_eq!(
-        (line.status, line.bytes, line.termination.as_str()),
-        (200, 2750, "----")
-    );
-    assert_eq!(line.captures, ["{1wt.eu}", "{}"]);
-    assert_eq!(line.request, "GET /index.html HTTP/1.1");
-    assert_eq!(AccessLine::parse("server app/one is down"), None);
-}

@@ -98,6 +98,19 @@ impl Conn {
         self
     }
 
+    /// Sends until nothing more is taken for a while, and says how many bytes that were.
+    pub fn send_until_held_back(&mut self) -> usize {
+        self.socket
+            .set_write_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        let mut sent = 0;
+        while let Ok(count) = self.socket.write(&[b'.'; 65_536]) {
+            sent += count;
+        }
+        self.socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        sent
+    }
+
     /// Ends our direction; the other stays open.
     pub fn finish(&mut self) -> &mut Self {
         let _ = self.socket.shutdown(Shutdown::Write);
