@@ -11,14 +11,14 @@
 //! The rooms stand in order: a room may name only the rooms before it (a test holds them to it).
 //! The first five are pure: they are given bytes, values and times, and return values.
 
-pub mod balance;
-pub mod cli;
 pub mod config;
-pub mod control;
-pub mod proxy;
+pub mod wire;
+pub mod route;
+pub mod balance;
 pub mod record;
 pub mod ring;
-pub mod route;
 pub mod upstream;
-pub mod wire;
+pub mod proxy;
 pub mod worker;
+pub mod control;
+pub mod cli;
