@@ -91,7 +91,7 @@ async fn serve(tell: std::sync::mpsc::Sender<std::net::SocketAddr>) {
                     panic!("a body by length")
                 };
                 receiver.fill_payload().await.unwrap();
-                let body = FixedPayload::new(Bytes::from(whole(payload).await));
+                let body: FixedPayload = FixedPayload::new(Bytes::from(whole(payload).await));
                 let response = Response::<()>::builder()
                     .header("X-Target", target)
                     .header("X-Client", client)
