@@ -262,6 +262,12 @@ impl Launcher {
         };
         notify::stopping();
         let _ = self.channel.send(&command, &[]);
+        // As long as a copy of a listening socket is open here, the kernel goes on completing
+        // handshakes that nobody will accept.
+        listen::remove_files(&self.listening);
+        self.listening
+            .iter_mut()
+            .for_each(|listening| listening.sockets.clear());
         self.state = state;
     }
 
@@ -297,10 +303,8 @@ impl Launcher {
             ..
         } = loaded;
         reload::refusal(&self.started, &config)?;
-        limits::raise_descriptors_of(
-            Pid::from_child(&self.generation),
-            limits::descriptors(&config, self.workers),
-        )?;
+        let descriptors = limits::descriptors(&config, self.workers);
+        limits::allow_descriptors(Pid::from_child(&self.generation), descriptors);
         let logs = open_logs(&config)?;
         let warnings = reload::waiting_for_restart(&self.started, &config);
         for warning in &warnings {

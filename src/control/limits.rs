@@ -22,7 +22,7 @@ pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
     traffic + (idle + fixed) as u64
 }
 
-/// Lets this process, and the generation it will start, open `needed` descriptors.
+/// Lets this process, and those it will start, open `needed` descriptors.
 ///
 /// # Errors
 /// One line with the figure and how to allow it.
@@ -31,15 +31,13 @@ pub(super) fn raise_descriptors(needed: u64) -> Result<(), String> {
     setrlimit(Resource::Nofile, at_least(now, needed)).map_err(|_| refused(now, needed))
 }
 
-/// The same for a generation that runs already.
-///
-/// # Errors
-/// Likewise.
-pub(super) fn raise_descriptors_of(pid: Pid, needed: u64) -> Result<(), String> {
+/// Lifts the hard limit of a generation that runs already, as far as the launcher may; it then
+/// raises its own with [`raise_descriptors`].
+pub(super) fn allow_descriptors(generation: Pid, needed: u64) {
     let now = getrlimit(Resource::Nofile);
-    prlimit(Some(pid), Resource::Nofile, at_least(now, needed))
-        .map(drop)
-        .map_err(|_| refused(now, needed))
+    if now.maximum.is_some_and(|hard| hard < needed) {
+        let _ = prlimit(Some(generation), Resource::Nofile, at_least(now, needed));
+    }
 }
 
 /// Lets the rings of two generations (an upgrade runs both, and the kernel counts per user) be

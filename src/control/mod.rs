@@ -21,6 +21,7 @@ mod notify;
 mod page;
 mod probes;
 mod reload;
+mod shim;
 pub mod status;
 
 pub use environment::Machine;
