@@ -17,6 +17,7 @@
 //! ```
 
 use super::environment::Answers;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -172,7 +173,7 @@ pub(super) enum Received<T> {
 }
 
 impl Channel {
-    /// Takes a connected stream socket in blocking mode.
+    /// Takes a connected stream socket, blocking or not: this type waits by itself where it must.
     pub(super) fn new(socket: OwnedFd) -> Self {
         Self { socket }
     }
@@ -208,6 +209,7 @@ impl Channel {
                     ancillary.clear();
                 }
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -271,8 +273,14 @@ impl Channel {
             let message = match recvmsg(&self.socket, &mut rest, &mut ancillary, flags_now) {
                 Ok(message) => message,
                 Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) if filled == 0 => return Ok(Filled::Nothing),
+                Err(Errno::AGAIN) if flags.contains(RecvFlags::DONTWAIT) => {
+                    return Ok(Filled::Nothing);
+                }
                 // Whoever sends puts a whole frame on its way, so the rest comes at once.
+                Err(Errno::AGAIN) => {
+                    self.wait(PollFlags::IN)?;
+                    continue;
+                }
                 Err(Errno::CONNRESET) => return Ok(Filled::Closed),
                 Err(error) => return Err(error.into()),
             };
@@ -294,17 +302,18 @@ impl Channel {
         }
         Ok(Filled::Whole)
     }
+
+    fn wait(&self, what: PollFlags) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.socket, what)], None) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl std::os::fd::AsRawFd for Channel {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.socket.as_raw_fd()
     }
 }
 

@@ -9,10 +9,13 @@ use super::admin::{self, Source};
 use super::channel::{Channel, Command, PROTOCOL, Received, Report, Socket, Start};
 use super::launcher::EXIT_START;
 use super::probes::Probes;
-use super::shim::{Events, Logs, Plan, Setup, Workers};
+use super::shim::{Logs, Voice};
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, limits, now_ms, started_ms};
 use crate::config::{self, Config, Stats, Timeout};
+use crate::proxy::Plan;
+use crate::record::Events;
+use crate::worker::{ListenerSockets, Setup, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::fs::{Mode, OFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -24,7 +27,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 /// Takes its orders from the launcher on standard input.
@@ -156,18 +160,18 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     ignore_signals().map_err(|error| format!("cannot set signals aside: {error}"))?;
     let config = load(&start.path, &start.text, &start.answers)?;
 
-    let logs = Logs::start(&config, log_files)?;
+    let (logs, ends) = Logs::start(&config, log_files, start.workers)?;
     let events = logs.events();
     let plan = Plan::new(&config, None, start.workers, Some(&start.stats_socket));
     let addresses = addresses(&config, &listeners);
     let workers = Workers::start(Setup {
         plan: Arc::clone(&plan),
         listeners: merged(listeners),
-        workers: start.workers,
+        logs: ends,
         cores: start.cores,
-        logs: logs.clone(),
-        events: events.clone(),
-    })?;
+        events: Events,
+    })
+    .map_err(|error| format!("cannot start the workers: {error}"))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -177,7 +181,6 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         plan: ArcSwap::new(plan),
         workers,
         events,
-        count: start.workers,
         launcher: start.launcher,
         addresses,
         draining: AtomicBool::new(false),
@@ -241,8 +244,7 @@ fn ignore_signals() -> io::Result<()> {
 struct Desk {
     plan: ArcSwap<Plan>,
     workers: Workers,
-    events: Events,
-    count: usize,
+    events: Voice,
     launcher: u32,
     /// By listener: where it really listens.
     addresses: Vec<Vec<String>>,
@@ -262,8 +264,8 @@ impl Source for Desk {
             launcher: self.launcher,
             started_ms,
             uptime: now_ms.saturating_sub(started_ms) / 1000,
-            driver: self.workers.driver().to_owned(),
-            workers: self.count,
+            driver: self.workers.driver().to_string(),
+            workers: self.workers.count(),
             draining: self.draining.load(Relaxed),
             connections: self.workers.connections(),
             max_connections: plan.config.process.max_connections,
@@ -311,14 +313,13 @@ enum Next {
 
 impl Control<'_> {
     async fn run(&mut self) -> Result<(), String> {
-        let descriptor = self.channel.as_fd().try_clone_to_owned().map_err(text)?;
-        let orders = AsyncFd::register(Channel::new(descriptor)).map_err(text)?;
+        let orders = orders(self.channel).map_err(text)?;
         self.report(&Report::Ready {
-            driver: self.desk.workers.driver().to_owned(),
+            driver: self.desk.workers.driver().to_string(),
         });
         loop {
             let next = tokio::select! {
-                order = receive(&orders) => self.obey(order.map_err(text)?),
+                order = receive(&orders, self.channel) => self.obey(order.map_err(text)?),
                 () = tokio::time::sleep(DRAIN_TICK), if self.ends.is_some() => self.drained(),
             };
             if matches!(next, Next::End) {
@@ -361,7 +362,7 @@ impl Control<'_> {
     fn reload(&mut self, text: &str, answers: &super::environment::Answers, warnings: &[String]) {
         let files = std::mem::take(&mut self.fresh_files);
         let adopted = load(self.path, text, answers).and_then(|config| {
-            limits::raise_descriptors(limits::descriptors(&config, self.desk.count))?;
+            limits::raise_descriptors(limits::descriptors(&config, self.desk.workers.count()))?;
             self.logs.adopt(&config, files)?;
             Ok(config)
         });
@@ -376,11 +377,11 @@ impl Control<'_> {
         let plan = Plan::new(
             &config,
             Some(&before),
-            self.desk.count,
+            self.desk.workers.count(),
             Some(self.stats_socket),
         );
         self.desk.plan.store(Arc::clone(&plan));
-        self.desk.workers.adopt(Arc::clone(&plan));
+        self.desk.workers.adopt(&plan);
         self.probes.follow(&plan.pools);
         self.desk.reloads.fetch_add(1, Relaxed);
         self.desk.refused.store(None);
@@ -441,12 +442,23 @@ impl Control<'_> {
 /// How often a draining process looks whether it is done.
 const DRAIN_TICK: Duration = Duration::from_millis(25);
 
-async fn receive(orders: &AsyncFd<Channel>) -> io::Result<Received<Command>> {
+/// A second handle on the channel, for the runtime to watch.
+fn orders(channel: &Channel) -> io::Result<UnixStream> {
+    let watched = std::os::unix::net::UnixStream::from(channel.as_fd().try_clone_to_owned()?);
+    watched.set_nonblocking(true)?;
+    UnixStream::from_std(watched)
+}
+
+async fn receive(watched: &UnixStream, channel: &Channel) -> io::Result<Received<Command>> {
     loop {
-        let mut ready = orders.readable().await?;
-        match ready.get_inner().try_receive()? {
-            Received::Nothing => ready.clear_ready(),
-            received => return Ok(received),
+        watched.readable().await?;
+        let received = watched.try_io(Interest::READABLE, || match channel.try_receive()? {
+            Received::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+            received => Ok(received),
+        });
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received,
         }
     }
 }
@@ -477,10 +489,10 @@ fn addresses(config: &Config, listeners: &[HandedListener]) -> Vec<Vec<String>> 
     addresses
 }
 
-fn merged(listeners: Vec<HandedListener>) -> Vec<super::shim::ListenerSockets> {
+fn merged(listeners: Vec<HandedListener>) -> Vec<ListenerSockets> {
     listeners
         .into_iter()
-        .map(|handed| super::shim::ListenerSockets {
+        .map(|handed| ListenerSockets {
             listener: handed.listener,
             sockets: handed.sockets,
         })
