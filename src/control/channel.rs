@@ -68,10 +68,8 @@ pub(super) enum Command {
         /// One line.
         why: String,
     },
-    /// Put this into the log.
+    /// Put this into the log, as an error.
     Say {
-        /// As in syslog: 3 error, 4 warning, 5 notice.
-        level: u8,
         /// One line.
         text: String,
     },
@@ -351,7 +349,6 @@ mod tests {
         let (here, there) = pair();
         let (mut left, right) = UnixStream::pair().unwrap();
         let say = |text: &str| Command::Say {
-            level: 5,
             text: text.to_owned(),
         };
         here.send(&say("first"), &[]).unwrap();
@@ -398,14 +395,7 @@ mod tests {
         let text = "é\"\n".repeat(400_000);
         let sent = text.clone();
         let sender = std::thread::spawn(move || {
-            here.send(
-                &Command::Say {
-                    level: 6,
-                    text: sent,
-                },
-                &[],
-            )
-            .unwrap();
+            here.send(&Command::Say { text: sent }, &[]).unwrap();
         });
         let Received::Message(Command::Say { text: got, .. }, _) = there.receive().unwrap() else {
             panic!("no message");

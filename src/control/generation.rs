@@ -9,12 +9,12 @@ use super::admin::{self, Source};
 use super::channel::{Channel, Command, PROTOCOL, Received, Report, Socket, Start};
 use super::launcher::EXIT_START;
 use super::probes::Probes;
-use super::shim::{Logs, Voice};
+use super::shim::Logs;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, limits, now_ms, started_ms};
-use crate::config::{self, Config, Stats, Timeout};
+use crate::config::{self, Config, Level, Stats, Timeout};
 use crate::proxy::Plan;
-use crate::record::Events;
+use crate::record::{Event, Events, ServerName};
 use crate::worker::{ListenerSockets, Setup, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::fs::{Mode, OFlags};
@@ -169,7 +169,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         listeners: merged(listeners),
         logs: ends,
         cores: start.cores,
-        events: Events,
+        events: events.clone(),
     })
     .map_err(|error| format!("cannot start the workers: {error}"))?;
 
@@ -180,7 +180,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     let desk = Arc::new(Desk {
         plan: ArcSwap::new(plan),
         workers,
-        events,
+        events: events.clone(),
         launcher: start.launcher,
         addresses,
         draining: AtomicBool::new(false),
@@ -200,25 +200,15 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             path: &start.path,
             stats_socket: &start.stats_socket,
             ends: None,
+            cutting: false,
         };
-        for warning in &start.warnings {
-            desk.events.say(WARNING, warning);
-        }
-        if identity::is_root() && start.identity.is_none() {
-            desk.events.say(
-                NOTICE,
-                "it serves as root: process.user names somebody with less power",
-            );
-        }
+        desk.say_started(&start.warnings);
         control.run().await
     });
+    events.send(Event::Stopped);
     logs.finish();
     ended
 }
-
-const WARNING: u8 = 4;
-const NOTICE: u8 = 5;
-const ERROR: u8 = 3;
 
 fn load(
     path: &Path,
@@ -244,13 +234,45 @@ fn ignore_signals() -> io::Result<()> {
 struct Desk {
     plan: ArcSwap<Plan>,
     workers: Workers,
-    events: Voice,
+    events: Events,
     launcher: u32,
     /// By listener: where it really listens.
     addresses: Vec<Vec<String>>,
     draining: AtomicBool,
     reloads: AtomicU64,
     refused: ArcSwapOption<String>,
+}
+
+impl Desk {
+    fn say_started(&self, warnings: &[String]) {
+        let (count, driver) = (self.workers.count(), self.workers.driver());
+        let plural = if count == 1 { "" } else { "s" };
+        let version = env!("CARGO_PKG_VERSION");
+        let about = format!("ringbolt {version}, {count} worker{plural} on {driver}");
+        self.events.send(Event::Started { about });
+        for warning in warnings {
+            self.events.say(Level::Warning, warning);
+        }
+        if let Some(why) = self.workers.refused() {
+            self.events.say(
+                Level::Warning,
+                format!(
+                    "the workers run on {driver}, a better driver was refused: {why}; look at \
+                     kernel.io_uring_disabled, the container's seccomp profile and LimitMEMLOCK"
+                ),
+            );
+        }
+        if identity::is_root() {
+            let text = "it serves as root: process.user can name somebody with less power";
+            self.events.say(Level::Notice, text);
+        }
+    }
+
+    /// Connections and tunnels as the log says them.
+    fn load(&self) -> String {
+        let (connections, tunnels) = (self.workers.connections(), self.workers.tunnels());
+        format!("{connections} connections, {tunnels} of them tunnels")
+    }
 }
 
 impl Source for Desk {
@@ -303,6 +325,8 @@ struct Control<'a> {
     stats_socket: &'a Path,
     /// While draining: when patience ends; `None` inside is never.
     ends: Option<Option<Instant>>,
+    /// Patience is over, the tunnels are being ended.
+    cutting: bool,
 }
 
 /// Whether the loop goes on.
@@ -331,7 +355,9 @@ impl Control<'_> {
     fn obey(&mut self, order: Received<Command>) -> Next {
         let Received::Message(command, descriptors) = order else {
             // The launcher has died: nobody is left to take signals, reloads, or the ports back.
-            self.desk.events.say(ERROR, "the launcher is gone: ending");
+            self.desk
+                .events
+                .say(Level::Critical, "the launcher is gone: ending");
             return Next::End;
         };
         match command {
@@ -346,11 +372,10 @@ impl Control<'_> {
                 self.logs.reopen(files);
             }
             Command::Refused { why } => {
-                let text = format!("reload refused, the configuration in force stays: {why}");
-                self.desk.events.say(ERROR, &text);
-                self.desk.refused.store(Some(Arc::new(why)));
+                self.desk.refused.store(Some(Arc::new(why.clone())));
+                self.desk.events.send(Event::ReloadFailed { why });
             }
-            Command::Say { level, text } => self.desk.events.say(level, &text),
+            Command::Say { text } => self.desk.events.say(Level::Error, text),
             Command::Drain => self.drain(),
             Command::Stop => return Next::End,
             // Only before `Go`.
@@ -386,11 +411,10 @@ impl Control<'_> {
         self.desk.reloads.fetch_add(1, Relaxed);
         self.desk.refused.store(None);
         for warning in warnings {
-            self.desk.events.say(WARNING, warning);
+            self.desk.events.say(Level::Warning, warning);
         }
-        self.desk
-            .events
-            .say(NOTICE, &format!("reloaded {}", self.path.display()));
+        let about = self.path.display().to_string();
+        self.desk.events.send(Event::Reloaded { about });
         self.report(&Report::Reloaded);
     }
 
@@ -404,32 +428,31 @@ impl Control<'_> {
         };
         self.ends = Some(patience);
         self.desk.draining.store(true, Relaxed);
-        let (connections, tunnels) = (self.desk.workers.connections(), self.desk.workers.tunnels());
-        self.desk.events.say(
-            NOTICE,
-            &format!("stopping: {connections} connections, of which {tunnels} tunnels"),
-        );
+        let about = self.desk.load();
+        self.desk.events.send(Event::Stopping { about });
         self.desk.workers.drain();
     }
 
-    fn drained(&self) -> Next {
+    fn drained(&mut self) -> Next {
         let (connections, tunnels) = (self.desk.workers.connections(), self.desk.workers.tunnels());
         if connections == 0 && tunnels == 0 {
-            self.desk
-                .events
-                .say(NOTICE, "stopped: every connection has ended");
             return Next::End;
         }
-        if self.ends.flatten().is_some_and(|end| Instant::now() >= end) {
-            self.desk.events.say(
-                WARNING,
-                &format!(
-                    "stopped: process.drain_timeout is over, {connections} connections are cut, of \
-                     which {tunnels} tunnels"
-                ),
-            );
+        let Some(end) = self.ends.flatten().filter(|end| Instant::now() >= *end) else {
+            return Next::Listen;
+        };
+        if self.cutting {
             return Next::End;
         }
+        // One more moment, in which the tunnels' last lines are written.
+        self.cutting = true;
+        self.ends = Some(Some(end + LAST_LINES));
+        let text = format!(
+            "process.drain_timeout is over, cut are {}",
+            self.desk.load()
+        );
+        self.desk.events.say(Level::Warning, text);
+        self.desk.workers.end_tunnels();
         Next::Listen
     }
 
@@ -439,6 +462,8 @@ impl Control<'_> {
     }
 }
 
+/// From the end of `process.drain_timeout` to the end of the process.
+const LAST_LINES: Duration = Duration::from_millis(500);
 /// How often a draining process looks whether it is done.
 const DRAIN_TICK: Duration = Duration::from_millis(25);
 
@@ -466,16 +491,29 @@ async fn receive(watched: &UnixStream, channel: &Channel) -> io::Result<Received
 fn tell(desk: &Arc<Desk>) -> Box<super::probes::Tell> {
     let events = desk.events.clone();
     Box::new(move |pool, server, change| {
-        let (word, level) = if change.up {
-            ("up", NOTICE)
-        } else {
-            ("down", ERROR)
+        let server = ServerName {
+            pool: pool.settings.name.clone(),
+            server: server.name.to_string(),
         };
-        let (pool, server, reason) = (&pool.settings.name, &server.name, change.reason.words());
-        events.say(
-            level,
-            &format!("server {pool}/{server} is {word}: {reason}"),
+        let (why, after, left) = (
+            change.reason.words().to_owned(),
+            change.lasted,
+            pool.active(),
         );
+        events.send(match change.up {
+            true => Event::ServerUp {
+                server,
+                why,
+                after,
+                left,
+            },
+            false => Event::ServerDown {
+                server,
+                why,
+                after,
+                left,
+            },
+        });
     })
 }
 

@@ -351,13 +351,13 @@ impl Launcher {
             }
             Err(why) => {
                 eprintln!("ringbolt: log files not reopened: {why}");
-                self.say(ERROR, format!("log files not reopened: {why}"));
+                self.say(format!("log files not reopened: {why}"));
             }
         }
     }
 
-    fn say(&self, level: u8, text: String) {
-        let _ = self.channel.send(&Command::Say { level, text }, &[]);
+    fn say(&self, text: String) {
+        let _ = self.channel.send(&Command::Say { text }, &[]);
     }
 
     /// Takes what the generation has said.
@@ -466,8 +466,6 @@ impl Launcher {
 
 /// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// Syslog's level of an error.
-const ERROR: u8 = 3;
 /// Readable by the group, so that people in it can read logs.
 const LOG_MODE: u32 = 0o640;
 
