@@ -1,9 +1,12 @@
-//! `[[listener]]` and `[[route]]`: where requests come in, and which pool they go to.
+//! `[[listener]]`: where requests come in.
 
-use super::reader::{Item, Note, Reader, Span, Table};
-use super::section::{Section, nearest, setting};
-use super::values::{bind_address, field_name, host, name, network, url_path};
-use super::{Address, Capture, HostPattern, Listener, PathPattern, Route};
+use super::item::Item;
+use super::names::Names;
+use super::reader::{Reader, Span};
+use super::section::{Section, setting};
+use super::table::Table;
+use super::values::{bind_address, field_name, name, network};
+use super::{Address, Capture, Listener};
 
 pub(super) const LISTENER: Section = Section::new(
     "listener",
@@ -54,94 +57,6 @@ pub(super) const CAPTURE: Section = Section::new(
     ],
 );
 
-pub(super) const ROUTE: Section = Section::new(
-    "route",
-    &[
-        setting(
-            "listener",
-            "",
-            "only requests of this listener; without it, of all",
-        ),
-        setting(
-            "host",
-            "",
-            "\"example.com\", or \"*.example.com\" for all below it; without it, any",
-        ),
-        setting(
-            "path",
-            "",
-            "exactly this path; without it and `path_prefix`, any",
-        ),
-        setting(
-            "path_prefix",
-            "",
-            "paths that begin so; the longest one wins",
-        ),
-        setting("pool", "", "where they go; must be given"),
-    ],
-);
-
-/// The things of one kind that have names, each with its place: what other tables may refer to.
-pub(super) struct Names {
-    kind: &'static str,
-    known: Vec<(String, Span)>,
-}
-
-impl Names {
-    pub(super) fn new(kind: &'static str) -> Self {
-        Self {
-            kind,
-            known: Vec::new(),
-        }
-    }
-
-    /// Takes a name, or says that another one has it. A name is given to every thing, so that indices stay right.
-    pub(super) fn take(&mut self, reader: &Reader<'_>, name: &str, span: &Span) {
-        if let Some((_, first)) = self.known.iter().find(|(known, _)| known == name) {
-            reader.twice(
-                format!("two {}s are named `{name}`", self.kind),
-                first,
-                span,
-            );
-        }
-        self.known.push((name.to_owned(), span.clone()));
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(String, Span)> {
-        self.known.iter()
-    }
-
-    pub(super) fn get(&self, index: usize) -> Option<&(String, Span)> {
-        self.known.get(index)
-    }
-
-    /// The index of the thing that an item names, or a problem with the nearest name.
-    pub(super) fn find(&self, item: &Item<'_>) -> Option<usize> {
-        let wanted = item.text()?;
-        let found = self.known.iter().position(|(name, _)| name == wanted);
-        if found.is_none() {
-            let kind = self.kind;
-            let message = format!("{kind} `{}` is not defined", super::reader::shorten(wanted));
-            let names = || self.known.iter().map(|(name, _)| name.as_str());
-            let help = match nearest(wanted, names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if self.known.is_empty() => format!("the file defines no {kind}"),
-                None => format!(
-                    "defined are {}",
-                    names()
-                        .take(8)
-                        .map(|name| format!("`{name}`"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            };
-            item.reader
-                .report(Note::error(&item.span, message).help(help).absent());
-        }
-        found
-    }
-}
-
 pub(super) fn listeners(tables: &[Table<'_>], names: &mut Names, pools: &Names) -> Vec<Listener> {
     let mut taken: Vec<(Address, Span)> = Vec::new();
     tables
@@ -159,11 +74,7 @@ fn listener(
     let name = table
         .required("name", |item| item.parse(name))
         .unwrap_or_default();
-    if !name.is_empty() {
-        names.take(table.reader, &name, &table.span_of("name"));
-    } else {
-        names.known.push((name.clone(), table.span.clone()));
-    }
+    names.take(table.reader, &name, &table.span_of("name"));
     let bind = table.required("bind", |item| {
         let bind = item.one_or_list(|item| Some((item.parse(bind_address)?, item.span.clone())))?;
         if item.is_empty_list() {
@@ -212,59 +123,4 @@ fn capture(table: &Table<'_>) -> Option<Capture> {
         header: table.required("header", |item| item.parse(field_name))?,
         length,
     })
-}
-
-pub(super) fn routes(tables: &[Table<'_>], listeners: &Names, pools: &Names) -> Vec<Route> {
-    let mut read: Vec<(Route, Span)> = Vec::new();
-    for table in tables {
-        let Some(route) = route(table, listeners, pools) else {
-            continue;
-        };
-        let same = |other: &Route| {
-            (other.listener, &other.host, &other.path) == (route.listener, &route.host, &route.path)
-        };
-        if let Some((_, first)) = read.iter().find(|(other, _)| same(other)) {
-            let message = format!(
-                "two routes take the same requests: {}, {}",
-                route.host, route.path
-            );
-            table.reader.twice(message, first, &table.span);
-        }
-        read.push((route, table.span.clone()));
-    }
-    read.into_iter().map(|(route, _)| route).collect()
-}
-
-/// `None` when a part is wrong: such a route is compared with no other.
-fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
-    let listener = table.optional("listener", |item| Some(listeners.find(item)));
-    let host = table.optional("host", |item| Some(item.parse(host)));
-    let path = path(table);
-    let pool = table.required("pool", |item| pools.find(item));
-    Some(Route {
-        listener: match listener {
-            Some(found) => Some(found?),
-            None => None,
-        },
-        host: host.unwrap_or(Some(HostPattern::Any))?,
-        path: path?,
-        pool: pool?,
-    })
-}
-
-fn path(table: &Table<'_>) -> Option<PathPattern> {
-    let exact = table.optional("path", |item| Some(item.parse(url_path)));
-    let prefix = table.optional("path_prefix", |item| Some(item.parse(url_path)));
-    match (exact, prefix) {
-        (None, None) => Some(PathPattern::Any),
-        (Some(exact), None) => exact.map(PathPattern::Exact),
-        (None, Some(prefix)) => prefix.map(PathPattern::Prefix),
-        (Some(_), Some(_)) => {
-            let message = "a route has `path` or `path_prefix`, not both";
-            table
-                .reader
-                .report(Note::error(&table.span_of("path_prefix"), message));
-            None
-        }
-    }
 }

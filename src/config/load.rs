@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
-use super::listener::{Names, listeners, routes};
+use super::listener::{LISTENER, listeners};
 use super::log::{LOG, log};
+use super::names::Names;
 use super::pool::{POOL, pool};
 use super::problem::{Problem, Problems, Severity};
 use super::process::{self, CONTROL, LIMITS, PROCESS, TIMEOUTS, WEBSOCKET};
-use super::reader::{Cause, Note, Reader, Table};
+use super::reader::{Cause, Note, Reader, shorten};
+use super::route::{ROUTE, routes};
 use super::section::Section;
 use super::source::{Source, secret_values, suspect_lines};
 use super::stats::{STATS, stats};
+use super::table::Table;
 use super::values::name;
 use super::{Config, EmptyEnvironment, Listener, Pool, Route};
 
@@ -48,8 +51,7 @@ pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checke
     let (tree, syntax) = DeTable::parse_recoverable(text);
     let reader = Reader::new(&source, environment);
     for error in &syntax {
-        let span = error.span().unwrap_or(0..0);
-        reader.report(Note::error(&span, error.message()).syntax());
+        reader.report(syntax_note(error, tree.get_ref(), &source));
     }
     let config = config(&Table::root(&reader, tree.get_ref()));
     let mut secrets = secret_values(tree.get_ref());
@@ -71,7 +73,20 @@ pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checke
 pub fn fuzz_any(bytes: &[u8]) {
     let checked = check(Path::new("fuzz.toml"), bytes, &EmptyEnvironment);
     assert_eq!(checked.config.is_none(), checked.problems.errors() > 0);
-    assert!(checked.problems.to_string().len() > checked.problems.to_json().len() / 16);
+    for problem in &checked.problems.problems {
+        let shown = problem.text.chars().count();
+        assert!(
+            problem.mark.end <= shown,
+            "the mark lies outside of its line: {problem:?}"
+        );
+        assert!(problem.column > 0 && problem.line > 0 && problem.line <= bytes.len() + 1);
+        assert!(!problem.text.chars().any(char::is_control), "{problem:?}");
+        assert!(
+            !problem.message.chars().any(char::is_control),
+            "{problem:?}"
+        );
+    }
+    let _printed = (checked.problems.to_string(), checked.problems.to_json());
 }
 
 fn config(root: &Table<'_>) -> Config {
@@ -79,15 +94,11 @@ fn config(root: &Table<'_>) -> Config {
     let (pools, pool_names) = pools(root, &timeouts);
     let mut listener_names = Names::new("listener");
     let listeners = listeners(
-        &root.tables("listener", &super::listener::LISTENER),
+        &root.tables("listener", &LISTENER),
         &mut listener_names,
         &pool_names,
     );
-    let routes = routes(
-        &root.tables("route", &super::listener::ROUTE),
-        &listener_names,
-        &pool_names,
-    );
+    let routes = routes(&root.tables("route", &ROUTE), &listener_names, &pool_names);
     check_whole(root, &listeners, &listener_names, &routes, &pool_names);
     Config {
         process: process::process(&root.table("process", &PROCESS)),
@@ -114,15 +125,13 @@ fn pools(root: &Table<'_>, timeouts: &super::Timeouts) -> (Vec<Pool>, Names) {
             if let Err(refusal) = name(key) {
                 let message = format!(
                     "a pool cannot be named `{}`: {}",
-                    super::reader::shorten(key),
+                    shorten(key),
                     refusal.message
                 );
                 item.reader
                     .report(Note::error(&span, message).maybe_help(refusal.help));
             }
-            if let Some(table) =
-                item.table_named(&POOL, format!("pool.{}", super::reader::shorten(key)))
-            {
+            if let Some(table) = item.table(&POOL) {
                 pools.push(pool(&table, key.to_owned(), timeouts));
             }
         }
@@ -139,7 +148,12 @@ fn check_whole(
     routes: &[Route],
     pools: &Names,
 ) {
-    if listeners.is_empty() {
+    if listeners.is_empty()
+        && root
+            .optional("listener", |item| item.is_empty_list().then_some(()))
+            .is_some()
+            == root.has("listener")
+    {
         let note = Note::error(&root.span, "there is no listener");
         root.reader.report(
             note.help("write `[[listener]]` with `name`, `bind` and `default_pool`")
@@ -156,7 +170,7 @@ fn check_whole(
             let message = format!(
                 "no route and no `default_pool` leads on from listener `{name}`: requests get 503"
             );
-            root.reader.report(Note::warning(span, message).absent());
+            root.reader.report(Note::warning(span, message).unreached());
         }
     }
     let used = |pool: usize| {
@@ -172,7 +186,7 @@ fn check_whole(
                     span,
                     format!("no route and no listener leads to pool `{name}`"),
                 )
-                .absent(),
+                .unreached(),
             );
         }
     }
@@ -191,11 +205,13 @@ fn resolve(
         .filter(|note| note.cause == Cause::Syntax)
         .map(line)
         .collect();
+    let errors = notes.iter().any(|note| note.severity == Severity::Error);
     let mut previous = None;
     notes.retain(|note| match note.cause {
         Cause::Syntax => !follows(previous.replace(line(note)), line(note), &note.message),
         Cause::Present => broken.binary_search(&line(note)).is_err(),
         Cause::Absent => broken.is_empty(),
+        Cause::Unreached => !errors,
     });
     let problem = |note: Note| {
         let shown = source.show(&note.span, secrets);
@@ -216,6 +232,66 @@ fn resolve(
         }
     };
     notes.into_iter().map(problem).collect()
+}
+
+/// The TOML reader's words, but for the one mistake that has a name in them.
+fn syntax_note(error: &toml::de::Error, tree: &DeTable<'_>, source: &Source<'_>) -> Note {
+    let span = error.span().unwrap_or(0..0);
+    if error.message() != "duplicate key" {
+        let help = syntax_help(error.message()).map(str::to_owned);
+        return Note::error(&span, error.message())
+            .maybe_help(help)
+            .syntax();
+    }
+    let key = source.text(&span).trim_matches(['"', '\'']);
+    let message = format!("`{}` is there twice", shorten(key));
+    let first = nearest_before(key, span.start, tree).map(|first| source.line(first));
+    let first = first.or_else(|| source.same_before(span.start));
+    let help = first.map(|line| format!("the first one stands in line {line}"));
+    Note::error(&span, message).maybe_help(help).syntax()
+}
+
+/// What the two most common slips look like to a TOML reader.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
+    match message {
+        _ if starts(&[
+            "invalid basic string, expected `\"`",
+            "invalid literal string, expected `'`",
+        ]) =>
+        {
+            Some("the closing quote is missing")
+        }
+        _ if starts(&[
+            "string values must be quoted",
+            "invalid float",
+            "invalid integer",
+            "invalid date",
+        ]) =>
+        {
+            Some("text stands in quotes, a number and true or false without")
+        }
+        _ => None,
+    }
+}
+
+/// Where the last key of this name before an offset stands.
+fn nearest_before(key: &str, offset: usize, tree: &DeTable<'_>) -> Option<usize> {
+    let inside = |value: &DeValue<'_>| match value {
+        DeValue::Table(table) => nearest_before(key, offset, table),
+        DeValue::Array(list) => list
+            .iter()
+            .filter_map(|item| nearest_before(key, offset, item.get_ref().as_table()?))
+            .max(),
+        _ => None,
+    };
+    let here = |name: &toml::Spanned<std::borrow::Cow<'_, str>>| {
+        let start = name.span().start;
+        (name.get_ref() == key && start < offset).then_some(start)
+    };
+    tree.iter()
+        .filter_map(|(name, value)| here(name).max(inside(value.get_ref())))
+        .max()
 }
 
 /// Whether a syntax error is the echo of the one before: in the same line, or because an open bracket there swallows one

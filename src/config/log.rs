@@ -1,7 +1,9 @@
 //! `[[log]]`: where lines go and how they read.
 
-use super::reader::{Item, Note, Table};
+use super::item::Item;
+use super::reader::Note;
 use super::section::{Section, setting};
+use super::table::Table;
 use super::values::{log_target, tag};
 use super::{Level, Log, LogFormat, LogTarget, SyslogForm};
 
@@ -47,7 +49,7 @@ pub(super) fn log(table: &Table<'_>) -> Option<Log> {
     let log = Log {
         target: target.clone().unwrap_or(LogTarget::Stdout),
         format: table.setting("format", |item| item.choice(&FORMATS)),
-        level: table.setting("level", |item| item.choice(&LEVELS)),
+        level: table.setting("level", level),
         skip_empty: table.setting("skip_empty", |item| item.switch()),
         facility: table.setting("facility", facility),
         syslog: table.setting("syslog", |item| item.choice(&FORMS)),
@@ -71,6 +73,13 @@ fn warn_of_syslog_settings(table: &Table<'_>) {
     }
 }
 
+fn level(item: &Item<'_>) -> Option<Level> {
+    let short = SHORT_LEVELS.iter().find(|(word, _)| item.is_text(word));
+    short
+        .map(|(_, level)| *level)
+        .or_else(|| item.choice(&LEVELS))
+}
+
 fn facility(item: &Item<'_>) -> Option<u8> {
     let words: Vec<_> = FACILITIES.into_iter().zip(0..).collect();
     item.choice(&words)
@@ -84,8 +93,8 @@ const FORMS: [(&str, SyslogForm); 2] = [
     ("rfc5424", SyslogForm::Rfc5424),
 ];
 
-/// The words of RFC 5424, and the short ones that HAProxy and syslog.h have.
-const LEVELS: [(&str, Level); 12] = [
+/// The words of RFC 5424.
+const LEVELS: [(&str, Level); 8] = [
     ("emergency", Level::Emergency),
     ("alert", Level::Alert),
     ("critical", Level::Critical),
@@ -94,10 +103,13 @@ const LEVELS: [(&str, Level); 12] = [
     ("notice", Level::Notice),
     ("info", Level::Info),
     ("debug", Level::Debug),
+];
+
+/// The short ones of syslog.h, which HAProxy has.
+const SHORT_LEVELS: [(&str, Level); 3] = [
     ("emerg", Level::Emergency),
     ("crit", Level::Critical),
     ("err", Level::Error),
-    ("warn", Level::Warning),
 ];
 
 /// By number, as HAProxy names them.

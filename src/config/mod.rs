@@ -9,24 +9,29 @@
 //! secret files.
 
 pub mod environment;
+mod item;
 mod listener;
 mod load;
 mod log;
+mod names;
 mod pool;
 pub mod problem;
 mod process;
 mod reader;
+mod route;
 pub mod section;
+mod server;
 pub mod settings;
 mod source;
 mod stats;
 mod sticky;
+mod table;
 mod values;
 
 pub use environment::{EmptyEnvironment, Environment};
 pub use load::{Checked, check, fuzz_any, load};
 pub use problem::{Problem, Problems, Severity};
-pub use section::{Section, Setting};
+pub use section::{Section, Setting, reference};
 pub use settings::*;
 
 use section::setting;
@@ -43,14 +48,14 @@ pub const SECTIONS: [&Section; 18] = [
     &stats::STATS,
     &listener::LISTENER,
     &listener::CAPTURE,
-    &listener::ROUTE,
+    &route::ROUTE,
     &pool::POOL,
     &process::POOL_TIMEOUTS,
     &pool::FORWARDED_FOR,
     &sticky::STICKY,
     &sticky::CONDITION,
-    &pool::SERVER,
-    &pool::CHECK,
+    &server::SERVER,
+    &server::CHECK,
 ];
 
 /// The file itself.

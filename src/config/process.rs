@@ -1,8 +1,10 @@
 //! `[process]`, `[limits]`, `[timeouts]`, `[websocket]`, `[control]`: the tables that stand for the whole process.
 
 use super::environment::default_socket;
-use super::reader::{Item, Note, Table};
+use super::item::Item;
+use super::reader::Note;
 use super::section::{Section, setting};
+use super::table::Table;
 use super::values::{name, socket_path};
 use super::{Control, Limits, PoolTimeouts, Process, Timeouts, WebSocket, Workers};
 

@@ -2,6 +2,8 @@
 //! meaning. The reader takes the defaults from here, unknown keys are compared with it, and the reference that
 //! people read is made of it, so that the three cannot differ.
 
+use super::SECTIONS;
+
 /// A kind of table: `[process]`, `[[listener]]`, `[pool.NAME]`, …
 #[derive(Debug)]
 pub struct Section {
@@ -46,6 +48,32 @@ impl Section {
     }
 }
 
+/// Every setting as Markdown, a table per section: what the README shows.
+pub fn reference() -> String {
+    let mut text = String::new();
+    for section in SECTIONS.iter().filter(|section| !section.name.is_empty()) {
+        text.push_str(&format!(
+            "### `{}`\n\n| setting | default | |\n| --- | --- | --- |\n",
+            section.name
+        ));
+        for Setting {
+            name,
+            default,
+            meaning,
+        } in section.settings
+        {
+            let default = if default.is_empty() {
+                "–".to_owned()
+            } else {
+                format!("`{default}`")
+            };
+            text.push_str(&format!("| `{name}` | {default} | {meaning} |\n"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// A row of a section's table.
 pub(super) const fn setting(
     name: &'static str,
@@ -61,19 +89,25 @@ pub(super) const fn setting(
 
 /// The known name that this one was probably meant to be.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
-    if name.len() > 64 {
-        return None; // the distance costs the product of both lengths
-    }
-    let name = plain(name);
-    let distance = |other: &str| strsim::damerau_levenshtein(&name, &plain(other));
-    let allowed = |other: &str| name.len().max(other.len()).div_ceil(3);
+    let allowed = |other: &str| {
+        name.len()
+            .max(other.len())
+            .div_ceil(3)
+            .min(other.len().saturating_sub(1))
+    };
     known
         .into_iter()
-        .map(|other| (distance(other), other))
-        .filter(|(distance, other)| *distance <= allowed(other) && *distance < other.len())
-        .min_by_key(|(distance, _)| *distance)
+        .filter_map(|other| Some((slips(name, other)?, other)))
+        .filter(|(slips, other)| *slips <= allowed(other))
+        .min_by_key(|(slips, _)| *slips)
         .map(|(_, other)| other)
+}
+
+/// How many slips of the finger lie between two names; case, `-` and `_` are none. `None` for a name too long to be one: the
+/// comparison costs the product of both lengths.
+pub(super) fn slips(name: &str, other: &str) -> Option<usize> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    (name.len() <= 64).then(|| strsim::damerau_levenshtein(&plain(name), &plain(other)))
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! tree and hides exactly the values; [`suspect_lines`] knows only lines and hides generously. The second
 //! is needed when the file has syntax errors, because then the tree is incomplete.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::section::{nearest, slips};
+use super::{ROOT, SECTIONS};
 
 /// A file's text, cut into lines.
 pub(super) struct Source<'a> {
@@ -37,6 +39,23 @@ impl<'a> Source<'a> {
     /// The number, from 1, of the line in which this offset lies.
     pub(super) fn line(&self, offset: usize) -> usize {
         self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// What stands there.
+    pub(super) fn text(&self, span: &Range<usize>) -> &'a str {
+        self.text.get(span.clone()).unwrap_or("")
+    }
+
+    /// The first line before that of an offset which says the same: the same table's header.
+    pub(super) fn same_before(&self, offset: usize) -> Option<usize> {
+        let header = |line: usize| {
+            self.text[self.bounds(line)]
+                .split('#')
+                .next()
+                .map(str::trim)
+        };
+        let own = self.line(offset);
+        (1..own).find(|line| header(*line) == header(own))
     }
 
     /// The line in which the span begins, with the part of the span that lies in it.
@@ -171,8 +190,15 @@ fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec
             .iter()
             .for_each(|item| collect(key, item, stats, found)),
         _ if stats && !matches!(key, "path" | "realm" | "refresh") => leaves(value, found),
+        DeValue::String(_) if !is_harmless(key) => leaves(value, found),
         _ => {}
     }
+}
+
+/// Whether a key is a setting that holds no secret, or one slip away from it.
+fn is_harmless(key: &str) -> bool {
+    let mut known = SECTIONS.iter().flat_map(|section| section.settings);
+    known.any(|setting| slips(key, setting.name).is_some_and(|slips| slips <= 1))
 }
 
 fn leaves(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
@@ -186,53 +212,94 @@ fn leaves(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
 /// Whether a key speaks of a secret. Wider than the settings that exist, so that a misspelled one is
 /// covered too.
 fn names_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    key != "user" && SECRET_WORDS.iter().any(|word| key.contains(word))
+    let lower = key.to_ascii_lowercase();
+    let speaks = lower != "user" && SECRET_WORDS.iter().any(|word| lower.contains(word));
+    speaks || !is_setting(key) && nearest(key, SECRET_SETTINGS).is_some()
 }
 
-/// No setting that holds no secret has one of these in its name, but for `user`.
-const SECRET_WORDS: [&str; 8] = [
-    "user", "usr", "key", "keys", "secret", "pass", "token", "auth",
-];
-
-/// What is hidden in a file that cannot be parsed: the values of all lines that speak of a secret, and
-/// all lines after them up to the next table.
+/// What is hidden in a file that cannot be parsed: values of keys that are not plainly known and harmless, and everything
+/// from a word about secrets up to the next table.
 pub(super) fn suspect_lines(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let (mut start, mut suspect) = (0, false);
+    let (mut start, mut secretive) = (0, false);
     for line in text.split_inclusive('\n') {
-        if is_header(line) {
-            suspect = line.contains("stats") || speaks_of_secret(line);
-        } else if suspect || speaks_of_secret(line) {
-            suspect = true;
-            let key = line.find('=').map_or(0, |equals| equals + 1);
-            let value = key + line[key..].len() - line[key..].trim_start().len();
-            let end = line.trim_end().len();
-            found.push(start + value.min(end)..start + end);
+        if is_header(line, secretive) {
+            secretive = speaks_of_secret(line);
+        } else {
+            secretive |= speaks_of_secret(line);
+            if secretive || !is_plain(line) {
+                found.push(value_in(line, start));
+            }
         }
         start += line.len();
     }
     found
 }
 
-fn speaks_of_secret(line: &str) -> bool {
-    let line: Cow<'_, str> = match line.trim_start().strip_prefix("user") {
-        Some(rest) if rest.trim_start().starts_with('=') => rest.into(),
-        _ => line.to_ascii_lowercase().into(),
+/// What follows a key and `=`, or the whole line when it begins otherwise.
+fn value_in(line: &str, start: usize) -> Range<usize> {
+    let is_key = |text: &str| {
+        text.trim()
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
     };
-    SECRET_WORDS.iter().any(|word| line.contains(word)) || line.trim_start().starts_with("stats")
+    let equals = line.find('=').filter(|equals| is_key(&line[..*equals]));
+    let key = equals.map_or(0, |equals| equals + 1);
+    let value = key + line[key..].len() - line[key..].trim_start().len();
+    let end = line.trim_end().len();
+    start + value.min(end)..start + end
 }
 
-/// Whether the line is a table header of ours, and not part of some list.
-fn is_header(line: &str) -> bool {
-    let name = line.trim_start().trim_start_matches('[');
-    let bracket = line.trim_start().starts_with('[');
-    let word = name
+fn speaks_of_secret(line: &str) -> bool {
+    let line = line.trim_start();
+    let plain_user = line
+        .strip_prefix("user")
+        .filter(|rest| rest.trim_start().starts_with('='));
+    let line = plain_user.unwrap_or(line).to_ascii_lowercase();
+    line.trim_start_matches('[')
         .trim_start()
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .next();
-    bracket && word.is_some_and(|word| super::ROOT.knows(word))
+        .starts_with("stats")
+        || SECRET_WORDS.iter().any(|word| line.contains(word))
 }
+
+/// Whether the line is a table's header and not part of some list; inside secrets only one of our tables counts.
+fn is_header(line: &str, secretive: bool) -> bool {
+    let line = line.trim();
+    let name = line.trim_start_matches('[').trim_end_matches(']').trim();
+    let bare = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(&byte));
+    let ours = ROOT.knows(name.split('.').next().unwrap_or("").trim());
+    line.starts_with('[') && bare && (ours || !secretive)
+}
+
+/// Whether all keys of a line are settings that hold no secret.
+fn is_plain(line: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !line.contains(is_word) {
+        return true;
+    }
+    let first = line
+        .trim_start()
+        .split(|c| !is_word(c))
+        .next()
+        .unwrap_or("");
+    let keys = line.match_indices('=').map(|(at, _)| {
+        let before = line[..at].trim_end();
+        before.rsplit(|c| !is_word(c)).next().unwrap_or("")
+    });
+    is_setting(first) && keys.into_iter().all(is_setting)
+}
+
+fn is_setting(key: &str) -> bool {
+    SECTIONS.iter().any(|section| section.knows(key))
+}
+
+/// No setting that holds no secret has one of these in its name, but for `user`.
+const SECRET_WORDS: [&str; 7] = ["user", "usr", "key", "secret", "pass", "token", "auth"];
+
+/// Those that hold one.
+const SECRET_SETTINGS: [&str; 3] = ["users", "dynamic_key", "signing_keys"];
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -311,10 +378,11 @@ mod tests {
     fn suspect_lines_hide_values() {
         let text = concat!(
             "[process]\nuser = \"ringbolt\"\n",
-            "[stats]\npath = \"/x\"\nusers = { a = \"SECRET\"\n  b = \"SECRET\"\n",
-            "[pool.a]\nbalance = 3\nsticky = { dynamic_key = \"SECRET\",\n  signing_keys = [\n",
-            "  \"SECRET\",\n [\"SECRET\"],\n]\n[[pool.a.server]]\nname = \"a\"\n",
-            "stats.users.x = \"SECRET\"\n",
+            "[stats]\npath = \"/x\"\nusers = { a = \"GEHEIM\"\n  b = \"GEHEIM\"\n",
+            "[pool.a]\nbalance = 3\nsticky = { dynamic_key = \"GEHEIM\",\n  signing_keys = [\n",
+            "  \"GEHEIM\",\n [\"GEHEIM\"],\n]\n[[pool.a.server]]\nname = \"a\"\n",
+            "stats.users.x = \"GEHEIM\"\n[process]\ndynamic_ky = \"GEHEIM\nworkers = 4\n",
+            "sticky = { cookie = \"a\", dinamic = \"GEHEIM }\n  \"GEHEIM\n",
         );
         let hidden = suspect_lines(text);
         let kept: String = text
@@ -322,9 +390,11 @@ mod tests {
             .filter(|(at, _)| !hidden.iter().any(|range| range.contains(at)))
             .map(|(_, character)| character)
             .collect();
-        assert!(!kept.contains("SECRET"), "{kept}");
+        assert!(!kept.contains("GEHEIM"), "{kept}");
         assert!(
-            kept.contains("balance = 3") && kept.contains("\"ringbolt\""),
+            kept.contains("balance = 3")
+                && kept.contains("workers = 4")
+                && kept.contains("\"ringbolt\""),
             "{kept}"
         );
     }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::reader::{Item, Table};
+use super::item::Item;
+use super::reader::Note;
 use super::section::{Section, setting};
+use super::table::Table;
 use super::values::{Refusal, realm, url_path};
 use super::{Secret, Stats};
 
@@ -51,7 +53,7 @@ fn users(item: &Item<'_>) -> Option<Vec<(String, Secret)>> {
     let table = item.table(&USERS)?;
     let user = |(name, span, item): (&str, _, Item<'_>)| {
         if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
-            table.reader.report(super::reader::Note::error(
+            table.reader.report(Note::error(
                 &span,
                 "a user's name has at least one character, and no `:` and no control characters",
             ));

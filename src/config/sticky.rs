@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::pool::Placed;
-use super::reader::{Item, Note, Reader, Table};
+use super::item::Item;
+use super::reader::{Note, Reader};
 use super::section::{Section, setting};
+use super::server::Placed;
+use super::table::Table;
 use super::values::{Refusal, attribute, cookie_name, domain, field_name, network, url_path};
 use super::{Address, Condition, SameSite, Secret, Secure, Sticky, StickyMode};
 
@@ -398,11 +400,7 @@ fn condition(table: &Table<'_>) -> Option<Condition> {
             .reader
             .report(Note::error(&table.span_of("value"), message));
     }
-    if !CONDITION
-        .settings
-        .iter()
-        .any(|setting| table.has(setting.name))
-    {
+    if table.is_empty() {
         let note = Note::error(
             &table.span,
             "a condition without parts would hold for every request",

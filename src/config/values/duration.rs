@@ -13,13 +13,15 @@ pub(in crate::config) fn duration(text: &str) -> Result<Duration, Refusal> {
         return Err(Refusal::new("not a duration")
             .help("write a number and a unit: \"500ms\", \"30s\", \"5m\", \"2h\", \"1d\""));
     }
+    if number.bytes().all(|digit| digit == b'0') && !unit.starts_with('.') {
+        return Err(Refusal::new("a duration of 0 is refused"));
+    }
     let milliseconds = milliseconds_per(unit).ok_or_else(|| unknown_unit(number, unit))?;
     match number
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(milliseconds))
     {
-        Some(0) => Err(Refusal::new("a duration of 0 is refused")),
         Some(total) if total <= LONGEST => Ok(Duration::from_millis(total)),
         _ => Err(Refusal::new("longer than 10 years")),
     }
@@ -88,6 +90,8 @@ mod tests {
             ("30S", "unknown unit"),
             ("30min", "unknown unit"),
             ("1h30m", "unknown unit"),
+            ("0", "a duration of 0 is refused"),
+            ("0.5s", "fractions are not understood"),
             ("0s", "a duration of 0 is refused"),
             ("3651d", "longer than 10 years"),
             ("99999999999999999999s", "longer than 10 years"),

@@ -3,15 +3,15 @@
 
 mod address;
 mod duration;
-mod names;
 mod size;
+mod words;
 
 pub(super) use address::{bind_address, log_target, network, server_address, socket_path};
 pub(super) use duration::duration;
-pub(super) use names::{
+pub(super) use size::size;
+pub(super) use words::{
     attribute, cookie_key, cookie_name, domain, field_name, host, name, realm, tag, url_path,
 };
-pub(super) use size::size;
 
 /// Why a text is not fit, to be read after "`key` is \"text\": ".
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! Whatever passes here can be written to a peer or a log as it is.
 
 use super::Refusal;
-use crate::config::{HostPattern, PathPattern};
+use crate::config::HostPattern;
 
 /// A listener's, pool's or server's name: it becomes a word of the log line.
 pub(in crate::config) fn name(text: &str) -> Result<String, Refusal> {
@@ -145,6 +145,10 @@ pub(in crate::config) fn host(text: &str) -> Result<HostPattern, Refusal> {
             "a `*` stands only at the beginning, before a `.`",
             "write \"*.example.com\"".to_owned(),
         ),
+        name if name.contains('/') => wrong(
+            "a host has no path or scheme",
+            "write the name alone, and the path as `path` or `path_prefix`".to_owned(),
+        ),
         name if name.contains(':') => {
             let bare = text.split(':').next().unwrap_or("");
             wrong(
@@ -152,10 +156,6 @@ pub(in crate::config) fn host(text: &str) -> Result<HostPattern, Refusal> {
                 format!("write \"{bare}\""),
             )
         }
-        name if name.contains('/') => wrong(
-            "a host has no path or scheme",
-            "write the name alone, and the path as `path` or `path_prefix`".to_owned(),
-        ),
         name if !name.is_ascii() => wrong(
             "a host is written in ASCII",
             "write the name's `xn--` form".to_owned(),
@@ -188,28 +188,6 @@ fn ipv6_host(name: &str, wildcard: bool) -> Result<HostPattern, Refusal> {
     }
 }
 
-/// How a path pattern is shown.
-impl std::fmt::Display for PathPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(path) => write!(f, "path {path}"),
-            Self::Prefix(path) => write!(f, "paths below {path}"),
-            Self::Any => f.write_str("any path"),
-        }
-    }
-}
-
-/// How a host pattern is shown.
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => write!(f, "host {host}"),
-            Self::Wildcard(host) => write!(f, "hosts below {host}"),
-            Self::Any => f.write_str("any host"),
-        }
-    }
-}
-
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -234,7 +212,12 @@ fn only(
     {
         None => Ok(text.to_owned()),
         Some(odd) => {
-            let refusal = Refusal::new(format!("{what} has no `{}` in it", odd.escape_debug()));
+            let odd = match odd {
+                ' ' => "space".to_owned(),
+                quote @ ('"' | '\'') => format!("`{quote}`"),
+                other => format!("`{}`", other.escape_debug()),
+            };
+            let refusal = Refusal::new(format!("{what} has no {odd} in it"));
             Err(refusal.help(format!("it is made of {alphabet}")))
         }
     }

@@ -1,0 +1,112 @@
+//! `[[route]]`: which requests go to which pool.
+
+use super::names::Names;
+use super::reader::{Note, Span};
+use super::section::{Section, setting};
+use super::table::Table;
+use super::values::{host, url_path};
+use super::{HostPattern, PathPattern, Route};
+
+pub(super) const ROUTE: Section = Section::new(
+    "route",
+    &[
+        setting(
+            "listener",
+            "",
+            "only requests of this listener; without it, of all",
+        ),
+        setting(
+            "host",
+            "",
+            "\"example.com\", or \"*.example.com\" for all below it; without it, any",
+        ),
+        setting(
+            "path",
+            "",
+            "exactly this path; without it and `path_prefix`, any",
+        ),
+        setting(
+            "path_prefix",
+            "",
+            "paths that begin so; the longest one wins",
+        ),
+        setting("pool", "", "where they go; must be given"),
+    ],
+);
+
+pub(super) fn routes(tables: &[Table<'_>], listeners: &Names, pools: &Names) -> Vec<Route> {
+    let mut read: Vec<(Route, Span)> = Vec::new();
+    for table in tables {
+        let Some(route) = route(table, listeners, pools) else {
+            continue;
+        };
+        let same = |other: &Route| {
+            (other.listener, &other.host, &other.path) == (route.listener, &route.host, &route.path)
+        };
+        if let Some((_, first)) = read.iter().find(|(other, _)| same(other)) {
+            let message = format!(
+                "two routes take the same requests: {}, {}",
+                route.host, route.path
+            );
+            table.reader.twice(message, first, &table.span);
+        }
+        read.push((route, table.span.clone()));
+    }
+    read.into_iter().map(|(route, _)| route).collect()
+}
+
+/// `None` when a part is wrong: such a route is compared with no other.
+fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
+    let listener = table.optional("listener", |item| Some(listeners.find(item)));
+    let host = table.optional("host", |item| Some(item.parse(host)));
+    let path = path(table);
+    let pool = table.required("pool", |item| pools.find(item));
+    Some(Route {
+        listener: match listener {
+            Some(found) => Some(found?),
+            None => None,
+        },
+        host: host.unwrap_or(Some(HostPattern::Any))?,
+        path: path?,
+        pool: pool?,
+    })
+}
+
+fn path(table: &Table<'_>) -> Option<PathPattern> {
+    let exact = table.optional("path", |item| Some(item.parse(url_path)));
+    let prefix = table.optional("path_prefix", |item| Some(item.parse(url_path)));
+    match (exact, prefix) {
+        (None, None) => Some(PathPattern::Any),
+        (Some(exact), None) => exact.map(PathPattern::Exact),
+        (None, Some(prefix)) => prefix.map(PathPattern::Prefix),
+        (Some(_), Some(_)) => {
+            let message = "a route has `path` or `path_prefix`, not both";
+            table
+                .reader
+                .report(Note::error(&table.span_of("path_prefix"), message));
+            None
+        }
+    }
+}
+
+/// How a path pattern is shown.
+impl std::fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "path {path}"),
+            Self::Prefix(path) => write!(f, "paths below {path}"),
+            Self::Any => f.write_str("any path"),
+        }
+    }
+}
+
+/// How a host pattern is shown.
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => write!(f, "host {host}"),
+            Self::Wildcard(host) => write!(f, "hosts below {host}"),
+            Self::Any => f.write_str("any host"),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `[[pool.NAME.server]]`: one server, and how it is checked.
+
+use std::time::Duration;
+
+use super::item::Item;
+use super::names::Names;
+use super::reader::{Note, Span};
+use super::section::{Section, setting};
+use super::table::Table;
+use super::values::{Refusal, cookie_key, name, server_address};
+use super::{AdminState, Check, Server};
+
+pub(super) const SERVER: Section = Section::new(
+    "pool.NAME.server",
+    &[
+        setting("name", "", "unique in its pool; in the log; must be given"),
+        setting(
+            "address",
+            "",
+            "\"127.0.0.1:3000\", \"[::1]:3000\" or \"unix:/path\"; must be given",
+        ),
+        setting(
+            "weight",
+            "1",
+            "its share of the new clients, 0 to 256; 0 takes only those whose cookie names it",
+        ),
+        setting("cookie", "", "its key in the sticky cookie"),
+        setting(
+            "shared_cookie",
+            "false",
+            "other servers of the pool may have the same key: the first usable one takes the client",
+        ),
+        setting(
+            "check",
+            "false",
+            "whether it is checked by connecting to it; a table sets how often",
+        ),
+        setting(
+            "state",
+            "\"ready\"",
+            "\"ready\", \"drain\" (only clients whose cookie names it) or \"maintenance\" (nobody, and no checks)",
+        ),
+    ],
+);
+
+pub(super) const CHECK: Section = Section::new(
+    "pool.NAME.server.check",
+    &[
+        setting("interval", "\"2s\"", "from one check to the next"),
+        setting(
+            "timeout",
+            "",
+            "one check; by default as long as the interval",
+        ),
+        setting("rise", "2", "good checks in a row until it is up, 1 to 255"),
+        setting(
+            "fall",
+            "3",
+            "bad checks in a row until it is down, 1 to 255",
+        ),
+    ],
+);
+
+/// A server with what later rules have to point at.
+pub(super) struct Placed {
+    pub(super) server: Server,
+    pub(super) span: Span,
+    pub(super) cookie: Span,
+}
+
+pub(super) fn server(table: &Table<'_>, names: &mut Names) -> Option<Placed> {
+    let name = table.required("name", |item| item.parse(name));
+    if let Some(name) = &name {
+        names.take(table.reader, name, &table.span_of("name"));
+    }
+    let address = table.required("address", |item| item.parse(server_address));
+    let weight = table.setting("weight", |item| item.number(0..=256)) as u16;
+    let cookie = table.optional("cookie", |item| item.parse(cookie_key));
+    let shared_cookie = table.setting("shared_cookie", |item| item.switch());
+    let check = table.setting("check", check);
+    let state = table.setting("state", |item| item.choice(&STATES));
+    if shared_cookie && !table.has("cookie") {
+        let message = "`shared_cookie` has no effect: the server has no `cookie`";
+        table
+            .reader
+            .report(Note::warning(&table.span_of("shared_cookie"), message));
+    }
+    let server = Server {
+        name: name?,
+        address: address?,
+        weight,
+        cookie,
+        shared_cookie,
+        check,
+        state,
+    };
+    Some(Placed {
+        server,
+        span: table.span.clone(),
+        cookie: table.span_of("cookie"),
+    })
+}
+
+/// `true`, `false`, or a table of its own.
+fn check(item: &Item<'_>) -> Option<Option<Check>> {
+    if item.is_switch() {
+        return item.switch().map(|on| on.then_some(PLAIN_CHECK));
+    }
+    if !item.is_table() {
+        item.wrong_type("true, false or a table such as { interval = \"2s\" }");
+        return None;
+    }
+    let table = item.table(&CHECK)?;
+    let interval = table.setting("interval", interval);
+    Some(Some(Check {
+        interval,
+        timeout: table
+            .optional("timeout", |item| item.duration())
+            .unwrap_or(interval),
+        rise: table.setting("rise", |item| item.number(1..=255)) as u32,
+        fall: table.setting("fall", |item| item.number(1..=255)) as u32,
+    }))
+}
+
+fn interval(item: &Item<'_>) -> Option<Duration> {
+    let interval = item.duration()?;
+    if interval < SHORTEST_CHECK {
+        item.refuse(Refusal::new("must be at least 10ms"));
+    }
+    Some(interval)
+}
+
+const PLAIN_CHECK: Check = Check {
+    interval: Duration::from_secs(2),
+    timeout: Duration::from_secs(2),
+    rise: 2,
+    fall: 3,
+};
+
+/// More often than this, checks are a load of their own.
+const SHORTEST_CHECK: Duration = Duration::from_millis(10);
+
+const STATES: [(&str, AdminState); 3] = [
+    ("ready", AdminState::Ready),
+    ("drain", AdminState::Drain),
+    ("maintenance", AdminState::Maintenance),
+];
