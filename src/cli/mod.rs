@@ -19,20 +19,20 @@ mod status;
 
 use crate::control;
 use clap::{CommandFactory, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { config } => control::launcher::run(&config),
-        Command::Check { config, json } => check::run(&config, json),
+        Command::Run { config } => control::launcher::run(&file(config)),
+        Command::Check { config, json } => check::run(&file(config), json),
         Command::Demo(options) => demo::run(&options),
         Command::Status {
             config,
             socket,
             json,
-        } => status::run(&config, socket, json),
+        } => status::run(&file(config), socket, json),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -46,8 +46,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Where the configuration is when no argument says so.
-const DEFAULT_CONFIG: &str = "config.toml";
+/// The configuration file: what the argument says, or `config.toml` in the present folder, or, when
+/// there is none, where `scripts/install` puts it.
+fn file(argument: Option<PathBuf>) -> PathBuf {
+    let installed = Path::new("/etc/ringbolt/config.toml");
+    argument.unwrap_or_else(|| match Path::new("config.toml") {
+        here if !here.exists() && installed.exists() => installed.to_owned(),
+        here => here.to_owned(),
+    })
+}
 
 /// A load balancer that holds every WebSocket session fast to its server.
 #[derive(Debug, Parser)]
@@ -62,16 +69,14 @@ enum Command {
     /// Serve as the configuration says, until SIGTERM or Ctrl-C.
     #[command(after_help = SIGNALS)]
     Run {
-        /// The configuration file.
-        #[arg(default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
+        /// The configuration file [default: config.toml here, else /etc/ringbolt/config.toml].
+        config: Option<PathBuf>,
     },
     /// Read a configuration and report everything that is wrong with it; nothing is started.
     #[command(after_help = "Exit code: 0 if it is good, 1 if it has problems.")]
     Check {
-        /// The configuration file.
-        #[arg(default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
+        /// The configuration file [default: config.toml here, else /etc/ringbolt/config.toml].
+        config: Option<PathBuf>,
         /// Write the result as one JSON object to standard output.
         #[arg(long)]
         json: bool,
@@ -80,9 +85,8 @@ enum Command {
     Demo(demo::Options),
     /// Show what a running Ringbolt is doing: listeners, pools, servers, their health and load.
     Status {
-        /// The configuration file that names the control socket.
-        #[arg(default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
+        /// The configuration file that names the control socket [default: as for `run`].
+        config: Option<PathBuf>,
         /// The control socket itself; the configuration is not read.
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
