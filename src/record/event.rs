@@ -402,3 +402,77 @@ fn wait(duration: Duration) -> String {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THEN: u64 = 1_795_381_533_123;
+
+    fn server() -> ServerName {
+        ServerName {
+            pool: "app".to_owned(),
+            server: "node1".to_owned(),
+        }
+    }
+
+    fn down(left: usize) -> Event {
+        Event::ServerDown {
+            server: server(),
+            why: "connection refused".to_owned(),
+            after: Duration::from_millis(93_784_000),
+            left,
+        }
+    }
+
+    #[test]
+    fn sentences() {
+        #[rustfmt::skip]
+        let table = [
+            (Event::Started { about: "version 0.1.0".to_owned() }, "notice: started: version 0.1.0"),
+            (Event::Stopping { about: String::new() }, "notice: stopping"),
+            (Event::ReloadFailed { why: "a\nb\x1b".to_owned() }, "error: configuration not reloaded: a b "),
+            (down(1), "alert: server app/node1 is down after 1d 2h: connection refused; 1 up in the pool"),
+            (down(0), "emergency: server app/node1 is down after 1d 2h: connection refused; 0 up in the pool"),
+            (Event::limit_reached(4096), "warning: max_connections reached: 4096"),
+            (Event::accepting_again(), "notice: accepting again"),
+            (Event::panicked(2, 1), "critical: 1 tasks of worker 2 panicked and were ended"),
+            (Event::LinesDropped { lines: 7, target: "file:/x".to_owned() }, "warning: dropped 7 lines because file:/x is slow"),
+            (Event::Said { level: Level::Debug, message: "hm".to_owned() }, "debug: hm"),
+        ];
+        for (event, wanted) in table {
+            let mut out = Vec::new();
+            event.text(THEN, &mut Stamp::new(0), &mut out);
+            let wanted = format!("[22/Nov/2026:21:05:33.123] {wanted}");
+            assert_eq!(String::from_utf8_lossy(&out), wanted);
+        }
+    }
+
+    #[test]
+    fn objects() {
+        let mut out = Vec::new();
+        down(1).json(THEN, &mut Stamp::new(0), &mut out);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            r#"{"time":"2026-11-22T21:05:33.123+00:00","level":"alert","event":"server_down","#
+                .to_owned()
+                + r#""message":"server app/node1 is down after 1d 2h: connection refused; 1 up in the pool","#
+                + r#""pool":"app","server":"node1","reason":"connection refused","after_ms":93784000,"up":1}"#
+        );
+    }
+
+    #[test]
+    fn waits() {
+        for (ms, wanted) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1500, "1.5s"),
+            (59_999, "59.9s"),
+            (125_000, "2m 5s"),
+            (7_260_000, "2h 1m"),
+            (90_000_000, "1d 1h"),
+        ] {
+            assert_eq!(wait(Duration::from_millis(ms)), wanted);
+        }
+    }
+}

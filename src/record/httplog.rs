@@ -167,3 +167,156 @@ fn ended(tunnel: &TunnelCounts, out: &mut Vec<u8>) {
 static IN_REQUEST: [bool; 256] = text::plain_except(b"\"#");
 /// HAProxy's `hdr_encode_map`, likewise.
 static IN_CAPTURES: [bool; 256] = text::plain_except(b"\"#{|}");
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::{Kind, Record, Termination, Timers, TunnelCounts};
+    use super::super::stamp::Stamp;
+    use super::httplog;
+
+    /// 22 November 2026, 21:05:33.123 UTC.
+    const THEN: u64 = 1_795_381_533_123;
+
+    fn line(record: &Record<'_>) -> String {
+        let mut out = Vec::new();
+        httplog(record, &mut Stamp::new(0), &mut out);
+        String::from_utf8(out).expect("only ASCII")
+    }
+
+    /// A sticky exchange without anything unusual.
+    fn exchange() -> Record<'static> {
+        Record {
+            client: "10.0.1.2:33317".parse().ok(),
+            pool: Some("socket_servers"),
+            server: Some("node1"),
+            timers: Timers {
+                request: 10,
+                queue: 0,
+                connect: 30,
+                response: 69,
+                active: 109,
+            },
+            status: 200,
+            bytes_out: 2750,
+            termination: Termination {
+                cookie_request: b'V',
+                cookie_response: b'N',
+                ..Termination::default()
+            },
+            counts: super::Counts {
+                process: 6,
+                listener: 5,
+                pool: 4,
+                server: 3,
+                server_queue: 2,
+                pool_queue: 1,
+            },
+            method: b"GET",
+            target: b"/socket.io/?EIO=4&transport=polling",
+            ..Record::empty(Kind::Exchange, THEN, THEN + 109, "http-in")
+        }
+    }
+
+    #[test]
+    fn an_exchange() {
+        assert_eq!(
+            line(&exchange()),
+            "10.0.1.2:33317 [22/Nov/2026:21:05:33.123] http-in socket_servers/node1 10/0/30/69/109 \
+             200 2750 - - --VN 6/5/4/3/0 2/1 \"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\""
+        );
+    }
+
+    /// Each row changes one thing; what it looks like must be in the line.
+    #[test]
+    fn every_field() {
+        let names = vec!["Host".to_owned(), "User-Agent".to_owned()];
+        let base = exchange();
+        let long = [b'a'; 5000];
+        #[rustfmt::skip]
+        let table: &[(Record<'_>, &str)] = &[
+            (Record { client: None, ..base }, "unix:1 [22/"),
+            (Record { client: "[2001:db8::1]:443".parse().ok(), ..base }, "2001:db8::1:443 [22/"),
+            (Record { pool: None, server: None, ..base }, "] http-in http-in/<NOSRV> 10/"),
+            (Record { server: None, ..base }, " socket_servers/<NOSRV> 10/"),
+            (Record { timers: Timers { connect: -1, response: -1, ..base.timers }, ..base }, " 10/0/-1/-1/109 "),
+            (Record { status: 0, ..base }, "/109 -1 2750 - - "),
+            (Record { bytes_out: u64::MAX, ..base }, " 200 18446744073709551615 - - "),
+            (Record { retries: 3, redispatched: true, ..base }, " 6/5/4/3/+3 2/1 "),
+            (Record { retries: 2, ..base }, " 6/5/4/3/2 2/1 "),
+            (Record { minor: 0, ..base }, "polling HTTP/1.0\""),
+            (Record { target: b"/a\"b#c{d|e}\\\x00\x7f\xff ", ..base }, "\"GET /a#22b#23c{d|e}\\#00#7F#FF  HTTP/1.1\""),
+            (Record { capture_request_names: &names, captured_request: &[b"a.example", b"x {\"|#} y\xe9"], ..base },
+                " 2/1 {a.example|x #7B#22#7C#23#7D y#E9} \"GET "),
+            (Record { capture_request_names: &names, captured_request: &[b"", b""], ..base }, " 2/1 {|} \"GET "),
+            (Record { capture_response_names: &names[..1], captured_response: &[b"nginx"], ..base }, " 2/1 {nginx} \"GET "),
+            (Record { capture_request_names: &names, captured_request: &[b"h", b"u"], capture_response_names: &names, ..base },
+                " 2/1 {h|u} {|} \"GET "),
+            (Record { method: b"", target: b"", capture_request_names: &names, ..base }, " 2/1 \"<BADREQ>\""),
+            (Record { target: &long, ..base }, "aaaa\""),
+        ];
+        for (record, wanted) in table {
+            let line = line(record);
+            assert!(line.contains(wanted), "{wanted}\nis not in\n{line}");
+        }
+    }
+
+    /// The manual's examples in its section 8.9, with the words it uses nowadays for no request.
+    #[test]
+    fn endings() {
+        let nothing = Record {
+            client: "127.0.0.1:33318".parse().ok(),
+            ..Record::empty(Kind::Empty, THEN, THEN, "px-http")
+        };
+        let ending = |cause, phase| Termination {
+            cause,
+            phase,
+            ..Termination::default()
+        };
+        #[rustfmt::skip]
+        let table = [
+            (Record { timers: Timers { active: 8490, ..Timers::NONE }, termination: ending(b'C', b'R'), ..nothing },
+                "px-http px-http/<NOSRV> -1/-1/-1/-1/8490 -1 0 - - CR-- 0/0/0/0/0 0/0 \"<BADREQ>\""),
+            (Record { kind: Kind::Exchange, timers: Timers { active: 50_001, ..Timers::NONE }, status: 408, bytes_out: 212,
+                termination: ending(b'c', b'R'), ..nothing },
+                "px-http px-http/<NOSRV> -1/-1/-1/-1/50001 408 212 - - cR-- 0/0/0/0/0 0/0 \"<BADREQ>\""),
+        ];
+        for (record, wanted) in table {
+            let wanted = format!("127.0.0.1:33318 [22/Nov/2026:21:05:33.123] {wanted}");
+            assert_eq!(line(&record), wanted);
+        }
+    }
+
+    #[test]
+    fn tunnels() {
+        let counts = TunnelCounts {
+            messages_in: 3,
+            messages_out: 40,
+            bytes_in: 120,
+            bytes_out: 9000,
+            followed: true,
+        };
+        let opened = Record {
+            kind: Kind::TunnelOpened,
+            status: 101,
+            tunnel: Some(TunnelCounts::default()),
+            ..exchange()
+        };
+        let ended = Record {
+            kind: Kind::TunnelEnded,
+            tunnel: Some(counts),
+            ..opened
+        };
+        let unfollowed = Record {
+            tunnel: Some(TunnelCounts {
+                followed: false,
+                ..counts
+            }),
+            ..ended
+        };
+        assert!(line(&opened).contains(" 10/0/30/69/+109 101 +2750 - - "));
+        assert!(line(&opened).ends_with("HTTP/1.1\" ws=open"));
+        assert!(line(&ended).contains(" 10/0/30/69/109 101 2750 - - "));
+        assert!(line(&ended).ends_with("HTTP/1.1\" ws=120/9000/3/40"));
+        assert!(line(&unfollowed).ends_with("HTTP/1.1\" ws=120/9000/-/-"));
+    }
+}

@@ -216,3 +216,128 @@ fn escaped(text: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&text[from..]);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::facts::{Counts, Termination, Timers};
+    use super::*;
+
+    const THEN: u64 = 1_795_381_533_123;
+
+    fn line(record: &Record<'_>) -> String {
+        let mut out = Vec::new();
+        json(record, &mut Stamp::new(3600), &mut out);
+        String::from_utf8(out).expect("UTF-8 whatever the peers send")
+    }
+
+    #[test]
+    fn a_tunnels_end_with_everything() {
+        let names = vec!["User-Agent".to_owned()];
+        let record = Record {
+            client: "[::1]:5000".parse().ok(),
+            pool: Some("p"),
+            server: Some("s"),
+            timers: Timers {
+                request: 1,
+                queue: 0,
+                connect: 2,
+                response: 3,
+                active: 4,
+            },
+            status: 101,
+            bytes_in: 10,
+            bytes_out: 20,
+            termination: Termination {
+                cause: b'C',
+                phase: b'D',
+                cookie_request: b'V',
+                cookie_response: b'N',
+            },
+            counts: Counts {
+                process: 6,
+                listener: 5,
+                pool: 4,
+                server: 3,
+                server_queue: 2,
+                pool_queue: 1,
+            },
+            retries: 1,
+            redispatched: true,
+            method: b"GET",
+            target: b"/ws?\"\\\n\x01\xff",
+            host: b"a.example",
+            request_id: b"77",
+            capture_request_names: &names,
+            captured_request: &["Zürich".as_bytes()],
+            tunnel: Some(TunnelCounts {
+                messages_in: 1,
+                messages_out: 2,
+                bytes_in: 3,
+                bytes_out: 4,
+                followed: true,
+            }),
+            ..Record::empty(Kind::TunnelEnded, THEN, THEN + 4, "in")
+        };
+        assert_eq!(
+            line(&record),
+            r#"{"time":"2026-11-22T22:05:33.127+01:00","level":"info","event":"tunnel_ended","#
+                .to_owned()
+                + r#""started":"2026-11-22T22:05:33.123+01:00","client_ip":"::1","client_port":5000,"#
+                + r#""listener":"in","pool":"p","server":"s","method":"GET","target":"/ws?\"\\\n\u0001"#
+                + "\u{fffd}\","
+                + r#""protocol":"HTTP/1.1","host":"a.example","request_id":"77","status":101,"bytes_in":10,"#
+                + r#""bytes_out":20,"time_request_ms":1,"time_queue_ms":0,"time_connect_ms":2,"#
+                + r#""time_response_ms":3,"time_total_ms":4,"termination":"CDVN","retries":1,"#
+                + r#""redispatched":true,"process_connections":6,"listener_connections":5,"#
+                + r#""pool_connections":4,"server_connections":3,"server_queue":2,"pool_queue":1,"#
+                + r#""request_headers":{"User-Agent":"Zürich"},"tunnel":{"bytes_in":3,"bytes_out":4,"#
+                + r#""messages_in":1,"messages_out":2,"followed":true}}"#
+        );
+    }
+
+    #[test]
+    fn what_was_not_reached_is_null() {
+        let line = line(&Record::empty(Kind::Empty, THEN, THEN, "in"));
+        let object: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        for field in [
+            "pool",
+            "server",
+            "status",
+            "method",
+            "target",
+            "protocol",
+            "host",
+            "request_id",
+            "time_total_ms",
+        ] {
+            assert!(object[field].is_null(), "{field}: {line}");
+        }
+        assert_eq!(object["client_ip"], "unix");
+        assert_eq!(object["event"], "empty");
+        assert!(object.get("tunnel").is_none() && object.get("request_headers").is_none());
+    }
+
+    #[test]
+    fn a_tunnel_that_is_not_followed_counts_no_messages() {
+        let record = Record {
+            tunnel: Some(TunnelCounts::default()),
+            ..Record::empty(Kind::TunnelEnded, THEN, THEN, "in")
+        };
+        assert!(line(&record).ends_with(
+            r#""tunnel":{"bytes_in":0,"bytes_out":0,"messages_in":null,"messages_out":null,"followed":false}}"#
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_make_a_json_string_of_their_lossy_text(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut out = Vec::new();
+            string(&bytes, &mut out);
+            prop_assert!(out.iter().all(|byte| *byte >= 0x20), "one line");
+            let read: String = serde_json::from_slice(&out).expect("a JSON string");
+            prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
+        }
+    }
+}

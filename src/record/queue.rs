@@ -319,3 +319,173 @@ const BLOCK_CAPACITY: usize = BLOCK_FULL + 8 * 1024;
 const HTTPLOG: u8 = 1;
 const JSON: u8 = 2;
 const EMPTY: u8 = 4;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::super::facts::{Kind, Record};
+    use super::*;
+
+    fn queue() -> (Arc<Queue>, Arc<AtomicUsize>) {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = woken.clone();
+        let queue = Queue::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        (queue, woken)
+    }
+
+    fn wanted(httplog: bool, json: bool, empty: bool) -> Wanted {
+        Wanted {
+            httplog,
+            json,
+            empty,
+        }
+    }
+
+    fn record(kind: Kind, ms: u64) -> Record<'static> {
+        Record {
+            method: b"GET",
+            target: b"/",
+            ..Record::empty(kind, ms, ms, "in")
+        }
+    }
+
+    fn taken(queue: &Queue) -> Vec<(LogFormat, Vec<(u64, bool, usize)>)> {
+        let blocks = std::iter::from_fn(|| queue.take());
+        blocks
+            .map(|block| {
+                let lines = block.lines();
+                let lines = lines.map(|line| (line.ms, line.empty, line.text.len()));
+                let taken = (block.format(), lines.collect());
+                queue.recycle(block);
+                taken
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nobody_wants_lines() {
+        let (queue, _) = queue();
+        let mut log = queue.log();
+        assert!(!log.wants_access());
+        log.access(&record(Kind::Exchange, 1));
+        log.flush();
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn each_format_once_and_empty_ones_only_where_wanted() {
+        let (queue, _) = queue();
+        queue.set_wanted(wanted(true, true, false));
+        let mut log = queue.log();
+        assert!(log.wants_access());
+        log.access(&record(Kind::Exchange, 1));
+        log.access(&record(Kind::Empty, 2));
+        log.flush();
+        queue.set_wanted(wanted(true, false, true));
+        log.access(&record(Kind::Empty, 3));
+        log.flush();
+        let taken = taken(&queue);
+        let formats: Vec<_> = taken.iter().map(|(format, _)| *format).collect();
+        assert_eq!(
+            formats,
+            [LogFormat::Httplog, LogFormat::Json, LogFormat::Httplog]
+        );
+        let lines: Vec<Vec<_>> = taken
+            .iter()
+            .map(|(_, lines)| lines.iter().map(|(ms, empty, _)| (*ms, *empty)).collect())
+            .collect();
+        assert_eq!(lines, [[(1, false)], [(1, false)], [(3, true)]]);
+    }
+
+    #[test]
+    fn what_has_no_room_is_dropped_and_counted() {
+        let (queue, _) = queue();
+        queue.set_wanted(wanted(true, false, false));
+        let mut log = queue.log();
+        for ms in 0..BLOCKS as u64 + 3 {
+            log.access(&record(Kind::Exchange, ms));
+            log.access(&record(Kind::Exchange, ms));
+            log.flush();
+        }
+        assert!(queue.has_dropped());
+        assert_eq!(queue.take_dropped(), 6);
+        assert_eq!(queue.take_dropped(), 0);
+        let taken = taken(&queue);
+        assert_eq!(taken.len(), BLOCKS);
+        let first: Vec<u64> = taken.iter().map(|(_, lines)| lines[0].0).collect();
+        assert_eq!(
+            first,
+            (0..BLOCKS as u64).collect::<Vec<_>>(),
+            "the oldest are kept, in order"
+        );
+        log.access(&record(Kind::Exchange, 9));
+        log.flush();
+        assert!(!queue.is_empty(), "room again");
+    }
+
+    #[test]
+    fn full_blocks_leave_by_themselves_and_come_back() {
+        let (queue, _) = queue();
+        queue.set_wanted(wanted(false, true, false));
+        let mut log = queue.log();
+        let mut seen = 0;
+        for ms in 0..2000 {
+            log.access(&record(Kind::Exchange, ms));
+            for (format, lines) in taken(&queue) {
+                assert_eq!(format, LogFormat::Json);
+                assert_eq!(lines[0].0, seen);
+                seen += lines.len() as u64;
+            }
+        }
+        assert!(seen > 1000);
+        assert_eq!(
+            queue.empty.len(),
+            1,
+            "one block is filled while the other goes round"
+        );
+        drop(log);
+        let rest: usize = taken(&queue).iter().map(|(_, lines)| lines.len()).sum();
+        assert_eq!(
+            seen + rest as u64,
+            2000,
+            "an ending worker leaves its last lines"
+        );
+    }
+
+    #[test]
+    fn only_a_sleeping_writer_is_woken_and_only_once() {
+        let (queue, woken) = queue();
+        queue.set_wanted(wanted(true, false, false));
+        let mut log = queue.log();
+        let mut line = || {
+            log.access(&record(Kind::Exchange, 1));
+            log.flush();
+        };
+        line();
+        assert_eq!(woken.load(Ordering::Relaxed), 0, "it is not asleep");
+        assert!(!queue.may_sleep(), "something waits");
+        queue.recycle(queue.take().unwrap());
+        assert!(queue.may_sleep());
+        line();
+        line();
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        queue.awake();
+        queue.events().say(Level::Notice, "x");
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn events_beyond_the_bound_are_counted_as_lines() {
+        let (queue, _) = queue();
+        let events = queue.events();
+        for _ in 0..EVENTS + 2 {
+            events.say(Level::Notice, "x");
+        }
+        assert_eq!(queue.take_dropped(), 2);
+        assert_eq!(std::iter::from_fn(|| queue.take_event()).count(), EVENTS);
+    }
+}

@@ -95,3 +95,42 @@ pub fn level(number: u8) -> Level {
         _ => Level::Debug,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let header = |form, facility, host: Option<&str>| Header {
+            form,
+            facility,
+            host: host.map(str::to_owned),
+            tag: "ringbolt".to_owned(),
+            pid: 4711,
+        };
+        use SyslogForm::{Rfc3164, Rfc5424};
+        #[rustfmt::skip]
+        let table = [
+            (header(Rfc3164, 16, Some("edge1")), Level::Info, "<134>Nov 22 22:05:33 edge1 ringbolt[4711]: "),
+            (header(Rfc3164, 16, None), Level::Info, "<134>Nov 22 22:05:33 ringbolt[4711]: "),
+            (header(Rfc3164, 0, None), Level::Emergency, "<0>Nov 22 22:05:33 ringbolt[4711]: "),
+            (header(Rfc3164, 23, None), Level::Debug, "<191>Nov 22 22:05:33 ringbolt[4711]: "),
+            (header(Rfc5424, 17, Some("edge1")), Level::Notice, "<141>1 2026-11-22T22:05:33.123+01:00 edge1 ringbolt 4711 - - "),
+            (header(Rfc5424, 3, None), Level::Error, "<27>1 2026-11-22T22:05:33.123+01:00 - ringbolt 4711 - - "),
+        ];
+        for (header, of, wanted) in table {
+            let mut out = Vec::new();
+            header.write(of, 1_795_381_533_123, &mut Stamp::new(3600), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), wanted);
+        }
+    }
+
+    #[test]
+    fn levels_and_their_numbers() {
+        for number in 0..8 {
+            assert_eq!(level(number) as u8, number);
+        }
+        assert_eq!(level(200), Level::Debug);
+    }
+}
