@@ -6,11 +6,9 @@ use std::cmp::Ordering;
 /// Routes by host, looked up without regard to case.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    /// Lower case; sorted by [`seal`](Self::seal).
+    /// Lower case; sorted by [`seal`](Self::seal), shorter ones first: most differ in length, which
+    /// is compared faster than bytes.
     entries: Vec<(Box<[u8]>, Paths)>,
-    /// Length of the longest host: longer suffixes need no search, so that a request whose host
-    /// is thousands of dots costs little.
-    longest: usize,
 }
 
 impl Hosts {
@@ -19,7 +17,6 @@ impl Hosts {
         let host = bare(host.as_bytes())
             .to_ascii_lowercase()
             .into_boxed_slice();
-        self.longest = self.longest.max(host.len());
         let known = self.entries.iter().position(|(name, _)| *name == host);
         let at = known.unwrap_or(self.entries.len());
         if known.is_none() {
@@ -30,7 +27,7 @@ impl Hosts {
 
     /// Sorts; to be called once, before the first lookup.
     pub(super) fn seal(&mut self) {
-        self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.entries.sort_by(|(a, _), (b, _)| compare(a, b));
         for (_, paths) in &mut self.entries {
             paths.seal();
         }
@@ -38,9 +35,6 @@ impl Hosts {
 
     /// The paths of exactly this host, given without port.
     pub(super) fn get(&self, host: &[u8]) -> Option<&Paths> {
-        if host.len() > self.longest {
-            return None;
-        }
         let found = self
             .entries
             .binary_search_by(|(name, _)| compare(name, host));
@@ -49,11 +43,10 @@ impl Hosts {
 
     /// The pool for `path` under the longest listed suffix of `host` that has one.
     pub(super) fn find_below(&self, host: &[u8], path: &[u8]) -> Option<usize> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        // The dot before the suffix must be there as well, hence one more byte.
-        let tail = &host[host.len().saturating_sub(self.longest + 1)..];
+        // Longer suffixes need no search, so that a host of a thousand dots costs little. The dot
+        // before the suffix must be there as well, hence one more byte.
+        let longest = self.entries.last()?.0.len();
+        let tail = &host[host.len().saturating_sub(longest + 1)..];
         memchr::memchr_iter(b'.', tail)
             .filter_map(|dot| self.get(&tail[dot + 1..]))
             .find_map(|paths| paths.find(path))
@@ -79,8 +72,11 @@ pub(super) fn bare(host: &[u8]) -> &[u8] {
 
 /// Orders a lower-case name and a host of any case.
 fn compare(name: &[u8], host: &[u8]) -> Ordering {
-    let host = host.iter().map(u8::to_ascii_lowercase);
-    name.iter().copied().cmp(host)
+    let bytes = || {
+        let host = host.iter().map(u8::to_ascii_lowercase);
+        name.iter().copied().cmp(host)
+    };
+    name.len().cmp(&host.len()).then_with(bytes)
 }
 
 #[cfg(test)]
