@@ -46,7 +46,9 @@ fn shared_socket(address: SocketAddr) -> Socket {
         Some(Protocol::TCP),
     )
     .unwrap();
+    // The second for Ringbolt's question whether somebody else listens there already.
     socket.set_reuse_port(true).unwrap();
+    socket.set_reuse_address(true).unwrap();
     socket.bind(&address.into()).unwrap();
     socket
 }
