@@ -205,6 +205,8 @@ fn an_exchange_ends_under_the_plan_it_began_with(on: Driver) {
     assert_eventually!(one.requests().len() == 1);
     proxy.rewrite_config(&Setup::new(on).server(&two).text());
     proxy.sighup();
+    // A request under the old plan would wait for the patient server.
+    proxy.wait_for_complaint("reloaded");
     assert_eventually!(proxy.get("/").server() == "two");
     go.send(()).unwrap();
     assert_eq!(client.read_response().text(), "done");
@@ -325,7 +327,8 @@ fn without_its_launcher_a_generation_ends(on: Driver) {
     rustix::process::kill_process(launcher, rustix::process::Signal::KILL).unwrap();
     proxy.wait_for_exit();
     assert_eventually!(!std::path::Path::new(&format!("/proc/{generation}/exe")).exists());
-    assert!(refuses(&proxy));
+    // The kernel takes a dead ring's sockets down a moment later.
+    assert_eventually!(refuses(&proxy));
 }
 
 fn a_generation_that_dies_takes_the_launcher_along(on: Driver) {

@@ -200,10 +200,11 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             path: &start.path,
             stats_socket: &start.stats_socket,
             ends: None,
-            cutting: false,
         };
         desk.say_started(&start.warnings);
-        control.run().await
+        let ended = control.run().await;
+        tokio::time::sleep(LAST_LINES).await;
+        ended
     });
     events.send(Event::Stopped);
     logs.finish();
@@ -325,8 +326,6 @@ struct Control<'a> {
     stats_socket: &'a Path,
     /// While draining: when patience ends; `None` inside is never.
     ends: Option<Option<Instant>>,
-    /// Patience is over, the tunnels are being ended.
-    cutting: bool,
 }
 
 /// Whether the loop goes on.
@@ -377,7 +376,10 @@ impl Control<'_> {
             }
             Command::Say { text } => self.desk.events.say(Level::Error, text),
             Command::Drain => self.drain(),
-            Command::Stop => return Next::End,
+            Command::Stop => {
+                self.desk.workers.end_tunnels();
+                return Next::End;
+            }
             // Only before `Go`.
             Command::Start(_) | Command::Listener { .. } | Command::Socket(_) | Command::Go => {}
         }
@@ -433,27 +435,21 @@ impl Control<'_> {
         self.desk.workers.drain();
     }
 
-    fn drained(&mut self) -> Next {
+    fn drained(&self) -> Next {
         let (connections, tunnels) = (self.desk.workers.connections(), self.desk.workers.tunnels());
         if connections == 0 && tunnels == 0 {
             return Next::End;
         }
-        let Some(end) = self.ends.flatten().filter(|end| Instant::now() >= *end) else {
+        if self.ends.flatten().is_none_or(|end| Instant::now() < end) {
             return Next::Listen;
-        };
-        if self.cutting {
-            return Next::End;
         }
-        // One more moment, in which the tunnels' last lines are written.
-        self.cutting = true;
-        self.ends = Some(Some(end + LAST_LINES));
         let text = format!(
             "process.drain_timeout is over, cut are {}",
             self.desk.load()
         );
         self.desk.events.say(Level::Warning, text);
         self.desk.workers.end_tunnels();
-        Next::Listen
+        Next::End
     }
 
     /// A launcher that cannot be told is noticed by the next read.
@@ -462,8 +458,8 @@ impl Control<'_> {
     }
 }
 
-/// From the end of `process.drain_timeout` to the end of the process.
-const LAST_LINES: Duration = Duration::from_millis(500);
+/// From the last word to the end: workers hand their log lines over ten times a second.
+const LAST_LINES: Duration = Duration::from_millis(200);
 /// How often a draining process looks whether it is done.
 const DRAIN_TICK: Duration = Duration::from_millis(25);
 

@@ -5,6 +5,7 @@
 //! wrong here is what newcomers meet first, so every failure says what, where, and what to do.
 
 use crate::config::{Address, Config};
+use rustix::event::Timespec;
 use rustix::fs::{Mode, chmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
@@ -85,9 +86,7 @@ const UNIX_LISTENER_MODE: u32 = 0o666;
 
 fn tcp(wanted: SocketAddr, backlog: u32, workers: usize) -> io::Result<(Address, Vec<OwnedFd>)> {
     if wanted.port() != 0 {
-        // A second Ringbolt could bind beside the first (same user, SO_REUSEPORT) and the two would
-        // share connections without a word. A socket without that option cannot, so it is asked first.
-        tcp_socket(wanted)?.bind(&wanted.into())?;
+        nobody_else_listens(wanted)?;
     }
     let mut address = wanted;
     let mut sockets = Vec::with_capacity(workers);
@@ -107,6 +106,27 @@ fn tcp(wanted: SocketAddr, backlog: u32, workers: usize) -> io::Result<(Address,
         listening.push(socket.into());
     }
     Ok((Address::Ip(address), listening))
+}
+
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+
+/// A second Ringbolt could bind beside the first (same user, `SO_REUSEPORT`) and the two would share
+/// connections without a word. A socket without that option cannot, so one is bound and closed
+/// first. It tries for a second: when a process on io_uring dies, the kernel closes its sockets only
+/// some moments after its end is known, and a service manager may be quicker.
+fn nobody_else_listens(address: SocketAddr) -> io::Result<()> {
+    let mut tries = 20;
+    loop {
+        match tcp_socket(address)?.bind(&address.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => tries -= 1,
+            result => return result,
+        }
+        // A signal may cut it short: it is only a pause.
+        let _ = rustix::thread::nanosleep(&PAUSE);
+    }
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
