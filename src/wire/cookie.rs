@@ -113,11 +113,15 @@ fn cookie_fields(fields: &[Field], known: Known) -> impl Iterator<Item = (usize,
 /// left out.
 fn segments(buf: &[u8], value: Span) -> impl Iterator<Item = Span> {
     let mut rest = value;
+    let has_commas = memchr::memchr(b',', value.of(buf)).is_some();
     std::iter::from_fn(move || {
         while !rest.is_empty() {
             let bytes = rest.of(buf);
-            let line = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
-            let end = rest.from() + comma(&bytes[..line]).unwrap_or(line);
+            let mut length = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
+            if has_commas {
+                length = comma(&bytes[..length]).unwrap_or(length);
+            }
+            let end = rest.from() + length;
             let segment = trimmed(buf, rest.from(), end);
             rest = Span::new((end + 1).min(rest.to()), rest.to());
             if !segment.is_empty() {

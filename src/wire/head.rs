@@ -134,7 +134,7 @@ impl Sayings {
         from: Blame,
     ) -> Result<Self, Refusal> {
         let mut sayings = Self::default();
-        let mut named = Named::default();
+        let mut named = 0;
         fields.clear();
         for line in lines {
             let name = Span::locate(buf, line.name.as_bytes());
@@ -156,12 +156,14 @@ impl Sayings {
                 _ => {}
             }
         }
-        named.mark(buf, fields);
+        if named > 0 {
+            mark_named(buf, fields);
+        }
         Ok(sayings)
     }
 
     /// RFC 9110 section 7.6.1: options for this connection, and names of fields that end here.
-    fn connection<'b>(&mut self, value: &'b [u8], named: &mut Named<'b>) -> Result<(), Refusal> {
+    fn connection(&mut self, value: &[u8], named: &mut usize) -> Result<(), Refusal> {
         for option in rules::list(value) {
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
@@ -170,7 +172,8 @@ impl Sayings {
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade = true;
             } else {
-                named.push(option)?;
+                *named += 1;
+                rules::connection_name(option, *named)?;
             }
         }
         Ok(())
@@ -182,33 +185,21 @@ impl Sayings {
     }
 }
 
-/// The names of fields that `Connection` lists.
-#[derive(Debug, Default)]
-struct Named<'b> {
-    names: [&'b [u8]; rules::CONNECTION_NAMES],
-    count: usize,
-}
-
-impl<'b> Named<'b> {
-    fn push(&mut self, name: &'b [u8]) -> Result<(), Refusal> {
-        let place = self
-            .names
-            .get_mut(self.count)
-            .ok_or(Refusal::BadConnection)?;
-        if !name.is_empty() && !rules::is_token(name) {
-            return Err(Refusal::BadConnection);
+/// Marks the fields that some `Connection` lists as ending here. Both loops are bounded: so many names,
+/// so many fields.
+#[cold]
+fn mark_named(buf: &[u8], fields: &mut [Field]) {
+    for at in 0..fields.len() {
+        if fields[at].known != Known::Connection {
+            continue;
         }
-        *place = name;
-        self.count += 1;
-        Ok(())
-    }
-
-    fn mark(&self, buf: &[u8], fields: &mut [Field]) {
-        let names = &self.names[..self.count];
-        for field in fields.iter_mut().filter(|_| !names.is_empty()) {
-            let name = field.name.of(buf);
-            field.hop |= rules::connection_may_name(field.known)
-                && names.iter().any(|named| named.eq_ignore_ascii_case(name));
+        for option in rules::list(fields[at].value.of(buf)) {
+            for field in fields
+                .iter_mut()
+                .filter(|field| rules::connection_may_name(field.known))
+            {
+                field.hop |= field.name.of(buf).eq_ignore_ascii_case(option);
+            }
         }
     }
 }

@@ -360,6 +360,15 @@ pub const fn connection_may_name(known: Known) -> bool {
     matches!(known, Known::Other) || is_hop_by_hop(known)
 }
 
+/// RFC 9110 section 7.6.1: a connection option is a token; the `count`th one that is no usual option. Empty
+/// elements of the list count, so that it has a bound.
+pub fn connection_name(option: &[u8], count: usize) -> Result<(), Refusal> {
+    match count <= CONNECTION_NAMES && (option.is_empty() || is_token(option)) {
+        true => Ok(()),
+        false => Err(Refusal::BadConnection),
+    }
+}
+
 /// The elements of a comma-separated list without the whitespace around them (RFC 9110 section 5.6.1).
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim)
