@@ -76,7 +76,12 @@ fn file_until(path: &Path, what: &str, fits: impl Fn(&str) -> bool) -> String {
         if fits(&text) {
             return text;
         }
-        assert!(Instant::now() < deadline, "no {what} in:\n{text}");
+        let end = &text[text.len().saturating_sub(2000)..];
+        let lines = text.lines().count();
+        assert!(
+            Instant::now() < deadline,
+            "no {what} in {lines} lines that end:\n{end}"
+        );
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }

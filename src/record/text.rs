@@ -41,7 +41,8 @@ fn groups(address: Ipv6Addr, out: &mut Vec<u8>) {
         if (from..from + len).contains(&at) {
             continue;
         }
-        if at > 0 && at != from + len || at > 0 && len == 0 {
+        let follows_zeros = len > 0 && at == from + len;
+        if at > 0 && !follows_zeros {
             out.push(b':');
         }
         hex(group, out);

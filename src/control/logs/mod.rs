@@ -149,11 +149,12 @@ impl Writer {
                 self.queue.recycle(block);
                 self.flush();
             }
-            self.flush();
             self.chore();
+            self.flush();
             if self.is_done() {
                 return;
             }
+            self.hurry(Instant::now());
             self.sleep();
         }
     }
@@ -215,14 +216,17 @@ impl Writer {
         }
     }
 
-    /// Whatever was dropped is said within a second.
+    /// Does the chores if they are due.
     fn chore(&mut self) {
-        let now = Instant::now();
+        if Instant::now() >= self.chores {
+            self.look_after();
+        }
+    }
+
+    /// Whatever was dropped is said within a second.
+    fn hurry(&mut self, now: Instant) {
         if self.queue.has_dropped() || self.targets.iter().any(Target::has_dropped) {
             self.chores = self.chores.min(now + SECOND);
-        }
-        if now >= self.chores {
-            self.look_after();
         }
     }
 
@@ -256,7 +260,7 @@ impl Writer {
     }
 
     /// Until something comes, a slow target takes more, or a chore is due.
-    fn sleep(&mut self) {
+    fn sleep(&self) {
         if !self.queue.may_sleep() {
             return;
         }
