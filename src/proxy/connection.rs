@@ -152,13 +152,13 @@ impl<C: Duplex + 'static> Connection<C> {
         story.pool = Some(pool);
         story.verdict = verdict;
         match exchange::run(self, &mut story, plan).await {
-            exchange::End::Done { keep: true } => {
+            exchange::End::Done { keep, received } => {
                 story.log(&self.guest, Ending::Complete);
-                After::Again
-            }
-            exchange::End::Done { keep: false } => {
-                story.log(&self.guest, Ending::Complete);
-                After::Linger
+                match (keep, received) {
+                    (true, _) => After::Again,
+                    (false, true) if self.is_silent() => After::Close,
+                    (false, _) => After::Linger,
+                }
             }
             exchange::End::Switched(switched) => Handshake::new(story, *switched, plan)
                 .map_or(After::Close, |handshake| After::Tunnel(Box::new(handshake))),
@@ -311,6 +311,16 @@ impl<C: Duplex + 'static> Connection<C> {
         }
         story.log(&self.guest, ending);
         After::Linger
+    }
+
+    /// Whether nothing of the client's lies unread. Then closing is safe: there is nothing that the
+    /// kernel would answer with a reset.
+    fn is_silent(&mut self) -> bool {
+        self.inbox.is_empty()
+            && !matches!(
+                self.stream.try_recv_into(&mut self.inbox, Buffer::SMALL),
+                Ok(Received::Bytes(_))
+            )
     }
 
     /// Ends the connection so that the client can still read what it was sent: if bytes of its own

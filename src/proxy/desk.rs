@@ -148,6 +148,9 @@ impl Desk {
 
     /// Takes a new plan for all exchanges that begin from now on.
     pub fn adopt(&self, plan: Arc<Plan>) {
+        let config = &plan.config;
+        let age = super::plan::wait(config.timeouts.idle_link);
+        self.links.bound(config.limits.idle_links, age);
         *self.request.borrow_mut() = RequestHead::new(&plan.limits);
         *self.response.borrow_mut() = ResponseHead::new(&plan.limits);
         *self.plan.borrow_mut() = Rc::new(plan);

@@ -26,8 +26,9 @@ use crate::wire::Refusal;
 
 /// How an exchange ended.
 pub(super) enum End {
-    /// The response was sent whole; the client's connection stays or not.
-    Done { keep: bool },
+    /// The response was sent whole. The client's connection stays or not; if its request was not
+    /// received whole, it may still be sending.
+    Done { keep: bool, received: bool },
     /// A tunnel stands.
     Switched(Box<Switched>),
     /// Something went wrong. Unless the story has a status, the client has been sent nothing.
@@ -114,8 +115,8 @@ async fn reach<C: Duplex>(
     };
     let mut left = pool.settings.retries;
     loop {
-        story.server = Some(pick.server);
-        if !fresh || story.busy.is_none() {
+        if story.busy.is_none() || story.server != Some(pick.server) {
+            story.server = Some(pick.server);
             story.busy = Some(pool.busy(pick.server));
         }
         let server = &pool.servers[pick.server];
@@ -216,7 +217,7 @@ async fn talk<C: Duplex + 'static>(
         .take_along(connection.inbox.bytes())
         .map_err(Ending::Refused)?;
     connection.inbox.consume(along);
-    story.bytes_in += (story.request.head + along) as u64;
+    story.bytes_in = (story.request.head + along) as u64;
     let sent = up.send_now(&link.stream);
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
         return Err(Attempt::Stale);
@@ -368,7 +369,7 @@ impl<C: Duplex> Down<'_, C> {
                 Reading::Interim { taken, out } => {
                     interims += 1;
                     if interims > INTERIMS {
-                        return Err(Ending::BadResponse(Refusal::TooManyFields).into());
+                        return Err(Ending::BadResponse(Refusal::TooManyInterims).into());
                     }
                     inbox.consume(taken);
                     seen = 0;
@@ -527,7 +528,10 @@ fn finish<C: Duplex>(
                 connection.guest.desk.links.keep(busy.live().id(), link);
             }
             let keep = keep_client && request_sent && !spoke_too_soon(connection, story);
-            End::Done { keep }
+            End::Done {
+                keep,
+                received: request_sent,
+            }
         }
     }
 }

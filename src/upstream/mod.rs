@@ -4,7 +4,7 @@
 //! where a dead one could not simply be replaced) and swept once a second, so that links the server
 //! has closed, or that have waited too long, do not pile up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::Duration;
 
@@ -60,12 +60,13 @@ pub async fn open(
 }
 
 /// Kept links of one worker, by server.
+#[derive(Default)]
 pub struct Links {
     /// Indexed by the server's slot; the newest link of a server is lent first, so that the rest can age.
     idle: RefCell<Vec<Vec<Idle>>>,
-    limit: usize,
-    age: Option<u32>,
-    now: std::cell::Cell<u32>,
+    limit: Cell<usize>,
+    age: Cell<Option<u32>>,
+    now: Cell<u32>,
 }
 
 struct Idle {
@@ -76,13 +77,16 @@ struct Idle {
 impl Links {
     /// An empty store that keeps at most `limit` links per server, each for at most `age` unused.
     pub fn new(limit: usize, age: Option<Duration>) -> Self {
-        let age = age.map(|age| u32::try_from(age.as_secs().max(1)).unwrap_or(u32::MAX));
-        Self {
-            idle: RefCell::default(),
-            limit,
-            age,
-            now: std::cell::Cell::new(0),
-        }
+        let links = Self::default();
+        links.bound(limit, age);
+        links
+    }
+
+    /// Sets both bounds anew, for a new plan.
+    pub fn bound(&self, limit: usize, age: Option<Duration>) {
+        self.limit.set(limit);
+        self.age
+            .set(age.map(|age| u32::try_from(age.as_secs().max(1)).unwrap_or(u32::MAX)));
     }
 
     /// Lends a kept link to the server in `slot`. With `sure`, only one that was alive a moment ago:
@@ -108,7 +112,7 @@ impl Links {
             idle.resize_with(slot + 1, Vec::new);
         }
         let links = &mut idle[slot];
-        if links.len() < self.limit {
+        if links.len() < self.limit.get() {
             links.push(Idle {
                 stream: link.stream,
                 since: self.now.get(),
@@ -129,21 +133,10 @@ impl Links {
             links.retain(|idle| {
                 let fresh = self
                     .age
+                    .get()
                     .is_none_or(|age| now.wrapping_sub(idle.since) <= age);
                 fresh && idle.stream.is_quiet()
             });
         }
-    }
-
-    /// Closes every kept link to the server in `slot`: it is down, or gone from the configuration.
-    pub fn forget(&self, slot: usize) {
-        if let Some(links) = self.idle.borrow_mut().get_mut(slot) {
-            links.clear();
-        }
-    }
-
-    /// How many links are kept.
-    pub fn kept(&self) -> usize {
-        self.idle.borrow().iter().map(Vec::len).sum()
     }
 }

@@ -102,6 +102,8 @@ refusals! {
     BadUpgrade = 400 "bad-upgrade",
     /// A 101 that nobody asked for, or that fails the handshake's check.
     BadSwitch = 400 "bad-switch",
+    /// More responses before the final one than are passed on.
+    TooManyInterims = 400 "too-many-interims",
     /// A chunk size that is none, or of more than 63 bits.
     BadChunkSize = 400 "bad-chunk-size",
     /// A chunk extension with forbidden bytes, or too long (a line, or all of them).
