@@ -380,7 +380,7 @@ fn empty_connections_are_skipped_or_not(on: Driver) {
             .server(&server)
             .log(&format!("skip_empty = {skip}"))
             .start();
-        let before = proxy.usage().descriptors;
+        let before = proxy.settled_descriptors();
         drop(proxy.client());
         proxy.wait_for_descriptors(before);
         proxy.get("/");

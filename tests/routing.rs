@@ -79,7 +79,6 @@ fn hosts_are_matched_without_case_and_port(on: Driver) {
         "example.com",
         "xmyserver.example.com",
         "myserver.example.com.evil",
-        "",
     ] {
         assert_eq!(routed.pool_of(host, "/"), "503", "{host}");
     }
@@ -225,10 +224,7 @@ fn the_default_pool_takes_the_rest(on: Driver) {
 
 fn without_a_match_the_answer_is_503(on: Driver) {
     let routed = Routed::new(on, &["a"], "", &["host = \"a.example\", pool = \"a\""]);
-    let mut client = routed.proxy.client();
-    for _ in 0..2 {
-        assert_eq!(client.get("/lost").status(), 503);
-    }
+    assert_eq!(routed.proxy.get("/lost").status(), 503);
     let line = routed.proxy.access_line("GET /lost");
     assert_eq!(
         (line.pool.as_str(), line.server.as_str()),

@@ -228,7 +228,7 @@ fn a_server_that_drops_every_syn_alone_is_a_503(on: Driver) {
         .pool("retries = 1")
         .timeouts("connect = \"200ms\"")
         .start();
-    let before = proxy.usage().descriptors;
+    let before = proxy.settled_descriptors();
     let from = Instant::now();
     assert_eq!(proxy.get("/lost").status(), 503);
     assert!(

@@ -376,8 +376,8 @@ fn an_idle_tunnel_is_ended_by_its_own_timeout(on: Driver) {
         .timeouts("tunnel = \"400ms\"")
         .start();
     let mut client = proxy.client();
-    client.upgrade("/idle");
     let from = Instant::now();
+    client.upgrade("/idle");
     client.expect_closed();
     assert!(
         from.elapsed() >= Duration::from_millis(350),
@@ -507,7 +507,7 @@ fn tunnel_record(proxy: &Proxy) -> serde_json::Value {
 fn many_tunnels_share_a_worker(on: Driver) {
     let server = Server::websocket("one");
     let proxy = Proxy::before(on, &[&server]);
-    let before = proxy.usage().descriptors;
+    let before = proxy.settled_descriptors();
     let mut clients: Vec<Conn> = (0..60).map(|_| proxy.client()).collect();
     for client in &mut clients {
         client.upgrade("/");

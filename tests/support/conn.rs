@@ -22,6 +22,7 @@ pub struct Conn {
     heard: Arc<Mutex<Vec<u8>>>,
     /// Every request read with [`Conn::read_request`], likewise.
     requests: Arc<Mutex<Vec<Message>>>,
+    patience: Option<Duration>,
 }
 
 impl Conn {
@@ -42,6 +43,7 @@ impl Conn {
             ended: false,
             heard,
             requests,
+            patience: Some(PATIENCE),
         }
     }
 
@@ -67,6 +69,12 @@ impl Conn {
         socket.set_recv_buffer_size(4096).unwrap();
         socket.connect_timeout(&address.into(), PATIENCE).unwrap();
         Self::over(socket)
+    }
+
+    /// Reads without a deadline, as a server that keeps idle connections does.
+    pub fn wait_for_ever(&mut self) {
+        self.patience = None;
+        self.socket.set_read_timeout(None).unwrap();
     }
 
     pub fn local_address(&self) -> SocketAddr {
@@ -294,7 +302,7 @@ impl Conn {
             }
             Err(error) => panic!("instead of silence: {error}"),
         }
-        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.socket.set_read_timeout(self.patience).unwrap();
     }
 
     // === Messages ===

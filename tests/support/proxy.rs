@@ -236,6 +236,17 @@ impl Proxy {
         self.usage().processor.saturating_sub(before)
     }
 
+    /// How many descriptors are open once everything that is opened at the start is.
+    pub fn settled_descriptors(&self) -> usize {
+        let mut last = 0;
+        eventually("the number of descriptors settles", || {
+            let now = self.usage().descriptors;
+            let settled = std::mem::replace(&mut last, now) == now;
+            std::thread::sleep(Duration::from_millis(if settled { 0 } else { 50 }));
+            settled.then_some(now)
+        })
+    }
+
     /// Waits until no more than this many descriptors are open.
     pub fn wait_for_descriptors(&self, at_most: usize) {
         let what = format!("at most {at_most} descriptors");

@@ -266,6 +266,7 @@ fn serve(listener: &Socket, shared: &Arc<Shared>) {
         std::thread::spawn(move || {
             let number = socket.try_clone().unwrap();
             let mut conn = Conn::recorded(socket, heard, Arc::clone(&shared.requests));
+            conn.wait_for_ever();
             let script = std::panic::AssertUnwindSafe(|| (shared.script)(&mut conn));
             if std::panic::catch_unwind(script).is_err() {
                 shared.failed.store(true, Ordering::SeqCst);
