@@ -338,6 +338,30 @@ fn the_commented_file_carries_every_setting_with_its_default() {
 }
 
 #[test]
+fn the_reference_has_a_row_for_every_setting() {
+    let reference = config::reference();
+    for section in SECTIONS.iter().filter(|section| !section.name.is_empty()) {
+        assert!(reference.contains(&format!("### `{}`\n", section.name)));
+        for setting in section.settings {
+            assert!(
+                !setting.meaning.is_empty() && !setting.meaning.contains('|'),
+                "{}",
+                setting.name
+            );
+            let row = reference
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{}` | ", setting.name)));
+            assert_eq!(
+                row.map(|row| row.matches(" | ").count()),
+                Some(2),
+                "{}",
+                setting.name
+            );
+        }
+    }
+}
+
+#[test]
 fn descriptors_are_counted() {
     let config = loaded(SEED);
     // 2 × 4096 connections; per worker 1 address, 2 × 64 idle links, 8 of its own; 2 logs, 2 checks, 64 for control

@@ -262,12 +262,20 @@ impl<'a> Item<'a> {
         )
     }
 
+    /// Text of one line. Several are refused without showing them: no setting needs them, and a string that was never
+    /// closed holds the rest of the file, secrets included.
     fn text_or(&self, wanted: &str) -> Option<&'a str> {
-        let text = self.raw.as_str();
-        if text.is_none() {
-            self.wrong_type(wanted);
+        match self.raw.as_str() {
+            None => self.wrong_type(wanted),
+            Some(text) if text.contains(['\n', '\r']) => {
+                self.error(format!(
+                    "`{}` is text of several lines: must be one",
+                    self.name
+                ));
+            }
+            one_line => return one_line,
         }
-        text
+        None
     }
 
     fn parse_as<T>(&self, wanted: &str, parse: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {

@@ -127,9 +127,20 @@ pub(super) const CONTROL: Section = Section::new(
 );
 
 pub(super) fn process(table: &Table<'_>) -> Process {
+    let workers = table.setting("workers", workers);
+    let cores = cores(table);
+    if let Workers::Count(count) = workers
+        && (1..count).contains(&cores.len())
+    {
+        let message = format!("{count} workers share {} of the cores", cores.len());
+        let note = Note::warning(&table.span_of("cores"), message);
+        table
+            .reader
+            .report(note.help("each worker keeps a core of its own busy"));
+    }
     Process {
-        workers: table.setting("workers", workers),
-        cores: cores(table),
+        workers,
+        cores,
         max_connections: table.setting("max_connections", |item| item.number(1..=MOST_CONNECTIONS))
             as u32,
         user: table.optional("user", account),
@@ -208,7 +219,7 @@ fn cores(table: &Table<'_>) -> Vec<usize> {
             let note = Note::error(span, format!("core {core} is listed twice"));
             table
                 .reader
-                .report(note.help("each worker has a core of its own"));
+                .report(note.help("list each core once; the workers take them in turn"));
         }
     }
     cores.into_iter().map(|(core, _)| core).collect()

@@ -124,19 +124,17 @@ impl Note {
     }
 }
 
-/// Foreign text for a message: escaped, one line, and not longer than a name is. What follows the first line may be anything: a string
-/// that was never closed holds the rest of the file.
+/// Foreign text for a message: escaped, and not longer than a name is.
 pub(super) fn shorten(text: &str) -> String {
-    let line = text.split(['\r', '\n']).next().unwrap_or("");
     let escape = |character: char| -> String {
         match character {
             '"' | '\'' => character.into(),
             other => other.escape_debug().collect(),
         }
     };
-    let mut short: String = line.chars().take(64).map(escape).collect();
-    if line.chars().count() > 64 || line.len() < text.len() {
-        short.push('…');
+    let short: String = text.chars().take(64).map(escape).collect();
+    if text.chars().count() > 64 {
+        return format!("{short}…");
     }
     short
 }
