@@ -267,7 +267,7 @@ const STYLE: &str = "
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif}
 main{max-width:1240px;margin:0 auto;padding:28px 20px 40px}
-header{display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 18px;margin-bottom:20px}
+header{display:flex;flex-wrap:wrap;align-items:center;gap:2px 18px;margin-bottom:20px}
 header p{margin:0;color:var(--soft)}
 header .listener{flex-basis:100%}
 h1{font-size:26px;letter-spacing:-.02em;margin:0;display:flex;align-items:center;gap:9px}
