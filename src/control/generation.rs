@@ -8,8 +8,8 @@
 use super::admin::{self, Source};
 use super::channel::{Channel, Command, PROTOCOL, Received, Report, Socket, Start};
 use super::launcher::EXIT_START;
+use super::logs::Logs;
 use super::probes::Probes;
-use super::shim::Logs;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, limits, now_ms, started_ms};
 use crate::config::{self, Config, Level, Stats, Timeout};

@@ -21,7 +21,6 @@ mod notify;
 mod page;
 mod probes;
 mod reload;
-mod shim;
 pub mod status;
 
 pub use environment::Machine;
