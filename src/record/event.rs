@@ -234,7 +234,10 @@ impl Event {
             Self::ServerSet { server, to } => format!("server {server} set to {to}"),
             Self::LimitReached { limit, value } => format!("{limit} reached: {value}"),
             Self::Panicked { worker, tasks } => {
-                format!("{tasks} tasks of worker {worker} panicked and were ended")
+                format!(
+                    "{} of worker {worker} panicked and ended",
+                    many(*tasks, "task")
+                )
             }
             Self::ListenerFailed { worker, why } => {
                 format!("worker {worker} cannot accept any more: {why}")
@@ -245,7 +248,7 @@ impl Event {
                 format!("tunnel to {server} is relayed without being followed: {why}")
             }
             Self::LinesDropped { lines, target } => {
-                format!("dropped {lines} lines because {target} is slow")
+                format!("dropped {} because {target} is slow", many(*lines, "line"))
             }
             Self::LogsReopened => "log files reopened".to_owned(),
             Self::Said { message, .. } => message.clone(),
@@ -387,6 +390,11 @@ fn after(what: &str, about: &str) -> String {
     }
 }
 
+fn many(count: u64, what: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{end}")
+}
+
 /// `3d 4h`, `2m 5s`, `1.5s`, `20ms`: the two greatest units.
 fn wait(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -436,7 +444,7 @@ mod tests {
             (down(0), "emergency: server app/node1 is down after 1d 2h: connection refused; 0 up in the pool"),
             (Event::limit_reached(4096), "warning: max_connections reached: 4096"),
             (Event::accepting_again(), "notice: accepting again"),
-            (Event::panicked(2, 1), "critical: 1 tasks of worker 2 panicked and were ended"),
+            (Event::panicked(2, 1), "critical: 1 task of worker 2 panicked and ended"),
             (Event::LinesDropped { lines: 7, target: "file:/x".to_owned() }, "warning: dropped 7 lines because file:/x is slow"),
             (Event::Said { level: Level::Debug, message: "hm".to_owned() }, "debug: hm"),
         ];

@@ -5,9 +5,9 @@
 //!        ◄──────────empty blocks──────────────┘
 //! ```
 //!
-//! Memory is bounded by [`BLOCKS`] blocks in the queue, one per worker and format being filled, and one
-//! in the writer's hands. The writer sleeps until it is woken; a worker wakes it only when it does
-//! sleep, so that a busy writer costs no system call.
+//! Memory is bounded: `BLOCKS` blocks in the queue, `SPARE` empty ones, one per worker and format
+//! being filled, and one in the writer's hands. The writer sleeps until it is woken; a worker wakes
+//! it only when it does sleep, so that a busy writer costs no system call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering, fence};
@@ -71,7 +71,7 @@ impl Queue {
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             full: ArrayQueue::new(BLOCKS),
-            empty: ArrayQueue::new(BLOCKS),
+            empty: ArrayQueue::new(SPARE),
             events: ArrayQueue::new(EVENTS),
             dropped: AtomicU64::new(0),
             wanted: AtomicU8::new(0),
@@ -309,6 +309,8 @@ impl Line<'_> {
 
 /// Blocks that may wait for the writer; 128 × 32 KiB are 4 MiB, some twenty thousand lines.
 const BLOCKS: usize = 128;
+/// Empty blocks that are kept; a burst's further ones are freed.
+const SPARE: usize = 16;
 /// Events that may wait for the writer.
 const EVENTS: usize = 1024;
 /// A block with so many bytes is handed over.

@@ -7,7 +7,8 @@
 //! a second in the other targets, and in the slow one itself as soon as it has room.
 //!
 //! The thread sleeps in one `poll`: on an eventfd that queue and handle write to, and on the
-//! targets that refused to take more. An idle process does not wake it.
+//! targets that refused to take more. An idle process wakes it once a
+//! minute, for the time zone.
 
 mod sink;
 mod target;
