@@ -83,7 +83,7 @@ fn max_connections_counts_all_workers(on: Driver) {
     let mut served = 0;
     while !clients.is_empty() {
         let ready = support::eventually("someone is served", || {
-            clients.iter_mut().position(Conn::has_something)
+            clients.iter_mut().position(|client| client.has_something())
         });
         assert_eq!(clients.remove(ready).read_response().status(), 200);
         served += 1;

@@ -58,7 +58,7 @@ fn exchanges_pass_between_its_client_and_its_server(on: Driver) {
     });
 }
 
-fn run(future: impl std::future::Future<Output = ()>) {
+fn run(future: impl Future<Output = ()>) {
     let builder = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().enable_all();
     builder.build().unwrap().block_on(future);
 }

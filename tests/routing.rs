@@ -57,7 +57,7 @@ impl Routed {
         let reply = self.proxy.client().request(&request);
         reply
             .field("X-Server")
-            .map_or(reply.status().to_string(), str::to_owned)
+            .map_or_else(|| reply.status().to_string(), str::to_owned)
     }
 }
 

@@ -274,7 +274,7 @@ fn a_server_that_resets_without_a_word_is_a_502(on: Driver) {
 
 impl Conn {
     /// For scripts: the end of this connection is a reset.
-    fn linger_none(&mut self) {
+    fn linger_none(&self) {
         self.twin().reset();
     }
 }
@@ -287,7 +287,7 @@ fn a_server_may_leave_at_any_byte_of_its_answer(on: Driver) {
         let end = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         conn.read_request();
         conn.send(&ANSWER[..end]);
-        if end % 2 == 0 {
+        if end.is_multiple_of(2) {
             conn.linger_none();
         }
     });

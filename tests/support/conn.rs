@@ -272,7 +272,7 @@ impl Conn {
     }
 
     /// Whether something has arrived, or the end has; does not wait.
-    pub fn has_something(&mut self) -> bool {
+    pub fn has_something(&self) -> bool {
         if !self.held.is_empty() {
             return true;
         }
