@@ -77,6 +77,21 @@ fn a_killed_server_breaks_the_line_and_the_session_moves_with_a_new_cookie() {
         Some(key_of(&other))
     );
 
+    // Ringbolt's own view of it, which the page shows.
+    eventually(
+        "the checks see the death, and the tunnel counts where it is",
+        || {
+            let state = demo.json("/demo/state");
+            let seen = |server: &str| {
+                let all = state.as_array().unwrap();
+                all.iter().find(|one| one["name"] == server).unwrap()["seen"].clone()
+            };
+            let (dead, alive) = (seen(&name), seen(&other));
+            let moved = dead["state"] == "down" && dead["tunnels"] == 0;
+            (moved && alive["state"] == "up" && alive["tunnels"] == 1).then_some(())
+        },
+    );
+
     // Revived, it gets this session back only by its cookie.
     demo.press("revive", &name);
     let (mut stays, answer) = demo.make_fast(key_of(&other));
