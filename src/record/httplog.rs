@@ -170,6 +170,8 @@ static IN_CAPTURES: [bool; 256] = text::plain_except(b"\"#{|}");
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::facts::{Kind, Record, Termination, Timers, TunnelCounts};
     use super::super::stamp::Stamp;
     use super::httplog;
@@ -318,5 +320,46 @@ mod tests {
         assert!(line(&ended).contains(" 10/0/30/69/109 101 2750 - - "));
         assert!(line(&ended).ends_with("HTTP/1.1\" ws=120/9000/3/40"));
         assert!(line(&unfollowed).ends_with("HTTP/1.1\" ws=120/9000/-/-"));
+    }
+
+    /// What `#XX` stands for.
+    fn decoded(mut text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some((first, rest)) = text.split_first() {
+            text = rest;
+            if *first != b'#' {
+                out.push(*first);
+                continue;
+            }
+            let (digits, rest) = text.split_at(2);
+            text = rest;
+            let digits = std::str::from_utf8(digits).expect("ASCII");
+            out.push(u8::from_str_radix(digits, 16).expect("two hexadecimal digits"));
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_peers_send_is_one_line_with_one_quoted_field(
+            target in prop::collection::vec(any::<u8>(), 0..64),
+            value in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let names = ["Host".to_owned()];
+            let record = Record {
+                target: &target,
+                captured_request: &[&value],
+                capture_request_names: &names,
+                ..exchange()
+            };
+            let line = line(&record);
+            prop_assert!(line.bytes().all(|byte| (32..127).contains(&byte)));
+            let quoted: Vec<&str> = line.split('"').collect();
+            prop_assert_eq!(quoted.len(), 3);
+            let request = quoted[1].strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
+            prop_assert_eq!(decoded(request.expect("a request line").as_bytes()), target);
+            let braced: Vec<&str> = line.split(['{', '}', '|']).collect();
+            prop_assert_eq!(decoded(braced[1].as_bytes()), value);
+        }
     }
 }
