@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::io;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -96,24 +95,35 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
     /// Moves bytes until the end. `timer` is the tunnel's only deadline.
     pub async fn run(&self, timer: &Timer) -> TunnelEnd {
         timer.arm(self.timeout);
-        let first = Cell::new(None);
-        let inbound = self.pump(&self.client, &self.server, &self.inbound, timer);
-        let outbound = self.pump(&self.server, &self.client, &self.outbound, timer);
-        let both = both(
-            async {
-                let end = inbound.await;
-                first.set(first.get().or(Some(TunnelEnd::Client)));
-                end.map_err(|at| at.blame(TunnelEnd::ClientBroke, TunnelEnd::ServerBroke))
-            },
-            async {
-                let end = outbound.await;
-                first.set(first.get().or(Some(TunnelEnd::Server)));
-                end.map_err(|at| at.blame(TunnelEnd::ServerBroke, TunnelEnd::ClientBroke))
-            },
-        );
+        let mut inbound = pin!(self.pump(&self.client, &self.server, &self.inbound, timer));
+        let mut outbound = pin!(self.pump(&self.server, &self.client, &self.outbound, timer));
+        let (mut first, mut open) = (None, [true, true]);
+        let both = std::future::poll_fn(|cx| {
+            if open[0]
+                && let Poll::Ready(end) = inbound.as_mut().poll(cx)
+            {
+                if let Err(at) = end {
+                    return Poll::Ready(at.blame(TunnelEnd::ClientBroke, TunnelEnd::ServerBroke));
+                }
+                open[0] = false;
+                first.get_or_insert(TunnelEnd::Client);
+            }
+            if open[1]
+                && let Poll::Ready(end) = outbound.as_mut().poll(cx)
+            {
+                if let Err(at) = end {
+                    return Poll::Ready(at.blame(TunnelEnd::ServerBroke, TunnelEnd::ClientBroke));
+                }
+                open[1] = false;
+                first.get_or_insert(TunnelEnd::Server);
+            }
+            match first {
+                Some(end) if open == [false, false] => Poll::Ready(end),
+                _ => Poll::Pending,
+            }
+        });
         match timer.limit(both).await {
-            Ok(Ok(())) => first.get().unwrap_or(TunnelEnd::Client),
-            Ok(Err(end)) => end,
+            Ok(end) => end,
             Err(ring::Elapsed) if timer.called() => TunnelEnd::Killed,
             Err(ring::Elapsed) => TunnelEnd::Idle,
         }
@@ -141,9 +151,9 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
             while !direction.waiting.borrow().is_empty() {
                 let sent = to
                     .try_send(direction.waiting.borrow().bytes())
-                    .map_err(At::To)?;
+                    .map_err(|_| At::To)?;
                 if sent == 0 {
-                    to.writable().await.map_err(At::To)?;
+                    to.writable().await.map_err(|_| At::To)?;
                     continue;
                 }
                 direction.waiting.borrow_mut().consume(sent);
@@ -153,7 +163,7 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
                 to.finish();
                 return Ok(());
             }
-            from.readable().await.map_err(At::From)?;
+            from.readable().await.map_err(|_| At::From)?;
             timer.arm(self.timeout);
             let mut turns = TURNS;
             while turns > 0 && relay(from, to, direction)? {
@@ -167,7 +177,7 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
 /// then there may be more at once, and nobody else has to be asked first.
 fn relay(from: &impl Duplex, to: &impl Duplex, direction: &Direction) -> Result<bool, At> {
     ring::with_scratch(|scratch| {
-        let received = match from.try_recv(scratch).map_err(At::From)? {
+        let received = match from.try_recv(scratch).map_err(|_| At::From)? {
             Received::Bytes(count) => &scratch[..count],
             Received::Empty => return Ok(false),
             Received::Closed => {
@@ -176,7 +186,7 @@ fn relay(from: &impl Duplex, to: &impl Duplex, direction: &Direction) -> Result<
             }
         };
         direction.account(received);
-        let sent = to.try_send(received).map_err(At::To)?;
+        let sent = to.try_send(received).map_err(|_| At::To)?;
         if sent < received.len() {
             direction.waiting.borrow_mut().push(&received[sent..]);
         }
@@ -189,41 +199,79 @@ const TURNS: u32 = 4;
 
 /// At which end of a direction it broke.
 enum At {
-    From(io::Error),
-    To(io::Error),
+    From,
+    To,
 }
 
 impl At {
     fn blame(self, from: TunnelEnd, to: TunnelEnd) -> TunnelEnd {
         match self {
-            Self::From(_) => from,
-            Self::To(_) => to,
+            Self::From => from,
+            Self::To => to,
         }
     }
 }
 
-/// Runs two futures until both are done or one fails.
-async fn both<E>(
-    first: impl Future<Output = Result<(), E>>,
-    second: impl Future<Output = Result<(), E>>,
-) -> Result<(), E> {
-    let mut first = pin!(first);
-    let mut second = pin!(second);
-    let (mut first_done, mut second_done) = (false, false);
-    std::future::poll_fn(|cx| {
-        if !first_done && let Poll::Ready(end) = first.as_mut().poll(cx) {
-            end?;
-            first_done = true;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::Shutdown;
+
+    use super::*;
+    use crate::ring::detach_test_stream;
+    use crate::wire::websocket::From;
+
+    fn tunnel<C: Duplex, S: Duplex>(client: C, server: S) -> Tunnel<C, S> {
+        let direction = |from| Direction::new(Some(FrameTracker::new(from)), Buffer::new(), b"");
+        Tunnel {
+            client,
+            server,
+            inbound: direction(From::Client),
+            outbound: direction(From::Server),
+            timeout: None,
         }
-        if !second_done && let Poll::Ready(end) = second.as_mut().poll(cx) {
-            end?;
-            second_done = true;
-        }
-        if first_done && second_done {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
-    })
-    .await
+    }
+
+    #[test]
+    fn a_resting_tunnel_is_small() {
+        ring::block_on(|_, _| async {
+            let (client, _a) = detach_test_stream().unwrap();
+            let (server, _b) = detach_test_stream().unwrap();
+            let tunnel = tunnel(client, server);
+            let timer = Timer::new();
+            let parts = (size_of_val(&tunnel), size_of_val(&tunnel.run(&timer)));
+            assert!(parts.0 <= 320 && parts.1 <= 640, "{parts:?}");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn bytes_and_half_closes_are_carried_through() {
+        ring::block_on(|_, _| async {
+            let (client, mut outside) = detach_test_stream().unwrap();
+            let (server, mut inside) = detach_test_stream().unwrap();
+            outside.write_all(b"no frame at all").unwrap();
+            outside.shutdown(Shutdown::Write).unwrap();
+            inside.write_all(b"\x81\x02hi").unwrap();
+            inside.shutdown(Shutdown::Write).unwrap();
+            let tunnel = tunnel(client, server);
+            let end = tunnel.run(&Timer::new()).await;
+            assert!(matches!(end, TunnelEnd::Client | TunnelEnd::Server));
+            let counts = tunnel.counts();
+            assert_eq!(
+                (counts.bytes_in, counts.bytes_out, counts.messages_out),
+                (15, 4, 1)
+            );
+            assert!(!counts.followed, "one direction was no WebSocket");
+            drop(tunnel);
+            let mut got = Vec::new();
+            inside.read_to_end(&mut got).unwrap();
+            assert_eq!(got, b"no frame at all");
+            got.clear();
+            outside.read_to_end(&mut got).unwrap();
+            assert_eq!(got, b"\x81\x02hi");
+        })
+        .unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
-use monoio::net::TcpStream;
+use monoio::net::UnixStream;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
@@ -67,7 +67,7 @@ pub trait Duplex {
 /// A plain TCP or unix socket, watched by this thread's ring.
 pub struct Stream {
     /// There until the stream is dropped.
-    watched: ManuallyDrop<TcpStream>,
+    watched: ManuallyDrop<UnixStream>,
     /// A wait was dropped before it was over: the ring may still hold the descriptor.
     abandoned: Cell<bool>,
 }
@@ -78,9 +78,10 @@ impl Stream {
     /// # Errors
     /// On the epoll driver, when the descriptor cannot be registered.
     pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
-        // monoio polls the descriptor and closes it; whether it is TCP makes no difference to either.
-        let socket = std::net::TcpStream::from(socket);
-        let watched = ManuallyDrop::new(TcpStream::from_std(socket)?);
+        // monoio polls the descriptor and closes it; whether it is TCP or not makes no difference to
+        // either. Its TCP type would also keep room for two addresses.
+        let socket = std::os::unix::net::UnixStream::from(socket);
+        let watched = ManuallyDrop::new(UnixStream::from_std(socket)?);
         Ok(Self {
             watched,
             abandoned: Cell::new(false),
