@@ -207,14 +207,13 @@ async function failover() {
   await check('a server is killed: the Node client comes back on the other, with a new cookie, and stays', async () => {
     const [from] = roaming.servers;
     const to = world.other(from);
-    await world.kill(from);
-    await until('back and upgraded', () =>
-      roaming.servers.length === 2 && roaming.transports.filter((name) => name === 'websocket').length === 2, 25);
-    assert.equal(roaming.servers[1], to);
-    assert.equal(jar.received.at(-1).text, cookieOf(to));
-    await sessionStayedOn(to, roaming.sids[1]);
-    await world.revive(from);
-    await world.inTurn(from);
+    await whileDead(from, async () => {
+      await until('back and upgraded', () =>
+        roaming.servers.length === 2 && roaming.transports.filter((name) => name === 'websocket').length === 2, 25);
+      assert.equal(roaming.servers[1], to);
+      assert.equal(jar.received.at(-1).text, cookieOf(to));
+      await sessionStayedOn(to, roaming.sids[1]);
+    });
     const issued = jar.received.length;
     roaming.socket.disconnect().connect();
     await until('connected a third time', () => roaming.servers.length === 3);
@@ -228,21 +227,31 @@ async function failover() {
     const before = await page.evaluate(() => window.state);
     const from = before.servers.at(-1);
     const to = world.other(from);
-    await world.kill(from);
-    const after = await until('the page is back', async () => {
-      const seen = await page.evaluate(() => window.state);
-      return seen.servers.length > before.servers.length && seen.transports.at(-1) === 'websocket' ? seen : undefined;
-    }, 30);
-    assert.equal(after.servers.at(-1), to);
-    const cookie = (await user.cookies(page.url())).find(({ name }) => name === 'SERVERID');
-    assert.equal(cookie.value, world.nodes[to].key);
-    await world.revive(from);
-    await world.inTurn(from);
+    await whileDead(from, async () => {
+      const after = await until('the page is back', async () => {
+        const seen = await page.evaluate(() => window.state);
+        return seen.servers.length > before.servers.length && seen.transports.at(-1) === 'websocket' ? seen : undefined;
+      }, 30);
+      assert.equal(after.servers.at(-1), to);
+      const cookie = (await user.cookies(page.url())).find(({ name }) => name === 'SERVERID');
+      assert.equal(cookie.value, world.nodes[to].key);
+    });
     await page.reload();
     await until('connected after the reload', async () => (await page.evaluate(() => window.state)).servers.length === 1);
     const last = await page.evaluate(() => window.state);
     assert.deepEqual([last.document, ...last.servers], [to, to]);
   });
+}
+
+/** Kills a server for as long as the scenario runs, and waits until it takes new clients again. */
+async function whileDead(name, scenario) {
+  await world.kill(name);
+  try {
+    await scenario();
+  } finally {
+    await world.revive(name);
+  }
+  await world.inTurn(name);
 }
 
 async function watching() {
