@@ -103,7 +103,11 @@ impl Server {
                 accept_upgrade(conn, &request, &name);
                 while let Some(arrived) = conn.try_read_frame() {
                     let close = arrived.opcode == 8;
-                    let _ = conn.try_send(frame(arrived.opcode, &arrived.payload, None));
+                    let mut back = frame(arrived.opcode, &arrived.payload, None);
+                    if !arrived.fin {
+                        back[0] &= 0x7f;
+                    }
+                    let _ = conn.try_send(back);
                     if close {
                         return;
                     }
