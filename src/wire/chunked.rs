@@ -157,7 +157,7 @@ impl Decoder {
             return Ok(At::Size);
         }
         match byte {
-            b'\r' | b';' if self.digits == 0 || self.left > rules::MOST_LENGTH => {
+            b'\r' | b';' if self.digits == 0 || self.left > rules::MOST_CHUNK => {
                 Err(Refusal::BadChunkSize)
             }
             b'\r' => Ok(At::SizeEnd),
@@ -280,7 +280,7 @@ mod tests {
     fn bad_bodies() {
         use Refusal::*;
         let long = [b"1;".as_slice(), &[b'x'; 255], b"\r\nx\r\n0\r\n\r\n"].concat();
-        let table: [(&[u8], Refusal); 37] = [
+        let table: [(&[u8], Refusal); 38] = [
             (b"\r\n", BadChunkSize),
             (b" 5\r\n", BadChunkSize),
             (b"5 \r\n", BadChunkSize),
@@ -296,6 +296,7 @@ mod tests {
             (b"5,5\r\n", BadChunkSize),
             (b"00000000000000001\r\n", BadChunkSize),
             (b"8000000000000000\r\n", BadChunkSize),
+            (b"0010000000000000\r\n", BadChunkSize),
             (b"ffffffffffffffff\r\n", BadChunkSize),
             (b"fffffffffffffffff\r\n", BadChunkSize),
             (b"5;a\n", BadChunkExtension),

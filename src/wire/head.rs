@@ -146,12 +146,25 @@ impl Sayings {
                 known,
                 hop: rules::is_hop_by_hop(known),
             });
+            if from == Blame::Client && sayings.present.has(known) {
+                rules::repeated(known)?;
+            }
             sayings.present.insert(known);
+            rules::name(line.name.as_bytes())?;
             match known {
                 Known::Other if from == Blame::Client => rules::lookalike(line.name.as_bytes())?,
-                Known::Host => (sayings.hosts, sayings.host) = (sayings.hosts + 1, value),
-                Known::ContentLength => sayings.framing.length(line.value)?,
-                Known::TransferEncoding => sayings.framing.coding(line.value)?,
+                Known::Host => {
+                    rules::no_tabs(buf, name, value, Refusal::BadHost)?;
+                    (sayings.hosts, sayings.host) = (sayings.hosts + 1, value);
+                }
+                Known::ContentLength => {
+                    rules::no_tabs(buf, name, value, Refusal::BadLength)?;
+                    sayings.framing.length(line.value)?;
+                }
+                Known::TransferEncoding => {
+                    rules::no_tabs(buf, name, value, Refusal::BadCoding)?;
+                    sayings.framing.coding(line.value)?;
+                }
                 Known::Connection => sayings.connection(line.value, &mut named)?,
                 _ => {}
             }

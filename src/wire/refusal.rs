@@ -66,12 +66,15 @@ refusals! {
     BadVersion = 505 "bad-version",
     /// A line that ends in LF alone, or a CR without LF.
     BareLineEnd = 400 "bare-line-end",
-    /// A field name with bytes that are no token, an empty one, a space before the colon, a folded line.
+    /// A field name with bytes that are no token, an empty or over-long one, a space before the colon, a
+    /// folded line.
     BadFieldName = 400 "bad-field-name",
     /// A control byte in a field's value.
     BadFieldValue = 400 "bad-field-value",
     /// A name that some servers would take for a framing or routing field (`Content_Length`).
     LookalikeField = 400 "lookalike-field",
+    /// A field that may stand once stands twice.
+    FieldRepeated = 400 "field-repeated",
     /// HTTP/1.1 without `Host`.
     HostMissing = 400 "host-missing",
     /// More than one `Host`.
@@ -104,7 +107,7 @@ refusals! {
     BadSwitch = 400 "bad-switch",
     /// More responses before the final one than are passed on.
     TooManyInterims = 400 "too-many-interims",
-    /// A chunk size that is none, or of more than 63 bits.
+    /// A chunk size that is none, or too large.
     BadChunkSize = 400 "bad-chunk-size",
     /// A chunk extension with forbidden bytes, or too long (a line, or all of them).
     BadChunkExtension = 400 "bad-chunk-extension",

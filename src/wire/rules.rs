@@ -24,6 +24,9 @@ pub const CHUNK_EXTENSIONS: u32 = 16 * 1024;
 /// Lengths stop at 63 bits, so that no reader's signed type overflows (nginx's does at that point).
 pub const MOST_LENGTH: u64 = i64::MAX as u64;
 
+/// One chunk stops at 52 bits, as HAProxy's: what a floating-point number can count.
+pub const MOST_CHUNK: u64 = (1 << 52) - 1;
+
 // ---- RFC 9112 section 2: lines ------------------------------------------------------------------
 
 /// RFC 9112 section 2.2: one empty line before a request line is skipped. We skip one, not many.
@@ -111,7 +114,8 @@ pub struct Target {
 
 /// RFC 9112 section 3.2. Authority form belongs to CONNECT, the asterisk to OPTIONS; a fragment is never
 /// sent (RFC 9110 section 7.1), nor is anything outside visible ASCII (RFC 3986 section 2). Bytes that
-/// RFC 3986 excludes but browsers send in queries (`|`, `"`, `{`…) pass, as in HAProxy and nginx.
+/// RFC 3986 excludes but browsers send in queries (`|`, `"`, `{`…) pass, as in HAProxy and nginx. Stricter, as
+/// HAProxy: no query right behind an authority.
 pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal> {
     let bytes = span.of(buf);
     if !bytes.is_ascii() || memchr::memchr(b'#', bytes).is_some() {
@@ -142,6 +146,9 @@ pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal>
             let start = span.from() + scheme;
             let rest = &buf[start..span.to()];
             let end = start + memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+            if buf[end..span.to()].starts_with(b"?") {
+                return Err(Refusal::BadTarget);
+            }
             (
                 TargetForm::Absolute,
                 Span::new(start, end),
@@ -318,6 +325,43 @@ pub const fn is_token_byte(byte: u8) -> bool {
 /// RFC 9110 section 5.5: tab, space, visible ASCII, and obs-text, which is opaque.
 pub const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// RFC 9110 section 5.4: bounded. Stricter, as HAProxy: 255 bytes.
+#[inline]
+pub const fn name(name: &[u8]) -> Result<(), Refusal> {
+    if name.len() <= 255 {
+        Ok(())
+    } else {
+        Err(Refusal::BadFieldName)
+    }
+}
+
+/// RFC 9110 section 5.3: only lists may be repeated; of these a second one is another reading, as nginx
+/// has it. (Lengths, codings and hosts have their own refusals.)
+pub const fn repeated(known: Known) -> Result<(), Refusal> {
+    match known {
+        Known::Authorization
+        | Known::Expect
+        | Known::IfMatch
+        | Known::IfNoneMatch
+        | Known::IfModifiedSince
+        | Known::IfUnmodifiedSince
+        | Known::IfRange => Err(Refusal::FieldRepeated),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9110 section 5.6.3 counts tabs among the whitespace around values; in the fields that decide on
+/// framing and routing, as nginx, we do not.
+pub fn no_tabs(buf: &[u8], name: Span, value: Span, refusal: Refusal) -> Result<(), Refusal> {
+    let before = &buf[name.to() + 1..value.from().max(name.to() + 1)];
+    let after = buf[value.to()..].iter().take_while(|byte| **byte != b'\r');
+    if before.iter().chain(after).all(|byte| *byte == b' ') {
+        Ok(())
+    } else {
+        Err(refusal)
+    }
 }
 
 /// RFC 3875 section 4.1.18 turns `-` into `_`, so a gateway behind us could take `Content_Length` for what

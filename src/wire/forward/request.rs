@@ -216,7 +216,7 @@ mod tests {
                 "POST / HTTP/1.1\nHost: h\nExpect: 100-continue\nTrailer: x\nContent-Length: 5\n\n",
             ),
             (
-                "POST / HTTP/1.1\nHost: h\nTransfer-Encoding:\tCHUNKED\n\n",
+                "POST / HTTP/1.1\nHost: h\nTransfer-Encoding:CHUNKED\n\n",
                 "POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
             ),
             (
@@ -228,7 +228,7 @@ mod tests {
                 "GET /p?q HTTP/1.1\nHost: H:80\nA: b\n\n",
             ),
             (
-                "GET http://h?q HTTP/1.1\nHost: h\n\n",
+                "GET http://h/?q HTTP/1.1\nHost: h\n\n",
                 "GET /?q HTTP/1.1\nHost: h\n\n",
             ),
             ("GET http://h HTTP/1.0\n\n", "GET / HTTP/1.1\nHost: h\n\n"),
