@@ -6,22 +6,24 @@
 //! no signal: the launcher does, and says so on the channel. When the launcher dies, it dies.
 
 use super::admin::{self, Source};
-use super::channel::{Channel, Command, PROTOCOL, Received, Report, Socket, Start};
+use super::channel::{Channel, Command, Received, Report};
+use super::desk::{self, Desk};
+use super::environment::Answers;
+use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
 use super::logs::Logs;
 use super::probes::Probes;
-use super::status::{ListenerStatus, PoolStatus, Status};
-use super::{identity, limits, now_ms, started_ms};
-use crate::config::{self, Config, Level, Stats, Timeout};
+use super::{identity, limits, started_ms};
+use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;
-use crate::record::{Event, Events, ServerName};
-use crate::worker::{ListenerSockets, Setup, Workers};
+use crate::record::Event;
+use crate::worker::{Setup, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::fs::{Mode, OFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,91 +64,6 @@ fn channel() -> io::Result<Channel> {
     Ok(channel)
 }
 
-/// What the launcher sent before `Go`.
-struct Handed {
-    start: Start,
-    listeners: Vec<HandedListener>,
-    control: OwnedFd,
-    stats: OwnedFd,
-    logs: Vec<(usize, File)>,
-}
-
-struct HandedListener {
-    listener: usize,
-    bind: usize,
-    address: String,
-    sockets: Vec<OwnedFd>,
-}
-
-impl Handed {
-    fn receive(channel: &Channel) -> Result<Self, String> {
-        let mut start = None;
-        let mut listeners: Vec<HandedListener> = Vec::new();
-        let (mut control, mut stats) = (None, None);
-        let mut logs = Vec::new();
-        loop {
-            let (command, mut descriptors) = match channel.receive() {
-                Ok(Received::Message(command, descriptors)) => (command, descriptors),
-                Ok(Received::Closed | Received::Nothing) => {
-                    return Err("the launcher went away".to_owned());
-                }
-                Err(error) => return Err(format!("cannot read the launcher's orders: {error}")),
-            };
-            match command {
-                Command::Start(order) if order.protocol != PROTOCOL => {
-                    let theirs = order.protocol;
-                    return Err(format!(
-                        "the binary was replaced while it started (it speaks protocol {PROTOCOL}, \
-                         the launcher {theirs}): start again"
-                    ));
-                }
-                Command::Start(order) => start = Some(*order),
-                Command::Listener {
-                    listener,
-                    bind,
-                    address,
-                } => match listeners.last_mut() {
-                    Some(last) if (last.listener, last.bind) == (listener, bind) => {
-                        last.sockets.append(&mut descriptors);
-                    }
-                    _ => listeners.push(HandedListener {
-                        listener,
-                        bind,
-                        address,
-                        sockets: descriptors,
-                    }),
-                },
-                Command::Socket(Socket::Control) => control = descriptors.pop(),
-                Command::Socket(Socket::Stats) => stats = descriptors.pop(),
-                Command::LogFile { log } => logs.extend(files(log, descriptors)),
-                Command::Go => break,
-                // Told to stop before it began.
-                Command::Drain | Command::Stop => std::process::exit(0),
-                Command::Reload { .. }
-                | Command::Reopen
-                | Command::Refused { .. }
-                | Command::Say { .. } => {}
-            }
-        }
-        match (start, control, stats) {
-            (Some(start), Some(control), Some(stats)) => Ok(Self {
-                start,
-                listeners,
-                control,
-                stats,
-                logs,
-            }),
-            _ => Err("the launcher's orders are incomplete".to_owned()),
-        }
-    }
-}
-
-fn files(log: usize, descriptors: Vec<OwnedFd>) -> impl Iterator<Item = (usize, File)> {
-    descriptors
-        .into_iter()
-        .map(move |descriptor| (log, File::from(descriptor)))
-}
-
 /// From one thread to many, and then until told to end.
 fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     let Handed {
@@ -163,10 +80,10 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     let (logs, ends) = Logs::start(&config, log_files, start.workers)?;
     let events = logs.events();
     let plan = Plan::new(&config, None, start.workers, Some(&start.stats_socket));
-    let addresses = addresses(&config, &listeners);
+    let addresses = handed::addresses(config.listeners.len(), &listeners);
     let workers = Workers::start(Setup {
         plan: Arc::clone(&plan),
-        listeners: merged(listeners),
+        listeners: handed::sockets(listeners),
         logs: ends,
         cores: start.cores,
         events: events.clone(),
@@ -190,7 +107,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     let ended = runtime.block_on(async {
         admin::serve(control, stats, Arc::clone(&desk) as Arc<dyn Source>)
             .map_err(|error| format!("cannot serve the control socket: {error}"))?;
-        let probes = Probes::start(&desk.plan.load().pools, tell(&desk));
+        let probes = Probes::start(&desk.plan.load().pools, desk::tell(events.clone()));
         let mut control = Control {
             channel,
             desk: Arc::clone(&desk),
@@ -211,11 +128,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     ended
 }
 
-fn load(
-    path: &Path,
-    text: &str,
-    answers: &super::environment::Answers,
-) -> Result<Arc<Config>, String> {
+fn load(path: &Path, text: &str, answers: &Answers) -> Result<Arc<Config>, String> {
     // The launcher has found it good, from the same text and the same answers.
     config::load(path, text, answers)
         .map(Arc::new)
@@ -229,89 +142,6 @@ fn ignore_signals() -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     Ok(())
-}
-
-/// What both the control socket and the control loop look at.
-struct Desk {
-    plan: ArcSwap<Plan>,
-    workers: Workers,
-    events: Events,
-    launcher: u32,
-    /// By listener: where it really listens.
-    addresses: Vec<Vec<String>>,
-    draining: AtomicBool,
-    reloads: AtomicU64,
-    refused: ArcSwapOption<String>,
-}
-
-impl Desk {
-    fn say_started(&self, warnings: &[String]) {
-        let (count, driver) = (self.workers.count(), self.workers.driver());
-        let plural = if count == 1 { "" } else { "s" };
-        let version = env!("CARGO_PKG_VERSION");
-        let about = format!("ringbolt {version}, {count} worker{plural} on {driver}");
-        self.events.send(Event::Started { about });
-        for warning in warnings {
-            self.events.say(Level::Warning, warning);
-        }
-        if let Some(why) = self.workers.refused() {
-            self.events.say(
-                Level::Warning,
-                format!(
-                    "the workers run on {driver}, a better driver was refused: {why}; look at \
-                     kernel.io_uring_disabled, the container's seccomp profile and LimitMEMLOCK"
-                ),
-            );
-        }
-        if identity::is_root() {
-            let text = "it serves as root: process.user can name somebody with less power";
-            self.events.say(Level::Notice, text);
-        }
-    }
-
-    /// Connections and tunnels as the log says them.
-    fn load(&self) -> String {
-        let (connections, tunnels) = (self.workers.connections(), self.workers.tunnels());
-        format!("{connections} connections, {tunnels} of them tunnels")
-    }
-}
-
-impl Source for Desk {
-    fn status(&self) -> Status {
-        let (plan, now_ms, started_ms) = (self.plan.load(), now_ms(), started_ms());
-        let pools = plan.pools.iter();
-        let listeners = plan.listeners.iter().zip(&self.addresses);
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            launcher: self.launcher,
-            started_ms,
-            uptime: now_ms.saturating_sub(started_ms) / 1000,
-            driver: self.workers.driver().to_string(),
-            workers: self.workers.count(),
-            draining: self.draining.load(Relaxed),
-            connections: self.workers.connections(),
-            max_connections: plan.config.process.max_connections,
-            tunnels: self.workers.tunnels(),
-            reloads: self.reloads.load(Relaxed),
-            refused_reload: self.refused.load().as_deref().cloned(),
-            listeners: listeners
-                .map(|(listener, addresses)| ListenerStatus {
-                    name: listener.name.to_string(),
-                    addresses: addresses.clone(),
-                    connections: listener.live.connections(),
-                    total_connections: listener.live.total(),
-                })
-                .collect(),
-            pools: pools
-                .map(|pool| PoolStatus::of(pool, now_ms, started_ms))
-                .collect(),
-        }
-    }
-
-    fn stats(&self) -> Option<Stats> {
-        self.plan.load().config.stats.clone()
-    }
 }
 
 /// The control thread's loop.
@@ -360,7 +190,7 @@ impl Control<'_> {
             return Next::End;
         };
         match command {
-            Command::LogFile { log } => self.fresh_files.extend(files(log, descriptors)),
+            Command::LogFile { log } => self.fresh_files.extend(handed::files(log, descriptors)),
             Command::Reload {
                 text,
                 answers,
@@ -386,7 +216,7 @@ impl Control<'_> {
         Next::Listen
     }
 
-    fn reload(&mut self, text: &str, answers: &super::environment::Answers, warnings: &[String]) {
+    fn reload(&mut self, text: &str, answers: &Answers, warnings: &[String]) {
         let files = std::mem::take(&mut self.fresh_files);
         let adopted = load(self.path, text, answers).and_then(|config| {
             limits::raise_descriptors(limits::descriptors(&config, self.desk.workers.count()))?;
@@ -482,55 +312,6 @@ async fn receive(watched: &UnixStream, channel: &Channel) -> io::Result<Received
             received => return received,
         }
     }
-}
-
-fn tell(desk: &Arc<Desk>) -> Box<super::probes::Tell> {
-    let events = desk.events.clone();
-    Box::new(move |pool, server, change| {
-        let server = ServerName {
-            pool: pool.settings.name.clone(),
-            server: server.name.to_string(),
-        };
-        let (why, after, left) = (
-            change.reason.words().to_owned(),
-            change.lasted,
-            pool.active(),
-        );
-        events.send(match change.up {
-            true => Event::ServerUp {
-                server,
-                why,
-                after,
-                left,
-            },
-            false => Event::ServerDown {
-                server,
-                why,
-                after,
-                left,
-            },
-        });
-    })
-}
-
-fn addresses(config: &Config, listeners: &[HandedListener]) -> Vec<Vec<String>> {
-    let mut addresses = vec![Vec::new(); config.listeners.len()];
-    for handed in listeners {
-        if let Some(list) = addresses.get_mut(handed.listener) {
-            list.push(handed.address.clone());
-        }
-    }
-    addresses
-}
-
-fn merged(listeners: Vec<HandedListener>) -> Vec<ListenerSockets> {
-    listeners
-        .into_iter()
-        .map(|handed| ListenerSockets {
-            listener: handed.listener,
-            sockets: handed.sockets,
-        })
-        .collect()
 }
 
 fn text(error: io::Error) -> String {

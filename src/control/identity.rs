@@ -27,7 +27,7 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Identity>, String> {
     }
     let uid = user.as_ref().map_or(me, |user| user.id);
     let gid = group
-        .or(user.as_ref().and_then(|user| user.group))
+        .or_else(|| user.as_ref().and_then(|user| user.group))
         .unwrap_or(mine);
     if (uid, gid) == (me, mine) && !me.is_root() {
         return Ok(None);

@@ -6,26 +6,25 @@
 //! signal pipe and the generation's channel.
 
 use super::channel::{
-    Channel, Command, Identity, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
+    Channel, Command, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
 };
 use super::file::{self, Loaded};
 use super::listen::{self, Listening};
+use super::opening::{self, AdminSockets};
 use super::{identity, limits, notify, reload};
-use crate::config::{Config, LogTarget, Problems, Timeout, Workers};
+use crate::config::{Config, Problems, Timeout};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Gid, Uid, chown};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Serves as the file says until it is told to stop. Messages go to standard error.
@@ -63,7 +62,8 @@ struct Launcher {
     channel: Channel,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     listening: Vec<Listening>,
-    sockets: Vec<PathBuf>,
+    /// Their files go with the launcher.
+    admin: AdminSockets,
     state: State,
     /// The generation has closed its end; its exit status is next.
     closed: bool,
@@ -95,26 +95,25 @@ enum State {
 
 impl Launcher {
     fn start(path: &Path, loaded: Loaded) -> Result<Self, String> {
-        let program = own_path()?;
+        let program = opening::own_path()?;
         let Loaded {
             config,
             text,
             answers,
             ..
         } = loaded;
-        let (workers, cores) = place(&config)?;
+        let (workers, cores) = opening::place(&config)?;
         let identity = identity::resolve(&config.process)?;
         limits::raise_descriptors(limits::descriptors(&config, workers))?;
         limits::raise_locked_memory(workers);
 
         // Signals first: from here on none is lost, and none kills the launcher before its child.
         let signals = signals().map_err(|error| format!("cannot take signals: {error}"))?;
-        let (control, stats, stats_path) = admin_sockets(&config, identity.as_ref())?;
-        let sockets = vec![config.control.socket.clone(), stats_path.clone()];
-        let listening = listen::open(&config, workers).inspect_err(|_| remove(&sockets))?;
-        let logs = open_logs(&config)?;
+        let admin = opening::admin_sockets(&config, identity.as_ref())?;
+        let listening = listen::open(&config, workers)?;
+        let logs = opening::open_logs(&config)?;
 
-        let (generation, channel) = spawn(&program)?;
+        let (generation, channel) = opening::spawn(&program)?;
         let launcher = Self {
             path: path.to_owned(),
             started: config.clone(),
@@ -124,7 +123,7 @@ impl Launcher {
             channel,
             signals,
             listening,
-            sockets,
+            admin,
             state: State::Starting,
             closed: false,
         };
@@ -137,28 +136,23 @@ impl Launcher {
             identity,
             workers,
             cores,
-            stats_socket: stats_path,
+            stats_socket: launcher.admin.stats.path().to_owned(),
             warnings: Vec::new(),
         };
         // If the generation has died already its report or its status says why, so a broken pipe
         // here is not the message to show.
-        let _ = launcher.hand_over(start, &control, &stats, &logs);
+        let _ = launcher.hand_over(start, &logs);
         Ok(launcher)
     }
 
-    fn hand_over(
-        &self,
-        start: Start,
-        control: &OwnedFd,
-        stats: &OwnedFd,
-        logs: &[(usize, File)],
-    ) -> io::Result<()> {
+    fn hand_over(&self, start: Start, logs: &[(usize, File)]) -> io::Result<()> {
         self.channel.send(&Command::Start(Box::new(start)), &[])?;
         for Listening {
             listener,
             bind,
             address,
             sockets,
+            ..
         } in &self.listening
         {
             let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
@@ -172,6 +166,7 @@ impl Launcher {
                 self.channel.send(&command, some)?;
             }
         }
+        let AdminSockets { control, stats } = &self.admin;
         self.channel
             .send(&Command::Socket(Socket::Control), &[control.as_fd()])?;
         self.channel
@@ -208,7 +203,7 @@ impl Launcher {
         }
     }
 
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<()> {
         let deadline = match &self.state {
             State::Draining { until } => *until,
             State::Stopping { until } => Some(*until),
@@ -264,10 +259,7 @@ impl Launcher {
         let _ = self.channel.send(&command, &[]);
         // As long as a copy of a listening socket is open here, the kernel goes on completing
         // handshakes that nobody will accept.
-        listen::remove_files(&self.listening);
-        self.listening
-            .iter_mut()
-            .for_each(|listening| listening.sockets.clear());
+        self.listening.iter_mut().for_each(Listening::close);
         self.state = state;
     }
 
@@ -305,7 +297,7 @@ impl Launcher {
         reload::refusal(&self.started, &config)?;
         let descriptors = limits::descriptors(&config, self.workers);
         limits::allow_descriptors(Pid::from_child(&self.generation), descriptors);
-        let logs = open_logs(&config)?;
+        let logs = opening::open_logs(&config)?;
         let warnings = reload::waiting_for_restart(&self.started, &config);
         for warning in &warnings {
             eprintln!("ringbolt: {warning}");
@@ -329,7 +321,7 @@ impl Launcher {
         Ok(())
     }
 
-    fn not_reloaded(&mut self, why: &str) {
+    fn not_reloaded(&self, why: &str) {
         let text = format!("reload refused, the configuration in force stays: {why}");
         eprintln!("ringbolt: {text}");
         notify::ready(&text);
@@ -339,12 +331,12 @@ impl Launcher {
         let _ = self.channel.send(&command, &[]);
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&self) {
         if !matches!(self.state, State::Serving | State::Draining { .. }) {
             // During a reload the files are fresh.
             return;
         }
-        match open_logs(&self.current) {
+        match opening::open_logs(&self.current) {
             Ok(logs) => {
                 let sent = self.send_logs(&logs);
                 let _ = sent.and_then(|()| self.channel.send(&Command::Reopen, &[]));
@@ -429,7 +421,7 @@ impl Launcher {
     }
 
     /// A generation that does not end when it should is ended.
-    fn overdue(&mut self) {
+    fn overdue(&self) {
         let until = match &self.state {
             State::Draining { until } => *until,
             State::Stopping { until } => Some(*until),
@@ -447,8 +439,6 @@ impl Launcher {
 
     /// The generation's status is ours.
     fn ended(&self, status: ExitStatus) -> ExitCode {
-        listen::remove_files(&self.listening);
-        remove(&self.sockets);
         if let Some(signal) = status.signal() {
             eprintln!("ringbolt: the serving process was ended by signal {signal}");
             return ExitCode::from(128 + u8::try_from(signal).unwrap_or(127));
@@ -466,64 +456,6 @@ impl Launcher {
 
 /// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// Readable by the group, so that people in it can read logs.
-const LOG_MODE: u32 = 0o640;
-
-/// The path that this program was started by, made absolute but not resolved: when an upgrade moves
-/// a link or replaces the file, the next start takes the new one. `/proc/self/exe` would not.
-fn own_path() -> Result<PathBuf, String> {
-    let name = std::env::args_os()
-        .next()
-        .map(PathBuf::from)
-        .unwrap_or_default();
-    if name.components().count() > 1 {
-        return std::path::absolute(&name).map_err(|error| format!("no working folder: {error}"));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(&name))
-        .find(|file| file.is_file())
-        .ok_or_else(|| {
-            format!(
-                "cannot find {} on the PATH to start it again",
-                name.display()
-            )
-        })
-}
-
-fn warn(warnings: &Problems) {
-    if !warnings.is_empty() {
-        eprint!("{warnings}");
-    }
-}
-
-/// How many workers, and on which cores.
-fn place(config: &Config) -> Result<(usize, Vec<usize>), String> {
-    let set = rustix::thread::sched_getaffinity(None)
-        .map_err(|error| format!("cannot ask for usable cores: {error}"))?;
-    let usable: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)
-        .filter(|&core| set.is_set(core))
-        .collect();
-    if let Some(missing) = config
-        .process
-        .cores
-        .iter()
-        .find(|core| !usable.contains(core))
-    {
-        return Err(format!(
-            "process.cores: core {missing} is not usable here; usable are {usable:?}"
-        ));
-    }
-    let cores = match config.process.cores.as_slice() {
-        [] => usable,
-        chosen => chosen.to_vec(),
-    };
-    let workers = match config.process.workers {
-        Workers::Auto => cores.len(),
-        Workers::Count(count) => count,
-    };
-    Ok((workers, cores))
-}
 
 fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
     let (read, write) = UnixStream::pair()?;
@@ -531,87 +463,10 @@ fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
     SignalDelivery::with_pipe(read, write, SignalOnly, wanted)
 }
 
-/// Control socket and stats socket. The first is for the owner and the group that Ringbolt runs as,
-/// the second for its workers only.
-fn admin_sockets(
-    config: &Config,
-    identity: Option<&Identity>,
-) -> Result<(OwnedFd, OwnedFd, PathBuf), String> {
-    let control_path = &config.control.socket;
-    let mut name = control_path.as_os_str().to_owned();
-    name.push(".stats");
-    let stats_path = PathBuf::from(name);
-    let open = |path: &Path, mode: u32| {
-        let socket = listen::unix(path, ADMIN_BACKLOG, mode)?;
-        if let Some(to) = identity {
-            chown(
-                path,
-                Some(Uid::from_raw(to.user)),
-                Some(Gid::from_raw(to.group)),
-            )?;
-        }
-        Ok(socket)
-    };
-    let failed = |path: &Path, error: io::Error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => ": is another Ringbolt running?",
-            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
-                ": set control.socket to a path that this user may create"
-            }
-            _ => "",
-        };
-        format!(
-            "control.socket: cannot listen on {}: {error}{advice}",
-            path.display()
-        )
-    };
-    let control = open(control_path, 0o660).map_err(|error| failed(control_path, error))?;
-    match open(&stats_path, 0o600) {
-        Ok(stats) => Ok((control, stats, stats_path)),
-        Err(error) => {
-            remove(std::slice::from_ref(control_path));
-            Err(failed(&stats_path, error))
-        }
+fn warn(warnings: &Problems) {
+    if !warnings.is_empty() {
+        eprint!("{warnings}");
     }
-}
-
-const ADMIN_BACKLOG: u32 = 128;
-
-fn remove(sockets: &[PathBuf]) {
-    for path in sockets {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-/// Opens the log files of a configuration, each with its `[[log]]`'s index.
-fn open_logs(config: &Config) -> Result<Vec<(usize, File)>, String> {
-    let mut files = Vec::new();
-    for (index, log) in config.logs.iter().enumerate() {
-        if let LogTarget::File(path) = &log.target {
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(LOG_MODE)
-                .open(path);
-            let failed = |error| format!("cannot open log file {}: {error}", path.display());
-            files.push((index, file.map_err(failed)?));
-        }
-    }
-    Ok(files)
-}
-
-/// Starts the generation. It stays in the process group, so that whoever ends the group ends both;
-/// Ctrl-C in a terminal reaches it too, but it heeds the channel only.
-fn spawn(program: &Path) -> Result<(Child, Channel), String> {
-    let (here, there) =
-        UnixStream::pair().map_err(|error| format!("cannot make a socketpair: {error}"))?;
-    std::process::Command::new(program)
-        .arg("generation")
-        .stdin(Stdio::from(OwnedFd::from(there)))
-        .env_remove("NOTIFY_SOCKET")
-        .spawn()
-        .map(|child| (child, Channel::new(here.into())))
-        .map_err(|error| format!("cannot start {}: {error}", program.display()))
 }
 
 fn workers(count: usize) -> String {

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, chmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,45 @@ pub(super) struct Listening {
     pub(super) address: Address,
     /// One for each worker.
     pub(super) sockets: Vec<OwnedFd>,
+    file: Option<SocketFile>,
+}
+
+impl Listening {
+    /// Closes our copies and removes the file of a unix socket.
+    pub(super) fn close(&mut self) {
+        self.sockets.clear();
+        self.file = None;
+    }
+}
+
+/// A unix socket that listens, and its file, which goes when this value goes.
+#[derive(Debug)]
+pub(super) struct Unix {
+    socket: OwnedFd,
+    file: SocketFile,
+}
+
+impl Unix {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.file.0
+    }
+}
+
+impl AsFd for Unix {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it already.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Opens everything that the configuration listens on.
@@ -37,10 +76,12 @@ pub(super) fn open(config: &Config, workers: usize) -> Result<Vec<Listening>, St
     for (listener, settings) in config.listeners.iter().enumerate() {
         for (bind, wanted) in settings.bind.iter().enumerate() {
             let opened = match wanted {
-                Address::Ip(address) => tcp(*address, settings.backlog, workers),
-                Address::Unix(path) => unix_shared(path, settings.backlog, workers),
+                Address::Ip(address) => tcp(*address, settings.backlog, workers)
+                    .map(|(address, sockets)| (address, sockets, None)),
+                Address::Unix(path) => unix_shared(path, settings.backlog, workers)
+                    .map(|(sockets, file)| (wanted.clone(), sockets, Some(file))),
             };
-            let (address, sockets) = opened.map_err(|error| {
+            let (address, sockets, file) = opened.map_err(|error| {
                 let advice = advice(&error, wanted);
                 let name = &settings.name;
                 format!("listener \"{name}\": cannot listen on {wanted}: {error}{advice}")
@@ -50,6 +91,7 @@ pub(super) fn open(config: &Config, workers: usize) -> Result<Vec<Listening>, St
                 bind,
                 address,
                 sockets,
+                file,
             });
         }
     }
@@ -61,24 +103,19 @@ pub(super) fn open(config: &Config, workers: usize) -> Result<Vec<Listening>, St
 ///
 /// # Errors
 /// Those of `bind(2)`; `AddrInUse` also for a file that is no socket.
-pub(super) fn unix(path: &Path, backlog: u32, mode: u32) -> io::Result<OwnedFd> {
+pub(super) fn unix(path: &Path, backlog: u32, mode: u32) -> io::Result<Unix> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile(path.to_owned());
     // Nobody can connect before `listen`, so nobody slips in under the default mode.
     chmod(path, Mode::from_raw_mode(mode))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Removes the files of unix listeners, at the end.
-pub(super) fn remove_files(sockets: &[Listening]) {
-    for listening in sockets {
-        if let Address::Unix(path) = &listening.address {
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    Ok(Unix {
+        socket: socket.into(),
+        file,
+    })
 }
 
 /// Everybody may connect, as to a TCP port on the loopback; the folder's mode narrows that.
@@ -140,17 +177,17 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 fn unix_shared(
-    path: &PathBuf,
+    path: &Path,
     backlog: u32,
     workers: usize,
-) -> io::Result<(Address, Vec<OwnedFd>)> {
-    let first = unix(path, backlog, UNIX_LISTENER_MODE)?;
+) -> io::Result<(Vec<OwnedFd>, SocketFile)> {
+    let Unix { socket, file } = unix(path, backlog, UNIX_LISTENER_MODE)?;
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers.max(1) {
-        sockets.push(first.try_clone()?);
+        sockets.push(socket.try_clone()?);
     }
-    sockets.push(first);
-    Ok((Address::Unix(path.clone()), sockets))
+    sockets.push(socket);
+    Ok((sockets, file))
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {

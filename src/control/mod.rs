@@ -9,15 +9,18 @@
 mod admin;
 mod auth;
 mod channel;
+mod desk;
 mod environment;
 pub mod file;
 pub mod generation;
+mod handed;
 mod identity;
 pub mod launcher;
 mod limits;
 mod listen;
 pub mod logs;
 mod notify;
+mod opening;
 mod page;
 mod probes;
 mod reload;

@@ -222,8 +222,10 @@ mod tests {
         )
     }
 
-    fn recording() -> (Box<Tell>, Arc<Mutex<Vec<(String, bool, Reason)>>>) {
-        let told: Arc<Mutex<Vec<(String, bool, Reason)>>> = Arc::default();
+    type Told = Arc<Mutex<Vec<(String, bool, Reason)>>>;
+
+    fn recording() -> (Box<Tell>, Told) {
+        let told = Told::default();
         let sink = Arc::clone(&told);
         let tell = move |_: &Pool, server: &Server, change: &Change| {
             sink.lock()

@@ -1,0 +1,126 @@
+//! What the whole control thread looks at: the plan in force, the workers, where events go; and the
+//! status made from it.
+
+use super::admin::Source;
+use super::probes::Tell;
+use super::status::{ListenerStatus, PoolStatus, Status};
+use super::{identity, now_ms, started_ms};
+use crate::config::{Level, Stats};
+use crate::proxy::Plan;
+use crate::record::{Event, Events, ServerName};
+use crate::worker::Workers;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// What both the control socket and the control loop look at.
+pub(super) struct Desk {
+    pub(super) plan: ArcSwap<Plan>,
+    pub(super) workers: Workers,
+    pub(super) events: Events,
+    pub(super) launcher: u32,
+    /// By listener: where it really listens.
+    pub(super) addresses: Vec<Vec<String>>,
+    pub(super) draining: AtomicBool,
+    pub(super) reloads: AtomicU64,
+    pub(super) refused: ArcSwapOption<String>,
+}
+
+impl Desk {
+    /// The first lines of the log.
+    pub(super) fn say_started(&self, warnings: &[String]) {
+        let (count, driver) = (self.workers.count(), self.workers.driver());
+        let plural = if count == 1 { "" } else { "s" };
+        let version = env!("CARGO_PKG_VERSION");
+        let about = format!("ringbolt {version}, {count} worker{plural} on {driver}");
+        self.events.send(Event::Started { about });
+        for warning in warnings {
+            self.events.say(Level::Warning, warning);
+        }
+        if let Some(why) = self.workers.refused() {
+            self.events.say(
+                Level::Warning,
+                format!(
+                    "the workers run on {driver}, a better driver was refused: {why}; look at \
+                     kernel.io_uring_disabled, the container's seccomp profile and LimitMEMLOCK"
+                ),
+            );
+        }
+        if identity::is_root() {
+            let text = "it serves as root: process.user can name somebody with less power";
+            self.events.say(Level::Notice, text);
+        }
+    }
+
+    /// Connections and tunnels as the log says them.
+    pub(super) fn load(&self) -> String {
+        let (connections, tunnels) = (self.workers.connections(), self.workers.tunnels());
+        format!("{connections} connections, {tunnels} of them tunnels")
+    }
+}
+
+impl Source for Desk {
+    fn status(&self) -> Status {
+        let (plan, now_ms, started_ms) = (self.plan.load(), now_ms(), started_ms());
+        let pools = plan.pools.iter();
+        let listeners = plan.listeners.iter().zip(&self.addresses);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            launcher: self.launcher,
+            started_ms,
+            uptime: now_ms.saturating_sub(started_ms) / 1000,
+            driver: self.workers.driver().to_string(),
+            workers: self.workers.count(),
+            draining: self.draining.load(Relaxed),
+            connections: self.workers.connections(),
+            max_connections: plan.config.process.max_connections,
+            tunnels: self.workers.tunnels(),
+            reloads: self.reloads.load(Relaxed),
+            refused_reload: self.refused.load().as_deref().cloned(),
+            listeners: listeners
+                .map(|(listener, addresses)| ListenerStatus {
+                    name: listener.name.to_string(),
+                    addresses: addresses.clone(),
+                    connections: listener.live.connections(),
+                    total_connections: listener.live.total(),
+                })
+                .collect(),
+            pools: pools
+                .map(|pool| PoolStatus::of(pool, now_ms, started_ms))
+                .collect(),
+        }
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        self.plan.load().config.stats.clone()
+    }
+}
+
+/// What the health checks call when a server goes up or down.
+pub(super) fn tell(events: Events) -> Box<Tell> {
+    Box::new(move |pool, server, change| {
+        let server = ServerName {
+            pool: pool.settings.name.clone(),
+            server: server.name.to_string(),
+        };
+        let (why, after, left) = (
+            change.reason.words().to_owned(),
+            change.lasted,
+            pool.active(),
+        );
+        events.send(match change.up {
+            true => Event::ServerUp {
+                server,
+                why,
+                after,
+                left,
+            },
+            false => Event::ServerDown {
+                server,
+                why,
+                after,
+                left,
+            },
+        });
+    })
+}

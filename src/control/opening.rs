@@ -1,0 +1,148 @@
+//! What the launcher opens and starts for a generation: where it runs, its sockets for the control
+//! thread, its log files, and itself.
+
+use super::channel::{Channel, Identity};
+use super::listen::{self, Unix};
+use crate::config::{Config, LogTarget, Workers};
+use rustix::fs::{Gid, Uid, chown};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The path that this program was started by, made absolute but not resolved: when an upgrade moves
+/// a link or replaces the file, the next start takes the new one. `/proc/self/exe` would not.
+pub(super) fn own_path() -> Result<PathBuf, String> {
+    let name = std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    if name.components().count() > 1 {
+        return std::path::absolute(&name).map_err(|error| format!("no working folder: {error}"));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(&name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            format!(
+                "cannot find {} on the PATH to start it again",
+                name.display()
+            )
+        })
+}
+
+/// How many workers, and on which cores.
+pub(super) fn place(config: &Config) -> Result<(usize, Vec<usize>), String> {
+    let set = rustix::thread::sched_getaffinity(None)
+        .map_err(|error| format!("cannot ask for usable cores: {error}"))?;
+    let usable: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|&core| set.is_set(core))
+        .collect();
+    if let Some(missing) = config
+        .process
+        .cores
+        .iter()
+        .find(|core| !usable.contains(core))
+    {
+        return Err(format!(
+            "process.cores: core {missing} is not usable here; usable are {usable:?}"
+        ));
+    }
+    let cores = match config.process.cores.as_slice() {
+        [] => usable,
+        chosen => chosen.to_vec(),
+    };
+    let workers = match config.process.workers {
+        Workers::Auto => cores.len(),
+        Workers::Count(count) => count,
+    };
+    Ok((workers, cores))
+}
+
+/// The control thread's sockets, and their files.
+pub(super) struct AdminSockets {
+    /// For the owner, and the group that Ringbolt runs as.
+    pub(super) control: Unix,
+    /// For the workers only.
+    pub(super) stats: Unix,
+}
+
+/// Opens both; the second stands beside the first.
+///
+/// # Errors
+/// One line: where, what is wrong, what to do.
+pub(super) fn admin_sockets(
+    config: &Config,
+    identity: Option<&Identity>,
+) -> Result<AdminSockets, String> {
+    let control = &config.control.socket;
+    let mut stats = control.as_os_str().to_owned();
+    stats.push(".stats");
+    let open = |path: &Path, mode: u32| {
+        let opened = listen::unix(path, ADMIN_BACKLOG, mode).and_then(|unix| {
+            if let Some(to) = identity {
+                let (user, group) = (Uid::from_raw(to.user), Gid::from_raw(to.group));
+                chown(path, Some(user), Some(group))?;
+            }
+            Ok(unix)
+        });
+        opened.map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => ": is another Ringbolt running?",
+                io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
+                    ": set control.socket to a path that this user may create"
+                }
+                _ => "",
+            };
+            format!(
+                "control.socket: cannot listen on {}: {error}{advice}",
+                path.display()
+            )
+        })
+    };
+    Ok(AdminSockets {
+        control: open(control, 0o660)?,
+        stats: open(Path::new(&stats), 0o600)?,
+    })
+}
+
+/// Connections waiting to be accepted on either.
+const ADMIN_BACKLOG: u32 = 128;
+
+/// Opens the log files of a configuration, each with its `[[log]]`'s index.
+pub(super) fn open_logs(config: &Config) -> Result<Vec<(usize, File)>, String> {
+    let mut files = Vec::new();
+    for (index, log) in config.logs.iter().enumerate() {
+        if let LogTarget::File(path) = &log.target {
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(LOG_MODE)
+                .open(path);
+            let failed = |error| format!("cannot open log file {}: {error}", path.display());
+            files.push((index, file.map_err(failed)?));
+        }
+    }
+    Ok(files)
+}
+
+/// Readable by the group, so that people in it can read logs.
+const LOG_MODE: u32 = 0o640;
+
+/// Starts the generation. It stays in the process group, so that whoever ends the group ends both;
+/// Ctrl-C in a terminal reaches it too, but it heeds the channel only.
+pub(super) fn spawn(program: &Path) -> Result<(Child, Channel), String> {
+    let (here, there) =
+        UnixStream::pair().map_err(|error| format!("cannot make a socketpair: {error}"))?;
+    Command::new(program)
+        .arg("generation")
+        .stdin(Stdio::from(OwnedFd::from(there)))
+        .env_remove("NOTIFY_SOCKET")
+        .spawn()
+        .map(|child| (child, Channel::new(here.into())))
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))
+}
