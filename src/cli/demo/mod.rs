@@ -1,8 +1,8 @@
 //! `ringbolt demo`: two small servers, the proxy over them, and a page to watch a session move.
 //!
 //! Nothing needs to be installed and nothing stays behind. The demo's process carries the two
-//! servers ([`node`]), each on a thread of its own, and the service behind the page's buttons
-//! ([`controller`]); the proxy is a child, started as a user would start it ([`proxy`]), over a
+//! servers (`node`), each on a thread of its own, and the service behind the page's buttons
+//! (`controller`); the proxy is a child, started as a user would start it (`proxy`), over a
 //! configuration in a temporary folder.
 
 mod controller;
