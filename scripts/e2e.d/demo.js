@@ -64,7 +64,7 @@ export async function demo(check, browser, options) {
     await page.getByRole('button', { name: `Kill ${first}` }).waitFor();
     await page.reload();
     assert.equal(await waitFor(page), second);
-    const picture = join(options.folder, 'demo.png');
+    const picture = join(options.pictures, 'demo.png');
     await page.screenshot({ path: picture, fullPage: true });
     console.log(`     moved in ${moved[1]} ms; picture: ${picture}`);
     assert.deepEqual(mishaps, [], 'errors in the page');
