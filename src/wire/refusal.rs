@@ -101,8 +101,6 @@ refusals! {
     BodyNotExpected = 400 "body-not-expected",
     /// `Connection` lists too many names, or something that is no name.
     BadConnection = 400 "bad-connection",
-    /// `Upgrade` that is no list of protocols.
-    BadUpgrade = 400 "bad-upgrade",
     /// A 101 that nobody asked for, or that fails the handshake's check.
     BadSwitch = 400 "bad-switch",
     /// More responses before the final one than are passed on.

@@ -89,7 +89,7 @@ const REPLIES: &[(u16, &[u8])] = &[
             "Upgrade Required",
             102,
             "WebSocket version 13 is spoken here.",
-            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         ),
     ),
     (
