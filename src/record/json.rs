@@ -186,13 +186,29 @@ fn key(field: &str, out: &mut Vec<u8>) {
 /// A JSON string of any bytes.
 pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        lossy(bytes, out);
+    }
+    out.push(b'"');
+}
+
+/// Only bytes that stand for themselves; looks at all of them, which is faster than stopping at the first.
+fn is_plain(bytes: &[u8]) -> bool {
+    let special = |byte: u8| !(0x20..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\');
+    !bytes
+        .iter()
+        .fold(false, |found, byte| found | special(*byte))
+}
+
+fn lossy(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         escaped(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }
 
 fn escaped(text: &[u8], out: &mut Vec<u8>) {

@@ -1,14 +1,16 @@
 //! Time of day as log lines write it, without a clock and without a library's formatting machinery.
 //!
 //! A [`Stamp`] is given milliseconds since the epoch and the local offset from UTC; it computes
-//! a second's date once and then only fills in the milliseconds. One per thread that writes lines.
+//! a second's date once and then only fills in the milliseconds. It remembers two seconds, so that
+//! lines with the dates of a beginning and of an end do not cost it a computation each.
+//! One per thread that writes lines.
 
-/// The last second that was written, taken apart.
+/// The last two seconds that were written, taken apart.
 #[derive(Debug, Clone)]
 pub struct Stamp {
     offset: i32,
-    second: u64,
-    date: Date,
+    /// The one used last is first.
+    dates: [(u64, Date); 2],
 }
 
 /// One second's texts.
@@ -27,10 +29,10 @@ struct Date {
 impl Stamp {
     /// A stamp for a place `offset` seconds east of Greenwich; 0 is UTC.
     pub fn new(offset: i32) -> Self {
+        let date = (0, Date::of(0, offset));
         Self {
             offset,
-            second: 0,
-            date: Date::of(0, offset),
+            dates: [date.clone(), date],
         }
     }
 
@@ -51,7 +53,7 @@ impl Stamp {
     pub fn iso(&mut self, ms: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.at(ms).iso);
         push_ms(ms, out);
-        out.extend_from_slice(&self.date.zone);
+        out.extend_from_slice(&self.dates[0].1.zone);
     }
 
     /// `Nov 22 21:05:33`: RFC 3164 section 4.1.2.
@@ -61,11 +63,13 @@ impl Stamp {
 
     fn at(&mut self, ms: u64) -> &Date {
         let second = ms / 1000;
-        if second != self.second {
-            self.second = second;
-            self.date = Date::of(second, self.offset);
+        if second != self.dates[0].0 {
+            self.dates.swap(0, 1);
         }
-        &self.date
+        if second != self.dates[0].0 {
+            self.dates[0] = (second, Date::of(second, self.offset));
+        }
+        &self.dates[0].1
     }
 }
 
