@@ -490,6 +490,100 @@ fn a_user_that_nobody_is_cannot_be_become() {
     assert!(!folder.path().join("c").exists());
 }
 
+#[test]
+fn an_ordinary_user_is_told_what_it_may_not_do() {
+    use std::os::unix::process::CommandExt as _;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let binary = folder.path().join("ringbolt");
+    std::fs::copy(env!("CARGO_BIN_EXE_ringbolt"), &binary).unwrap();
+    let server = Server::named("one");
+    let setup = Setup::new(Driver::Ring).server(&server);
+    let cases = [
+        (
+            setup
+                .process("user = \"root\"")
+                .text()
+                .replace("{listen}", "127.0.0.1:0"),
+            "start as root, or remove process.user",
+        ),
+        (
+            Setup::new(Driver::Ring)
+                .server(&server)
+                .text()
+                .replace("{listen}", "127.0.0.1:1"),
+            "CAP_NET_BIND_SERVICE",
+        ),
+        (
+            Setup::new(Driver::Ring)
+                .server(&server)
+                .process("max_connections = 9000000")
+                .text()
+                .replace("{listen}", "127.0.0.1:0"),
+            "needs 18000",
+        ),
+    ];
+    for (text, advice) in cases {
+        let config = folder.path().join("config.toml");
+        let socket = folder.path().join("control.sock");
+        let text = format!("{text}\n[control]\nsocket = \"{}\"\n", socket.display());
+        std::fs::write(&config, text).unwrap();
+        let output = std::process::Command::new(&binary)
+            .arg("run")
+            .arg(&config)
+            .uid(65_534)
+            .gid(65_534)
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{complaint}");
+        assert!(complaint.contains(advice), "{advice}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "one line: {complaint}");
+        assert!(!socket.exists(), "nothing is left behind: {complaint}");
+    }
+}
+
+#[test]
+fn a_terminal_that_has_gone_ends_nothing() {
+    let server = Server::named("one");
+    let folder = tempfile::tempdir().unwrap();
+    let (config, socket) = (
+        folder.path().join("config.toml"),
+        folder.path().join("c.sock"),
+    );
+    let text = Setup::new(Driver::Ring)
+        .server(&server)
+        .text()
+        .replace("{listen}", "127.0.0.1:0");
+    let text = format!("{text}\n[control]\nsocket = \"{}\"\n", socket.display());
+    std::fs::write(&config, text).unwrap();
+    let mut child = ringbolt()
+        .arg("run")
+        .arg(&config)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eventually!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    let status = || -> serde_json::Value {
+        serde_json::from_str(&Conn::connect_unix(&socket).get("/v1/status").text()).unwrap()
+    };
+    let first = status();
+    let launcher = rustix::process::Pid::from_child(&child);
+    assert_eventually!({
+        // The first may come before the launcher knows that all is ready.
+        rustix::process::kill_process(launcher, rustix::process::Signal::HUP).unwrap();
+        status()["reloads"] != first["reloads"]
+    });
+    rustix::process::kill_process(launcher, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 // === check ===
 
 #[test]

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The real machine. Every answer is kept for [`Machine::answers`].
+/// The real machine. Every answer is kept for the generation.
 #[derive(Debug)]
 pub struct Machine {
     answers: RefCell<Answers>,

@@ -9,7 +9,7 @@ use crate::config::Process;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 use std::ffi::CString;
@@ -31,6 +31,14 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Identity>, String> {
         .unwrap_or(mine);
     if (uid, gid) == (me, mine) && !me.is_root() {
         return Ok(None);
+    }
+    if !may_change() {
+        let wanted = process.user.as_ref().or(process.group.as_ref());
+        let wanted = wanted.map_or("", String::as_str);
+        return Err(format!(
+            "process.user: this user (id {me}) may not become \"{wanted}\": start as root, or \
+             remove process.user and process.group"
+        ));
     }
     let mut groups = match user.and_then(|user| user.name) {
         // The user's groups by the system's database, as `initgroups` would set them.
@@ -95,6 +103,12 @@ pub(super) fn assume(identity: Option<&Identity>, launcher: u32) -> Result<(), S
 /// Whether this process is root's.
 pub(super) fn is_root() -> bool {
     Uid::effective().is_root()
+}
+
+/// Whether the kernel lets this process change its user and groups.
+fn may_change() -> bool {
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
 struct Found {

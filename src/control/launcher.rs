@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -32,7 +32,7 @@ pub fn run(path: &Path) -> ExitCode {
     let loaded = match file::read(path) {
         Ok(loaded) => loaded,
         Err(refused) => {
-            eprint!("{refused}");
+            say(&refused.to_string());
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -40,7 +40,7 @@ pub fn run(path: &Path) -> ExitCode {
     match Launcher::start(path, loaded) {
         Ok(mut launcher) => launcher.serve(),
         Err(why) => {
-            eprintln!("ringbolt: {why}");
+            say(&format!("ringbolt: {why}"));
             ExitCode::from(EXIT_START)
         }
     }
@@ -187,7 +187,7 @@ impl Launcher {
     fn serve(&mut self) -> ExitCode {
         loop {
             if let Err(error) = self.wait() {
-                eprintln!("ringbolt: cannot wait for events: {error}");
+                say(&format!("ringbolt: cannot wait for events: {error}"));
                 self.kill();
             }
             let pending: Vec<i32> = self.signals.pending().collect();
@@ -276,7 +276,7 @@ impl Launcher {
         let loaded = match file::read(&self.path) {
             Ok(loaded) => loaded,
             Err(refused) => {
-                eprint!("{refused}");
+                say(&refused.to_string());
                 return self.not_reloaded(&refused.one_line());
             }
         };
@@ -300,7 +300,7 @@ impl Launcher {
         let logs = opening::open_logs(&config)?;
         let warnings = reload::waiting_for_restart(&self.started, &config);
         for warning in &warnings {
-            eprintln!("ringbolt: {warning}");
+            say(&format!("ringbolt: {warning}"));
         }
         self.send_logs(&logs)
             .and_then(|()| {
@@ -323,7 +323,7 @@ impl Launcher {
 
     fn not_reloaded(&self, why: &str) {
         let text = format!("reload refused, the configuration in force stays: {why}");
-        eprintln!("ringbolt: {text}");
+        say(&format!("ringbolt: {text}"));
         notify::ready(&text);
         let command = Command::Refused {
             why: why.to_owned(),
@@ -342,13 +342,13 @@ impl Launcher {
                 let _ = sent.and_then(|()| self.channel.send(&Command::Reopen, &[]));
             }
             Err(why) => {
-                eprintln!("ringbolt: log files not reopened: {why}");
-                self.say(format!("log files not reopened: {why}"));
+                say(&format!("ringbolt: log files not reopened: {why}"));
+                self.log(format!("log files not reopened: {why}"));
             }
         }
     }
 
-    fn say(&self, text: String) {
+    fn log(&self, text: String) {
         let _ = self.channel.send(&Command::Say { text }, &[]);
     }
 
@@ -360,9 +360,9 @@ impl Launcher {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => self.closed = true,
                 Err(error) => {
-                    eprintln!(
+                    say(&format!(
                         "ringbolt: the serving process said what nobody understands: {error}"
-                    );
+                    ));
                     self.closed = true;
                     self.kill();
                 }
@@ -374,22 +374,22 @@ impl Launcher {
         match report {
             Report::Ready { driver } => {
                 let served = self.served();
-                eprintln!(
+                say(&format!(
                     "ringbolt: ready: {} on {driver}; {served}",
                     workers(self.workers)
-                );
+                ));
                 notify::ready(&format!("Serving {served}"));
                 if matches!(self.state, State::Starting) {
                     self.state = State::Serving;
                 }
             }
-            Report::Failed { why } => eprintln!("ringbolt: {why}"),
+            Report::Failed { why } => say(&format!("ringbolt: {why}")),
             Report::Reloaded => {
                 if let State::Reloading { next, again } =
                     std::mem::replace(&mut self.state, State::Serving)
                 {
                     self.current = *next;
-                    eprintln!("ringbolt: reloaded {}", self.path.display());
+                    say(&format!("ringbolt: reloaded {}", self.path.display()));
                     notify::ready(&format!("Serving {}", self.served()));
                     if again {
                         self.reload();
@@ -428,7 +428,7 @@ impl Launcher {
             State::Starting | State::Serving | State::Reloading { .. } => None,
         };
         if until.is_some_and(|until| Instant::now() >= until) {
-            eprintln!("ringbolt: the serving process did not end in time and is killed");
+            say("ringbolt: the serving process did not end in time and is killed");
             self.kill();
         }
     }
@@ -440,7 +440,9 @@ impl Launcher {
     /// The generation's status is ours.
     fn ended(&self, status: ExitStatus) -> ExitCode {
         if let Some(signal) = status.signal() {
-            eprintln!("ringbolt: the serving process was ended by signal {signal}");
+            say(&format!(
+                "ringbolt: the serving process was ended by signal {signal}"
+            ));
             return ExitCode::from(128 + u8::try_from(signal).unwrap_or(127));
         }
         let code = status
@@ -448,7 +450,7 @@ impl Launcher {
             .and_then(|code| u8::try_from(code).ok())
             .unwrap_or(1);
         if code == 0 && matches!(self.state, State::Starting | State::Serving) {
-            eprintln!("ringbolt: the serving process ended on its own");
+            say("ringbolt: the serving process ended on its own");
         }
         ExitCode::from(code)
     }
@@ -463,9 +465,16 @@ fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
     SignalDelivery::with_pipe(read, write, SignalOnly, wanted)
 }
 
+/// To standard error, each line at once. A terminal or pipe that has gone is no reason to end, as the
+/// print macros would.
+fn say(text: &str) {
+    let line = format!("{}\n", text.trim_end());
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
 fn warn(warnings: &Problems) {
     if !warnings.is_empty() {
-        eprint!("{warnings}");
+        say(&warnings.to_string());
     }
 }
 
