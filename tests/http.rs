@@ -5,6 +5,8 @@
 #[macro_use]
 mod support;
 
+use std::time::Duration;
+
 use support::{Driver, Message, Proxy, Server, Setup};
 
 on_both_drivers!(
@@ -47,6 +49,14 @@ on_both_drivers!(
     a_post_on_a_kept_link_that_breaks_is_not_sent_again,
     links_beyond_the_bound_are_not_kept,
     idle_links_expire,
+    bytes_behind_an_answer_reach_no_other_client,
+    malformed_chunks_end_the_request_on_both_sides,
+    a_malformed_chunk_of_the_server_cuts_the_answer,
+    what_is_not_ours_passes_as_it_came,
+    an_empty_line_before_a_request_is_skipped,
+    methods_of_all_kinds_pass,
+    methods_for_proxies_are_refused,
+    a_thousand_pipelined_requests_meet_a_slow_reader,
 );
 
 fn a_request_reaches_the_server_and_its_answer_the_client(on: Driver) {
@@ -826,4 +836,191 @@ fn idle_links_expire(on: Driver) {
     assert_eventually!(server.open() == 0);
     assert_eq!(client.get("/").status(), 200);
     assert_eq!(server.connections(), 2);
+}
+
+// === What would mix clients up ===
+
+fn bytes_behind_an_answer_reach_no_other_client(on: Driver) {
+    const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    for late in [false, true] {
+        let server = Server::script(move |conn| {
+            while conn.read_request().is_some() {
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                if late {
+                    conn.send(answer);
+                    std::thread::sleep(Duration::from_millis(50));
+                    let _ = conn.try_send(POISON);
+                } else {
+                    conn.send(format!("{answer}{POISON}"));
+                }
+            }
+        });
+        let proxy = Proxy::before(on, &[&server]);
+        for _ in 0..5 {
+            assert_eq!(proxy.get("/").text(), "ok", "late: {late}");
+            std::thread::sleep(Duration::from_millis(if late { 100 } else { 0 }));
+        }
+    }
+}
+
+fn malformed_chunks_end_the_request_on_both_sides(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    for body in [
+        "zz\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5\nhello\n0\n\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "ffffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "0\r\nno colon\r\n\r\n",
+        "0\r\nContent-Length: 5\r\n\r\n",
+    ] {
+        let mut client = proxy.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        // Also when the server is already reading it.
+        std::thread::sleep(Duration::from_millis(10));
+        client.send(body);
+        let answer = String::from_utf8(client.read_to_end()).unwrap();
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
+            "{body:?} got {answer:?}"
+        );
+    }
+    assert_eventually!(server.open() == 0);
+    assert_eq!(server.requests().len(), 0, "{:?}", server.requests());
+    assert_eq!(proxy.get("/good").status(), 200);
+}
+
+fn a_malformed_chunk_of_the_server_cuts_the_answer(on: Driver) {
+    for chunk in ["zz\r\nbad", "3\r\nabcd\r\n", "\r\n", "3\nabc\n"] {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        let server = Server::answering_once(format!("{head}{chunk}0\r\n\r\n"));
+        let proxy = Proxy::before(on, &[&server]);
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let all = String::from_utf8(client.read_to_end()).unwrap();
+        assert!(
+            !all.ends_with("0\r\n\r\n"),
+            "{chunk:?} became a whole answer: {all:?}"
+        );
+    }
+}
+
+// === What is left alone ===
+
+fn what_is_not_ours_passes_as_it_came(on: Driver) {
+    let server = Server::answering(
+        b"HTTP/1.1 299 Odd \xe9 Phrase\r\nx-lower: 1\r\nX-UPPER: 2\r\nX-Twice: a\r\nX-Twice: b\r\nX-Text: caf\xe9\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n",
+    );
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    let target = "/a//b/../c;d=e/%2F%2e?x=%00&y=[1]";
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: EXAMPLE.com\r\n"));
+    client.send(b"x-lower: 1\r\nX-UPPER: 2\r\nX-Twice: a\r\nX-Twice: b\r\nX-Text: caf\xe9\r\nX-Empty:\r\n\r\n");
+    let head = client.read_until(b"\r\n\r\n");
+    let between = |bytes: &[u8], from: &[u8], to: &[u8]| -> Vec<u8> {
+        let start = memchr::memmem::find(bytes, from).expect("its start");
+        let length = memchr::memmem::find(&bytes[start..], to).expect("its end");
+        bytes[start..start + length].to_vec()
+    };
+    let common = b"x-lower: 1\r\nX-UPPER: 2\r\nX-Twice: a\r\nX-Twice: b\r\nX-Text: caf\xe9\r\n";
+    assert!(
+        head.starts_with(b"HTTP/1.1 299 Odd \xe9 Phrase\r\n"),
+        "{}",
+        head.escape_ascii()
+    );
+    assert_eq!(between(&head, b"x-lower", b"Set-Cookie: a"), common);
+    let request = &server.received()[0];
+    assert!(
+        request.starts_with(format!("GET {target} HTTP/1.1\r\nHost: EXAMPLE.com\r\n").as_bytes())
+    );
+    assert_eq!(between(request, b"x-lower", b"X-Empty:"), common);
+}
+
+fn an_empty_line_before_a_request_is_skipped(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    client.send("\r\nGET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_response().status(), 200);
+    client.send("\r\n");
+    client.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_response().status(), 200);
+}
+
+fn methods_of_all_kinds_pass(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "QUERY"] {
+        let reply = client.request(&format!(
+            "{method} /m HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+        ));
+        assert_eq!(reply.status(), 200, "{method}");
+        let request = server.last_request();
+        assert_eq!(
+            (request.method(), request.text().as_str()),
+            (method, "body")
+        );
+    }
+    let reply = client.request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(reply.status(), 200);
+    assert_eq!(server.last_request().start, "OPTIONS * HTTP/1.1");
+}
+
+fn methods_for_proxies_are_refused(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    for request in [
+        "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut client = proxy.client();
+        client.send(request);
+        let status = client.read_response().status();
+        assert!(
+            matches!(status, 400 | 405 | 501),
+            "{request:?} got {status}"
+        );
+        client.expect_closed();
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+fn a_thousand_pipelined_requests_meet_a_slow_reader(on: Driver) {
+    let server = Server::script(|conn| {
+        let body = "x".repeat(10_000);
+        while conn.read_request().is_some() {
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n";
+            if conn.try_send(format!("{head}{body}")).is_err() {
+                return;
+            }
+        }
+    });
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    let mut writer = client.twin();
+    let writing = std::thread::spawn(move || {
+        for number in 0..1_000 {
+            writer.send(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..1_000 {
+        assert_eq!(client.read_response().body.len(), 10_000);
+    }
+    writing.join().unwrap();
+    let requests = server.requests();
+    assert!(
+        requests
+            .iter()
+            .enumerate()
+            .all(|(at, one)| one.target() == format!("/{at}"))
+    );
+    assert_eq!(requests.len(), 1_000);
 }

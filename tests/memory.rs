@@ -18,6 +18,7 @@ on_both_drivers!(
     a_reader_that_stalls_holds_the_sender_back,
     a_server_that_stalls_holds_the_client_back,
     idle_connections_cost_little,
+    pipelined_requests_of_a_client_that_never_reads_are_bounded,
 );
 
 const SHORT: u64 = 10 << 10;
@@ -241,4 +242,25 @@ fn idle_connections_cost_little(on: Driver) {
     let each = proxy.usage().resident.saturating_sub(before) / 200;
     // A debug build and few tunnels, so pages and not bytes: but no buffer of 16 KiB is held.
     assert!(each < 16 << 10, "an idle tunnel holds {each} bytes");
+}
+
+fn pipelined_requests_of_a_client_that_never_reads_are_bounded(on: Driver) {
+    let server = Server::script(|conn| {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}",
+            ".".repeat(100_000)
+        );
+        while conn.read_request().is_some() && conn.try_send(&answer).is_ok() {}
+    });
+    let proxy = Proxy::before(on, &[&server]);
+    assert_eq!(proxy.get("/").status(), 200);
+    let before = proxy.usage().resident;
+    let mut client = Conn::connect_narrow(proxy.address());
+    let requests = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2_000);
+    let sent = client.send_until_held_back_by(requests.as_bytes());
+    assert!(sent < ON_THE_WAY, "{sent} bytes of requests were taken");
+    let grown = proxy.usage().resident.saturating_sub(before);
+    assert!(grown < SLACK, "{grown} bytes are held for it");
+    let served = server.requests().len();
+    assert!(served < 1_000, "{served} answers were fetched for nobody");
 }

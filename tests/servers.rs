@@ -22,6 +22,9 @@ on_both_drivers!(
     a_server_that_drops_every_syn_alone_is_a_503,
     a_server_that_resets_at_once_is_not_tried_with_a_post,
     without_retries_one_attempt_decides,
+    a_post_moves_with_its_whole_body,
+    a_handshake_moves_with_its_early_bytes,
+    a_reset_inside_the_handshake_of_tcp_is_a_failed_attempt,
     a_server_that_fails_its_checks_is_left,
     a_server_starts_up_and_needs_its_falls_to_go_down,
     a_server_that_comes_back_is_used_again,
@@ -263,6 +266,50 @@ fn without_retries_one_attempt_decides(on: Driver) {
     let statuses: Vec<_> = (0..4).map(|_| proxy.get("/").status()).collect();
     assert_eq!(statuses, [503, 200, 503, 200]);
     assert!(proxy.access_line("GET /").counts.ends_with("/0"));
+}
+
+fn a_post_moves_with_its_whole_body(on: Driver) {
+    for size in [5, 2_000_000] {
+        let (mut one, two) = (Server::named("one"), Server::named("two"));
+        one.stop();
+        let setup = Setup::new(on).server(&one).server(&two);
+        let proxy = setup.timeouts("connect = \"50ms\"").start();
+        let body: Vec<u8> = (0..size).map(|at: u32| (at % 249) as u8).collect();
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+        ));
+        client.send(&body);
+        assert_eq!(client.read_response().server(), "two");
+        assert!(two.last_request().body == body, "{size} bytes arrive whole");
+    }
+}
+
+fn a_handshake_moves_with_its_early_bytes(on: Driver) {
+    let (mut one, two) = (Server::websocket("one"), Server::websocket("two"));
+    one.stop();
+    let setup = Setup::new(on).server(&one).server(&two);
+    let proxy = setup.timeouts("connect = \"50ms\"").start();
+    let mut client = proxy.client();
+    client.send(support::handshake("/"));
+    client.say("early");
+    assert_eq!(client.read_response().server(), "two");
+    assert_eq!(client.read_frame().payload, b"early");
+}
+
+fn a_reset_inside_the_handshake_of_tcp_is_a_failed_attempt(on: Driver) {
+    // Accepts and resets at once, before a byte: what a dying process does with its queue.
+    let broken = Server::named_script("broken", |conn| conn.twin().reset());
+    let two = Server::named("two");
+    let proxy = Setup::new(on).server(&broken).server(&two).start();
+    for _ in 0..6 {
+        let status = proxy.get("/").status();
+        assert!(matches!(status, 200 | 502), "{status}");
+    }
+    assert!(
+        two.requests().len() >= 3,
+        "every other turn at least is served"
+    );
 }
 
 // === Checks ===

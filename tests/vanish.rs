@@ -32,6 +32,8 @@ on_both_drivers!(
     a_half_closed_tunnel_does_not_spin,
     a_stalled_reader_does_not_spin,
     a_client_that_leaves_while_connecting_is_noticed,
+    a_client_that_resets_a_flooded_tunnel_is_noticed,
+    a_stalled_tunnel_does_not_spin,
 );
 
 const REQUEST: &str = "POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
@@ -463,4 +465,47 @@ fn a_stalled_reader_does_not_spin(on: Driver) {
         (spent <= Duration::from_millis(20)).then_some(())
     });
     assert_quiet(&proxy);
+}
+
+/// Opens a tunnel and sends without end.
+fn flooding() -> Server {
+    Server::tunnel(|conn| while conn.try_send([0; 10_000]).is_ok() {})
+}
+
+fn a_client_that_resets_a_flooded_tunnel_is_noticed(on: Driver) {
+    let server = flooding();
+    let proxy = Proxy::before(on, &[&server]);
+    let before = proxy.settled_descriptors();
+    for reading in [true, false] {
+        let mut client = proxy.client();
+        client.upgrade("/");
+        if reading {
+            client.skip(1_000_000);
+        }
+        client.reset();
+        assert_eventually!(server.open() == 0);
+    }
+    proxy.wait_for_descriptors(before);
+    assert_quiet(&proxy);
+}
+
+fn a_stalled_tunnel_does_not_spin(on: Driver) {
+    let server = flooding();
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = Conn::connect_narrow(proxy.address());
+    client.upgrade("/");
+    let before = proxy.usage().resident;
+    support::eventually("the stream stalls", || {
+        let spent = proxy.processor_time_during(Duration::from_millis(300));
+        (spent <= Duration::from_millis(20)).then_some(())
+    });
+    assert_quiet(&proxy);
+    let grown = proxy.usage().resident.saturating_sub(before);
+    assert!(
+        grown < 4 << 20,
+        "{grown} bytes are held for a reader that does not read"
+    );
+    // The other direction goes on, and so does this one once it is read again.
+    client.say("still there?");
+    client.skip(30_000_000);
 }

@@ -108,11 +108,16 @@ impl Conn {
 
     /// Sends until nothing more is taken for a while, and says how many bytes that were.
     pub fn send_until_held_back(&mut self) -> usize {
+        self.send_until_held_back_by(&[b'.'; 65_536])
+    }
+
+    /// The same with these bytes over and over.
+    pub fn send_until_held_back_by(&mut self, bytes: &[u8]) -> usize {
         self.socket
             .set_write_timeout(Some(Duration::from_millis(500)))
             .unwrap();
         let mut sent = 0;
-        while let Ok(count) = self.socket.write(&[b'.'; 65_536]) {
+        while let Ok(count) = self.socket.write(&bytes[sent % bytes.len()..]) {
             sent += count;
         }
         self.socket.set_write_timeout(Some(PATIENCE)).unwrap();
