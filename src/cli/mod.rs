@@ -10,7 +10,6 @@
 //! | 2 | the arguments make no sense |
 //! | 3 | could not start: an address in use, a missing privilege, a limit too low |
 //! | 4 | `status` found nobody at the control socket |
-//! | 70 | ended by a fault of its own (`EX_SOFTWARE` of sysexits.h) |
 //! | 128 + N | the serving process was ended by signal N |
 
 mod check;
@@ -112,7 +111,7 @@ Signals:
   SIGUSR1          reopen log files (after rotation)
 
 Exit codes: 0 stopped in good order, 1 problems in the configuration, 2 wrong arguments,
-3 could not start, 70 a fault of its own, 128+N ended by signal N.";
+3 could not start, 128+N the serving process was ended by signal N.";
 
 /// `status` found nobody at the socket.
 const EXIT_NOBODY: u8 = 4;

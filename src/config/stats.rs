@@ -20,7 +20,7 @@ pub(super) const STATS: Section = Section::new(
         setting(
             "users",
             "{}",
-            "who may see it: name = \"password\"; empty is everybody. Passwords may be \"${VARIABLE}\" or \"file:/path\"",
+            "who may see it: name = \"password\"; empty is everybody. Passwords may be \"${VARIABLE}\", \"file:/path\", or a digest: \"sha256:SALT:HEX\"",
         ),
         setting(
             "realm",

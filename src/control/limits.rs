@@ -15,11 +15,13 @@ pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
         .map(|listener| listener.bind.len())
         .sum();
     let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
-    // A connection is a client and its server; between exchanges the server side is an idle link.
-    let traffic = u64::from(config.process.max_connections) * 2;
-    let idle = workers * servers * config.limits.idle_links;
+    // A connection is a client and its server; between exchanges the server's side is an idle link,
+    // and some more of those stay from exchanges with other servers: as many as the settings allow,
+    // but in a thousand servers times sixty-four workers no more than there were clients.
+    let clients = config.process.max_connections as usize;
+    let idle = (workers * servers * config.limits.idle_links).min(clients);
     let fixed = workers * (FOR_EACH_WORKER + binds) + config.logs.len() + servers + FOR_THE_PROCESS;
-    traffic + (idle + fixed) as u64
+    (2 * clients + idle + fixed) as u64
 }
 
 /// Lets this process, and those it will start, open `needed` descriptors.
@@ -85,8 +87,11 @@ fn refused(now: Rlimit, needed: u64) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::config::{self, EmptyEnvironment};
+    use std::path::Path;
 
     #[test]
     fn limits_only_grow() {
@@ -108,6 +113,29 @@ mod tests {
         for (now, needed, wanted) in cases {
             assert_eq!(at_least(now, needed), wanted);
         }
+    }
+
+    #[test]
+    fn the_need_follows_the_settings() {
+        let need = |connections: u32, servers: usize, workers| {
+            let server =
+                |i| format!("[[pool.app.server]]\nname = \"{i}\"\naddress = \"127.0.0.1:1\"\n");
+            let servers: String = (0..servers).map(server).collect();
+            let text = format!(
+                "[process]\nmax_connections = {connections}\n[[listener]]\nname = \"in\"\n\
+                 bind = \"127.0.0.1:81\"\ndefault_pool = \"app\"\n{servers}"
+            );
+            let config = config::load(Path::new("test.toml"), &text, &EmptyEnvironment);
+            descriptors(&config.unwrap(), workers)
+        };
+        let small = need(1000, 1, 1);
+        assert!((2064..2300).contains(&small), "{small}");
+        assert!(
+            need(1000, 2, 1) > small + 60,
+            "idle links of another server"
+        );
+        let large = need(100_000, 1000, 64);
+        assert!((300_000..305_000).contains(&large), "{large}");
     }
 
     #[test]

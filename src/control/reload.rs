@@ -32,16 +32,6 @@ pub(super) fn refusal(started: &Config, new: &Config) -> Result<(), String> {
             return Err(needs_restart(&format!("listener \"{name}\" was added")));
         }
     }
-    let names = |config: &Config| -> Vec<String> {
-        config
-            .listeners
-            .iter()
-            .map(|listener| listener.name.clone())
-            .collect()
-    };
-    if names(started) != names(new) {
-        return Err(needs_restart("the listeners have another order"));
-    }
     Ok(())
 }
 
@@ -64,15 +54,82 @@ pub(super) fn waiting_for_restart(started: &Config, new: &Config) -> Vec<String>
         started.control.socket != new.control.socket,
         "control.socket",
     );
-    for (before, after) in started.listeners.iter().zip(&new.listeners) {
-        note(
-            before.backlog != after.backlog,
-            &format!("backlog of listener \"{}\"", after.name),
-        );
+    for before in &started.listeners {
+        let after = new.listeners.iter().find(|after| after.name == before.name);
+        let changed = after.is_some_and(|after| after.backlog != before.backlog);
+        note(changed, &format!("backlog of listener \"{}\"", before.name));
     }
     settings
 }
 
 fn needs_restart(what: &str) -> String {
     format!("{what}: listening sockets are opened at the start only; restart to change them")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::{self, EmptyEnvironment};
+    use std::path::Path;
+
+    fn config(process: &str, listeners: &[(&str, &str)]) -> Config {
+        let mut text = format!(
+            "[process]\n{process}\n[[pool.app.server]]\nname = \"s\"\naddress = \"127.0.0.1:1\"\n"
+        );
+        for (name, rest) in listeners {
+            text.push_str(&format!(
+                "[[listener]]\nname = \"{name}\"\ndefault_pool = \"app\"\n{rest}\n"
+            ));
+        }
+        config::load(Path::new("test.toml"), &text, &EmptyEnvironment).unwrap()
+    }
+
+    #[test]
+    fn only_other_sockets_refuse() {
+        const A: (&str, &str) = ("a", "bind = \"127.0.0.1:81\"");
+        const B: (&str, &str) = ("b", "bind = \"127.0.0.1:82\"");
+        const MOVED: (&str, &str) = ("b", "bind = [\"127.0.0.1:82\", \"127.0.0.1:83\"]");
+        let started = config("", &[A, B]);
+        let cases: [(&[_], _); 5] = [
+            (&[A, B], None),
+            (&[B, A], None),
+            (&[A], Some("listener \"b\" was removed")),
+            (&[A, MOVED], Some("listener \"b\" has another `bind`")),
+            (
+                &[A, B, ("c", "bind = \"127.0.0.1:84\"")],
+                Some("listener \"c\" was added"),
+            ),
+        ];
+        for (listeners, wanted) in cases {
+            let said = refusal(&started, &config("", listeners)).err();
+            match wanted {
+                None => assert_eq!(said, None, "{listeners:?}"),
+                Some(words) => assert!(said.unwrap().starts_with(words), "{listeners:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_is_named_once() {
+        let started = config("workers = 2", &[("a", "bind = \"127.0.0.1:81\"")]);
+        assert_eq!(waiting_for_restart(&started, &started), [""; 0]);
+        let new = config(
+            "workers = 3\ncores = [0]\nuser = \"u\"\ngroup = \"g\"\nmax_connections = 9",
+            &[("a", "bind = \"127.0.0.1:81\"\nbacklog = 7")],
+        );
+        let said = waiting_for_restart(&started, &new);
+        let names: Vec<_> = said
+            .iter()
+            .map(|line| line.split(" has ").next().unwrap())
+            .collect();
+        let wanted = [
+            "process.workers",
+            "process.cores",
+            "process.user",
+            "process.group",
+        ];
+        assert_eq!(names[..4], wanted);
+        assert_eq!(names[4..], ["backlog of listener \"a\""]);
+    }
 }
