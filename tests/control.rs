@@ -665,3 +665,21 @@ fn sha256(bytes: &[u8]) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
+
+#[test]
+fn signals_in_a_heap_are_all_heeded() {
+    let (one, two) = (Server::named("one"), Server::named("two"));
+    let mut proxy = Proxy::before(Driver::Ring, &[&one]);
+    for _ in 0..20 {
+        proxy.sighup();
+        proxy.sigusr1();
+    }
+    proxy.rewrite_config(&Setup::new(Driver::Ring).server(&two).text());
+    proxy.sighup();
+    assert_eventually!(proxy.get("/").server() == "two");
+    // A reload on its way does not hold up the end.
+    proxy.sighup();
+    proxy.sigterm();
+    proxy.wait_for_notice("STOPPING=1");
+    assert_eq!(proxy.wait_for_exit().code(), Some(0));
+}

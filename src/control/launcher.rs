@@ -65,6 +65,8 @@ struct Launcher {
     /// Their files go with the launcher.
     admin: AdminSockets,
     state: State,
+    /// SIGHUP came while the answer to it had to wait.
+    reload_again: bool,
     /// The generation has closed its end; its exit status is next.
     closed: bool,
 }
@@ -78,10 +80,9 @@ enum State {
     /// Until the generation reports.
     Starting,
     Serving,
-    /// A new configuration is on its way; `again` when another SIGHUP came meanwhile.
+    /// A new configuration is on its way.
     Reloading {
         next: Box<Config>,
-        again: bool,
     },
     /// Told to drain; killed at that moment if it has not ended.
     Draining {
@@ -125,6 +126,7 @@ impl Launcher {
             listening,
             admin,
             state: State::Starting,
+            reload_again: false,
             closed: false,
         };
         let start = Start {
@@ -264,13 +266,13 @@ impl Launcher {
     }
 
     fn reload(&mut self) {
-        match &mut self.state {
+        match self.state {
             State::Serving => {}
-            State::Reloading { again, .. } => {
-                *again = true;
+            State::Starting | State::Reloading { .. } => {
+                self.reload_again = true;
                 return;
             }
-            State::Starting | State::Draining { .. } | State::Stopping { .. } => return,
+            State::Draining { .. } | State::Stopping { .. } => return,
         }
         notify::reloading();
         let loaded = match file::read(&self.path) {
@@ -316,19 +318,20 @@ impl Launcher {
             .map_err(|error| format!("cannot reach the serving process: {error}"))?;
         self.state = State::Reloading {
             next: Box::new(config),
-            again: false,
         };
         Ok(())
     }
 
-    fn not_reloaded(&self, why: &str) {
+    fn not_reloaded(&mut self, why: &str) {
         let text = format!("reload refused, the configuration in force stays: {why}");
         say(&format!("ringbolt: {text}"));
-        notify::ready(&text);
         let command = Command::Refused {
             why: why.to_owned(),
         };
         let _ = self.channel.send(&command, &[]);
+        if matches!(self.state, State::Serving | State::Reloading { .. }) {
+            self.serving(&text);
+        }
     }
 
     fn reopen(&self) {
@@ -373,35 +376,34 @@ impl Launcher {
     fn report(&mut self, report: Report) {
         match report {
             Report::Ready { driver } => {
-                let served = self.served();
-                say(&format!(
-                    "ringbolt: ready: {} on {driver}; {served}",
-                    workers(self.workers)
-                ));
-                notify::ready(&format!("Serving {served}"));
+                let (workers, served) = (workers(self.workers), self.served());
+                say(&format!("ringbolt: ready: {workers} on {driver}; {served}"));
                 if matches!(self.state, State::Starting) {
-                    self.state = State::Serving;
+                    self.serving(&format!("Serving {served}"));
                 }
             }
             Report::Failed { why } => say(&format!("ringbolt: {why}")),
             Report::Reloaded => {
-                if let State::Reloading { next, again } =
-                    std::mem::replace(&mut self.state, State::Serving)
-                {
-                    self.current = *next;
-                    say(&format!("ringbolt: reloaded {}", self.path.display()));
-                    notify::ready(&format!("Serving {}", self.served()));
-                    if again {
-                        self.reload();
+                say(&format!("ringbolt: reloaded {}", self.path.display()));
+                match std::mem::replace(&mut self.state, State::Serving) {
+                    State::Reloading { next } => {
+                        self.current = *next;
+                        self.serving(&format!("Serving {}", self.served()));
                     }
+                    // A signal to stop came meanwhile.
+                    other => self.state = other,
                 }
             }
-            Report::ReloadFailed { why } => {
-                if matches!(self.state, State::Reloading { .. }) {
-                    self.state = State::Serving;
-                }
-                self.not_reloaded(&why);
-            }
+            Report::ReloadFailed { why } => self.not_reloaded(&why),
+        }
+    }
+
+    /// Serving (again): says so to systemd, and takes up a reload that was asked for meanwhile.
+    fn serving(&mut self, status: &str) {
+        self.state = State::Serving;
+        notify::ready(status);
+        if std::mem::take(&mut self.reload_again) {
+            self.reload();
         }
     }
 
