@@ -346,7 +346,7 @@ impl<C: Duplex + 'static> Connection<C> {
 
     /// The tunnel gets a task of its own, which is small; this one, which is not, ends.
     fn hand_over(self, handshake: Handshake) {
-        handover::start(self.guest, self.stream, self.inbox, self.timer, handshake);
+        handover::start(self.guest, self.stream, self.inbox, handshake);
     }
 }
 

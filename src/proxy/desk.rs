@@ -1,14 +1,17 @@
 //! What the connections of one worker share: the plan, kept links, the log, scratch heads, counts.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
+use super::handover::{self, Resting};
 use super::plan::Plan;
+use super::tunnel::TunnelEnd;
 use crate::record::Log;
-use crate::ring::{Clock, Stamp};
+use crate::ring::{self, Call, Clock, Rest, Stamp};
 use crate::upstream::Links;
 use crate::wire::forward::Edit;
 use crate::wire::request::RequestHead;
@@ -33,6 +36,8 @@ pub struct Desk {
     pub(super) response: RefCell<ResponseHead>,
     pub(super) scratch: RefCell<Scratch>,
     ids: Ids,
+    /// Tunnels that rest.
+    pub(super) resting: Rest<Resting>,
     waiting_for_room: RefCell<Option<Waker>>,
 }
 
@@ -117,9 +122,12 @@ impl Gauge {
 
 impl Desk {
     /// The desk of a worker. `seed` makes its request ids differ from everybody else's.
-    pub fn new(worker: usize, plan: Arc<Plan>, log: Log, gauge: Arc<Gauge>, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn new(worker: usize, plan: Arc<Plan>, log: Log, gauge: Arc<Gauge>, seed: u64) -> io::Result<Self> {
         let limits = &plan.config.limits;
-        Self {
+        Ok(Self {
             worker,
             links: Links::new(
                 limits.idle_links,
@@ -137,8 +145,9 @@ impl Desk {
                 seed,
                 count: Cell::new(0),
             },
+            resting: Rest::new()?,
             waiting_for_room: RefCell::new(None),
-        }
+        })
     }
 
     /// The present plan. A count of this thread's own, so that workers do not share a cache line.
@@ -154,6 +163,30 @@ impl Desk {
         *self.request.borrow_mut() = RequestHead::new(&plan.limits);
         *self.response.borrow_mut() = ResponseHead::new(&plan.limits);
         *self.plan.borrow_mut() = Rc::new(plan);
+    }
+
+    /// Wakes tunnels at rest when something comes, for as long as the worker lives.
+    ///
+    /// # Errors
+    /// When they cannot be watched any more.
+    pub async fn wake_tunnels(&self) -> io::Result<()> {
+        self.resting.wake(handover::wake).await
+    }
+
+    /// Ends the tunnels that have rested for longer than their timeout.
+    pub fn end_idle_tunnels(&self) {
+        let now = self.now().seconds();
+        for pair in self.resting.take_all(|deadline, _| deadline <= now) {
+            handover::end(pair, TunnelEnd::Idle);
+        }
+    }
+
+    /// Ends all tunnels, those at rest and those awake.
+    pub fn end_tunnels(&self) {
+        ring::call(Call::Tunnel);
+        for pair in self.resting.take_all(|_, _| true) {
+            handover::end(pair, TunnelEnd::Killed);
+        }
     }
 
     /// Now.

@@ -244,6 +244,7 @@ async fn talk<C: Duplex + 'static>(
             && along == 0
             && up.received_all()
             && story.request.facts.method.is_idempotent(),
+        held_early: !inbox.is_empty(),
     };
     if whole {
         let outcome = down.run(story).await?;
@@ -339,6 +340,8 @@ struct Down<'a, C> {
     timer: &'a Timer,
     uploading: &'a Cell<bool>,
     can_repeat: bool,
+    /// Bytes lie in the connection's inbox.
+    held_early: bool,
 }
 
 /// A response that was sent whole.
@@ -397,6 +400,8 @@ impl<C: Duplex> Down<'_, C> {
             now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
             via: self.pool.settings.via,
             captures: &self.guest.listener.capture.response,
+            spoke_early: story.request.facts.upgrade.is_some()
+                && (self.held_early || self.client.has_input()),
         };
         response::read(desk, story, inbox.bytes(), seen, &circumstances)
     }
@@ -527,7 +532,7 @@ fn finish<C: Duplex>(
                 };
                 connection.guest.desk.links.keep(busy.live().id(), link);
             }
-            let keep = keep_client && request_sent && !spoke_too_soon(connection, story);
+            let keep = keep_client && request_sent;
             End::Done {
                 keep,
                 received: request_sent,
@@ -543,20 +548,6 @@ fn count(desk: &Desk, story: &Story) {
         busy.add(desk.worker, Counter::BytesOut, story.bytes_out);
         busy.add(desk.worker, Counter::of_status(story.status), 1);
     }
-}
-
-/// A client that asked for a tunnel, got an ordinary answer, and had already sent bytes for the
-/// tunnel: those are never read as a request, so its connection ends.
-fn spoke_too_soon<C: Duplex>(connection: &mut Connection<C>, story: &Story) -> bool {
-    if story.request.facts.upgrade.is_none() {
-        return false;
-    }
-    if connection.inbox.is_empty() {
-        let _ = connection
-            .stream
-            .try_recv_into(&mut connection.inbox, Buffer::SMALL);
-    }
-    !connection.inbox.is_empty()
 }
 
 /// Before a server that refused is asked again.

@@ -3,6 +3,7 @@
 //! A tunnel may live for days, so it keeps little: the log's texts in one allocation of their own
 //! size, its server's and its listener's counts, its timeout. It never holds a plan.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use super::exchange::Switched;
 use super::plan::{self, Plan};
 use super::request::CAPTURES;
 use super::story::{Marks, Story};
-use super::tunnel::{Direction, Tunnel, TunnelEnd};
+use super::tunnel::{Direction, Pause, Tunnel, TunnelEnd, counts};
 use crate::balance::{Busy, Counter, Pool, Server};
 use crate::record::{Counts, Kind, Record, Termination, Timers, TunnelCounts};
-use crate::ring::{self, Buffer, Call, Duplex, Timer};
+use crate::ring::{self, Buffer, Call, Duplex, Pair, Stream, Timer};
 use crate::wire::Span;
 use crate::wire::websocket::{FrameTracker, From};
 
@@ -48,21 +49,10 @@ pub(super) fn start<C: Duplex + 'static>(
     guest: Guest,
     client: C,
     inbox: Buffer,
-    timer: Timer,
     handshake: Handshake,
 ) {
-    let Handshake {
-        switched,
-        timeout,
-        inspect,
-        notes,
-        busy,
-    } = handshake;
-    let Switched {
-        stream,
-        head,
-        early,
-    } = switched;
+    let Handshake { switched, timeout, inspect, notes, busy } = handshake;
+    let Switched { stream, head, early } = switched;
     let tracker = |from| inspect.then(|| FrameTracker::new(from));
     let tunnel = Tunnel {
         client,
@@ -70,26 +60,110 @@ pub(super) fn start<C: Duplex + 'static>(
         inbound: Direction::new(tracker(From::Client), Buffer::new(), inbox.bytes()),
         outbound: Direction::new(tracker(From::Server), head, early.bytes()),
         timeout,
+        rests: true,
+        moved: Cell::new(false),
     };
-    drop((inbox, early));
-    notes.log(
-        &guest,
-        &busy,
-        Kind::TunnelOpened,
-        (b'-', b'-'),
-        tunnel.counts(),
-    );
-    timer.heed(Some(Call::Tunnel));
+    notes.log(&guest, &busy, Kind::TunnelOpened, (b'-', b'-'), tunnel.counts());
     guest.desk.gauge.tunnel_opened();
+    spawn(Awake { tunnel, guest, busy, notes });
+}
+
+/// A tunnel that rests has come to life.
+pub(super) fn wake(pair: Pair<Resting>) {
+    revive(pair, true);
+}
+
+/// Ends a tunnel that rests.
+pub(super) fn end(pair: Pair<Resting>, end: TunnelEnd) {
+    let Resting { inbound, outbound, guest, busy, notes, .. } = *pair.value;
+    drop((pair.first, pair.second));
+    finish(&guest, &busy, &notes, end, counts(&inbound, &outbound));
+}
+
+/// A tunnel that has a task.
+struct Awake<C, S> {
+    tunnel: Tunnel<C, S>,
+    guest: Guest,
+    busy: Busy,
+    notes: Notes,
+}
+
+/// What is left of a tunnel at rest, besides its descriptors.
+pub(super) struct Resting {
+    inbound: Direction,
+    outbound: Direction,
+    timeout: Option<Duration>,
+    guest: Guest,
+    busy: Busy,
+    notes: Notes,
+}
+
+fn spawn<C: Duplex + 'static, S: Duplex + 'static>(awake: Awake<C, S>) {
+    let mut awake = awake;
+    // One block, so that nothing is kept twice in the task.
     ring::spawn(async move {
-        let end = tunnel.run(&timer).await;
-        let counts = tunnel.counts();
-        drop((tunnel, timer));
-        guest.desk.gauge.tunnel_ended();
-        busy.add(guest.desk.worker, Counter::BytesIn, counts.bytes_in);
-        busy.add(guest.desk.worker, Counter::BytesOut, counts.bytes_out);
-        notes.log(&guest, &busy, Kind::TunnelEnded, letters(end), counts);
+        let timer = Timer::new();
+        timer.heed(Some(Call::Tunnel));
+        loop {
+            match awake.tunnel.run(&timer).await {
+                Pause::End(end) => return awake.end(end),
+                Pause::Rest(quiet) => match awake.lay_down(quiet) {
+                    Ok(()) => return,
+                    Err(up) => awake = up,
+                },
+            }
+            awake.tunnel.rests = false;
+        }
     });
+}
+
+impl<C: Duplex, S: Duplex> Awake<C, S> {
+    fn end(self, end: TunnelEnd) {
+        let Self { tunnel, guest, busy, notes } = self;
+        let counts = tunnel.counts();
+        drop(tunnel);
+        finish(&guest, &busy, &notes, end, counts);
+    }
+
+    /// Gives up the task. Back comes a tunnel that cannot be described by two descriptors.
+    fn lay_down(self, quiet: Duration) -> Result<(), Self> {
+        let descriptors = self.tunnel.client.descriptor().zip(self.tunnel.server.descriptor());
+        let Some((first, second)) = descriptors else {
+            return Err(self);
+        };
+        let Self { tunnel, guest, busy, notes } = self;
+        let Tunnel { inbound, outbound, timeout, .. } = tunnel;
+        let desk = guest.desk.clone();
+        let left = timeout.map(|timeout| timeout.saturating_sub(quiet).as_secs());
+        let deadline = left.map_or(u32::MAX, |left| {
+            desk.now().seconds().saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
+        });
+        let value = Box::new(Resting { inbound, outbound, timeout, guest, busy, notes });
+        if let Err(pair) = desk.resting.put(Pair { first, second, value, deadline }) {
+            revive(pair, false);
+        }
+        Ok(())
+    }
+}
+
+fn revive(pair: Pair<Resting>, rests: bool) {
+    let Pair { first, second, value, .. } = pair;
+    let Resting { inbound, outbound, timeout, guest, busy, notes } = *value;
+    let streams = Stream::adopt(first).and_then(|first| Ok((first, Stream::adopt(second)?)));
+    let Ok((client, server)) = streams else {
+        let counts = counts(&inbound, &outbound);
+        return finish(&guest, &busy, &notes, TunnelEnd::ClientBroke, counts);
+    };
+    let moved = Cell::new(false);
+    let tunnel = Tunnel { client, server, inbound, outbound, timeout, rests, moved };
+    spawn(Awake { tunnel, guest, busy, notes });
+}
+
+fn finish(guest: &Guest, busy: &Busy, notes: &Notes, end: TunnelEnd, counts: TunnelCounts) {
+    guest.desk.gauge.tunnel_ended();
+    busy.add(guest.desk.worker, Counter::BytesIn, counts.bytes_in);
+    busy.add(guest.desk.worker, Counter::BytesOut, counts.bytes_out);
+    notes.log(guest, busy, Kind::TunnelEnded, letters(end), counts);
 }
 
 /// The first two letters of the termination state.

@@ -34,6 +34,8 @@ pub struct Listener {
     pub name: Box<str>,
     /// Which pool takes which request.
     pub table: Table,
+    /// Whose word on `X-Forwarded-…` and `Forwarded` is passed on.
+    pub trusted: Vec<config::Network>,
     /// What is copied into the log.
     pub capture: Captures,
     /// Shared with the plans before and after.
@@ -186,6 +188,7 @@ fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener 
     Listener {
         name: settings.name.as_str().into(),
         table: Table::new(&config.routes, index, settings.default_pool),
+        trusted: settings.trusted_proxies.clone(),
         capture: Captures {
             request_names: names(&settings.capture_request),
             response_names: names(&settings.capture_response),

@@ -25,6 +25,13 @@ pub(super) struct Client<'a> {
     pub(super) listener: &'a Listener,
 }
 
+impl Client<'_> {
+    fn is_trusted(&self) -> bool {
+        let trusted = &self.listener.trusted;
+        self.address.is_some_and(|address| trusted.iter().any(|net| net.contains(address.ip())))
+    }
+}
+
 /// What is known of a request once its head has been read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
@@ -225,6 +232,7 @@ impl Request {
                 None => Connection::Kept,
             },
             cookies: &scratch.edits,
+            trust_client: client.is_trusted(),
             forwarded_for: forwarded_for.map(|field| (field.header.as_bytes(), client.text)),
             forwarded_proto: settings.forwarded_proto.then_some(b"http"),
             forwarded: settings.forwarded.then_some((client.text, b"http")),

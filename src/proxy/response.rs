@@ -43,6 +43,9 @@ pub(super) struct Circumstances<'a> {
     pub(super) request_sent: bool,
     pub(super) now_s: u64,
     pub(super) via: bool,
+    /// The client asked for a tunnel and has sent bytes for it. If it gets an ordinary answer instead,
+    /// those are never read as a request: its connection ends.
+    pub(super) spoke_early: bool,
     /// Fields that go into the log line.
     pub(super) captures: &'a [Capture],
 }
@@ -118,6 +121,7 @@ fn last(
     let bare = body == BodyLength::Chunked && facts.minor == 0;
     let keep_client = facts.keep_alive
         && circumstances.request_sent
+        && !circumstances.spoke_early
         && !bare
         && body != BodyLength::UntilClose
         && !desk.draining.get();

@@ -1,8 +1,9 @@
 //! A tunnel: two streams, bytes both ways, until both sides have ended.
 //!
-//! Poll first, then receive into the thread's scratch buffer and send at once: an idle tunnel owns
-//! no buffer. A half-close is carried through. The frame headers of each direction are followed,
-//! so that messages can be counted; a direction that is no valid WebSocket is relayed untouched.
+//! Poll first, then receive into the thread's scratch buffer and send at once: a quiet tunnel owns
+//! no buffer, and after a moment of rest not even a task ([`Pause::Rest`]). A half-close is carried
+//! through. The frame headers of each direction are followed, so that messages can be counted; a
+//! direction that is no valid WebSocket is relayed untouched.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -26,6 +27,20 @@ pub struct Tunnel<C, S> {
     pub outbound: Direction,
     /// Inactivity of both directions that ends the tunnel; `None` is never.
     pub timeout: Option<Duration>,
+    /// Whether it may be laid to rest when it is quiet.
+    pub rests: bool,
+    /// A byte was received since this was last asked.
+    pub moved: Cell<bool>,
+}
+
+/// Why a tunnel stopped running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// It has ended.
+    End(TunnelEnd),
+    /// It has been quiet for so long, nothing waits in it, and both directions are open: its task can go
+    /// until a byte comes.
+    Rest(Duration),
 }
 
 /// One direction of a tunnel.
@@ -78,6 +93,11 @@ impl Direction {
             .is_some_and(|tracker| tracker.is_followed())
     }
 
+    /// Its sender has not ended, and nothing waits to be passed on.
+    fn is_open(&self) -> bool {
+        !self.ended.get() && self.waiting.borrow().is_empty()
+    }
+
     fn messages(&self) -> u64 {
         self.tracker.get().map_or(0, |tracker| tracker.messages())
     }
@@ -92,25 +112,21 @@ impl Direction {
 }
 
 impl<C: Duplex, S: Duplex> Tunnel<C, S> {
-    /// Moves bytes until the end. `timer` is the tunnel's only deadline.
-    pub async fn run(&self, timer: &Timer) -> TunnelEnd {
-        timer.arm(self.timeout);
-        let mut inbound = pin!(self.pump(&self.client, &self.server, &self.inbound, timer));
-        let mut outbound = pin!(self.pump(&self.server, &self.client, &self.outbound, timer));
+    /// Moves bytes until the end, or until it may rest. `timer` is the tunnel's only deadline; it ticks in
+    /// steps, and a byte only leaves a mark: so a timeout ends up to a step late, never early.
+    pub async fn run(&self, timer: &Timer) -> Pause {
+        let mut inbound = pin!(pump(&self.client, &self.server, &self.inbound, &self.moved));
+        let mut outbound = pin!(pump(&self.server, &self.client, &self.outbound, &self.moved));
         let (mut first, mut open) = (None, [true, true]);
-        let both = std::future::poll_fn(|cx| {
-            if open[0]
-                && let Poll::Ready(end) = inbound.as_mut().poll(cx)
-            {
+        let mut both = pin!(std::future::poll_fn(|cx| {
+            if open[0] && let Poll::Ready(end) = inbound.as_mut().poll(cx) {
                 if let Err(at) = end {
                     return Poll::Ready(at.blame(TunnelEnd::ClientBroke, TunnelEnd::ServerBroke));
                 }
                 open[0] = false;
                 first.get_or_insert(TunnelEnd::Client);
             }
-            if open[1]
-                && let Poll::Ready(end) = outbound.as_mut().poll(cx)
-            {
+            if open[1] && let Poll::Ready(end) = outbound.as_mut().poll(cx) {
                 if let Err(at) = end {
                     return Poll::Ready(at.blame(TunnelEnd::ServerBroke, TunnelEnd::ClientBroke));
                 }
@@ -121,54 +137,78 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
                 Some(end) if open == [false, false] => Poll::Ready(end),
                 _ => Poll::Pending,
             }
-        });
-        match timer.limit(both).await {
-            Ok(end) => end,
-            Err(ring::Elapsed) if timer.called() => TunnelEnd::Killed,
-            Err(ring::Elapsed) => TunnelEnd::Idle,
+        }));
+        let step = step(self.timeout);
+        let mut quiet = Duration::ZERO;
+        loop {
+            timer.arm(Some(step));
+            match timer.limit(both.as_mut()).await {
+                Ok(end) => return Pause::End(end),
+                Err(ring::Elapsed) if timer.called() => return Pause::End(TunnelEnd::Killed),
+                Err(ring::Elapsed) => {}
+            }
+            quiet = if self.moved.take() { Duration::ZERO } else { quiet + step };
+            if self.patience().is_some_and(|patience| quiet >= patience) {
+                return Pause::End(TunnelEnd::Idle);
+            }
+            if self.rests && quiet >= REST && self.inbound.is_open() && self.outbound.is_open() {
+                return Pause::Rest(quiet);
+            }
         }
+    }
+
+    /// How long the tunnel may be quiet. Once a side has ended, the other one is given less: a tunnel
+    /// half open for hours is most often one whose peer has vanished.
+    fn patience(&self) -> Option<Duration> {
+        if self.inbound.is_open() && self.outbound.is_open() {
+            return self.timeout;
+        }
+        Some(self.timeout.map_or(HALF_OPEN, |timeout| timeout.min(HALF_OPEN)))
     }
 
     /// What went through so far.
     pub fn counts(&self) -> TunnelCounts {
-        TunnelCounts {
-            messages_in: self.inbound.messages(),
-            messages_out: self.outbound.messages(),
-            bytes_in: self.inbound.bytes.get(),
-            bytes_out: self.outbound.bytes.get(),
-            followed: self.inbound.followed() && self.outbound.followed(),
-        }
+        counts(&self.inbound, &self.outbound)
     }
+}
 
-    async fn pump(
-        &self,
-        from: &impl Duplex,
-        to: &impl Duplex,
-        direction: &Direction,
-        timer: &Timer,
-    ) -> Result<(), At> {
-        loop {
-            while !direction.waiting.borrow().is_empty() {
-                let sent = to
-                    .try_send(direction.waiting.borrow().bytes())
-                    .map_err(|_| At::To)?;
-                if sent == 0 {
-                    to.writable().await.map_err(|_| At::To)?;
-                    continue;
-                }
-                direction.waiting.borrow_mut().consume(sent);
-                timer.arm(self.timeout);
+/// What went through two directions so far.
+pub(super) fn counts(inbound: &Direction, outbound: &Direction) -> TunnelCounts {
+    TunnelCounts {
+        messages_in: inbound.messages(),
+        messages_out: outbound.messages(),
+        bytes_in: inbound.bytes.get(),
+        bytes_out: outbound.bytes.get(),
+        followed: inbound.followed() && outbound.followed(),
+    }
+}
+
+/// One direction, until its sender has ended and everything was passed on.
+async fn pump(
+    from: &impl Duplex,
+    to: &impl Duplex,
+    direction: &Direction,
+    moved: &Cell<bool>,
+) -> Result<(), At> {
+    loop {
+        while !direction.waiting.borrow().is_empty() {
+            let sent = to.try_send(direction.waiting.borrow().bytes()).map_err(|_| At::To)?;
+            if sent == 0 {
+                to.writable().await.map_err(|_| At::To)?;
+                continue;
             }
-            if direction.ended.get() {
-                to.finish();
-                return Ok(());
-            }
-            from.readable().await.map_err(|_| At::From)?;
-            timer.arm(self.timeout);
-            let mut turns = TURNS;
-            while turns > 0 && relay(from, to, direction)? {
-                turns -= 1;
-            }
+            direction.waiting.borrow_mut().consume(sent);
+            moved.set(true);
+        }
+        if direction.ended.get() {
+            to.finish();
+            return Ok(());
+        }
+        from.readable().await.map_err(|_| At::From)?;
+        moved.set(true);
+        let mut turns = TURNS;
+        while turns > 0 && relay(from, to, direction)? {
+            turns -= 1;
         }
     }
 }
@@ -193,6 +233,17 @@ fn relay(from: &impl Duplex, to: &impl Duplex, direction: &Direction) -> Result<
         Ok(sent == scratch.len())
     })
 }
+
+/// How often a tunnel looks at the time: often enough for its timeout, and no more.
+fn step(timeout: Option<Duration>) -> Duration {
+    timeout.map_or(REST, |timeout| (timeout / 10).clamp(ring::TICK, REST))
+}
+
+/// Quiet for so long, a tunnel is laid to rest. Waking it costs about as much as a message.
+const REST: Duration = Duration::from_secs(2);
+
+/// How long a tunnel with only one direction left may be quiet.
+const HALF_OPEN: Duration = Duration::from_secs(60);
 
 /// Full scratch buffers that one direction moves before the worker's other connections have their turn.
 const TURNS: u32 = 4;
@@ -230,6 +281,8 @@ mod tests {
             inbound: direction(From::Client),
             outbound: direction(From::Server),
             timeout: None,
+            rests: false,
+            moved: Cell::new(false),
         }
     }
 
@@ -241,7 +294,7 @@ mod tests {
             let tunnel = tunnel(client, server);
             let timer = Timer::new();
             let parts = (size_of_val(&tunnel), size_of_val(&tunnel.run(&timer)));
-            assert!(parts.0 <= 320 && parts.1 <= 640, "{parts:?}");
+            assert!(parts.0 <= 256 && parts.1 <= 576, "{parts:?}");
         })
         .unwrap();
     }
@@ -257,7 +310,7 @@ mod tests {
             inside.shutdown(Shutdown::Write).unwrap();
             let tunnel = tunnel(client, server);
             let end = tunnel.run(&Timer::new()).await;
-            assert!(matches!(end, TunnelEnd::Client | TunnelEnd::Server));
+            assert!(matches!(end, Pause::End(TunnelEnd::Client | TunnelEnd::Server)));
             let counts = tunnel.counts();
             assert_eq!(
                 (counts.bytes_in, counts.bytes_out, counts.messages_out),

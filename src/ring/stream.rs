@@ -60,6 +60,11 @@ pub trait Duplex {
     fn finish(&self);
     /// Ends both directions at once; whoever waits on the stream wakes up.
     fn abort(&self);
+    /// A copy of the descriptor, so that the stream can be laid to rest and dropped. `None` where there is
+    /// more to a stream than its descriptor, or no descriptor left.
+    fn descriptor(&self) -> Option<OwnedFd>;
+    /// Whether bytes (or the end) wait to be received.
+    fn has_input(&self) -> bool;
     /// Whether the peer has ended its side or is gone, whatever still waits to be read.
     fn peer_left(&self) -> bool;
 }
@@ -98,16 +103,11 @@ impl Stream {
         )
     }
 
-    /// Sends a reset instead of an orderly end when the socket closes.
-    pub fn reset_on_close(&self) {
-        let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
-    }
-
-    /// The local address, where there is one.
-    pub fn local_address(&self) -> Option<std::net::SocketAddr> {
-        rustix::net::getsockname(self)
-            .ok()
-            .and_then(|name| name.try_into().ok())
+    /// Whether a state holds now. A socket that hung up or failed is in every state.
+    fn is(&self, state: PollFlags) -> bool {
+        let mut fds = [PollFd::new(self, state)];
+        let instant = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&instant)).is_ok_and(|ready| ready > 0)
     }
 }
 
@@ -199,17 +199,17 @@ impl Duplex for Stream {
         let _ = rustix::net::shutdown(self, Shutdown::Both);
     }
 
+    fn descriptor(&self) -> Option<OwnedFd> {
+        // The ring may hold the old one until a wait in flight has been cancelled.
+        rustix::io::fcntl_dupfd_cloexec(self, 0).ok()
+    }
+
+    fn has_input(&self) -> bool {
+        self.is(PollFlags::IN)
+    }
+
     fn peer_left(&self) -> bool {
-        let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
-        let instant = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        match rustix::event::poll(&mut fds, Some(&instant)) {
-            Ok(0) => false,
-            Ok(_) => !fds[0].revents().is_empty(),
-            Err(_) => false,
-        }
+        self.is(PollFlags::RDHUP)
     }
 }
 

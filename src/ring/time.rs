@@ -7,6 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Stamp(u64);
 
 impl Stamp {
+    /// Whole seconds of the monotonic clock, for deadlines far away.
+    pub fn seconds(self) -> u32 {
+        u32::try_from(self.0 / 1_000).unwrap_or(u32::MAX)
+    }
+
     /// Milliseconds from `earlier` to here; 0 when it was not earlier.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

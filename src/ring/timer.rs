@@ -68,12 +68,16 @@ impl Timer {
         WHEEL.with_borrow(|wheel| wheel.expired(self.slot))
     }
 
-    /// Runs `work` until it is done or the deadline passes, whichever comes first.
+    /// Runs `work` until it is done or the deadline passes, whichever comes first. Not an `async fn`:
+    /// that would keep `work` twice in every waiting future.
     ///
     /// # Errors
     /// [`Elapsed`]; `work` is dropped then, so it must be a wait that may be dropped.
-    pub async fn limit<F: Future>(&self, work: F) -> Result<F::Output, Elapsed> {
-        Limit { work, timer: self }.await
+    pub fn limit<F: Future>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> + use<'_, F> {
+        Limit { work, timer: self }
     }
 
     /// Makes the timer one that [`call`] fires, whatever its deadline.

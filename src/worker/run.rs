@@ -54,7 +54,7 @@ impl Worker {
             mailbox,
             ..
         } = self;
-        let desk = Rc::new(Desk::new(index, plan, log, gauge, seed()));
+        let desk = Rc::new(Desk::new(index, plan, log, gauge, seed())?);
         for (listener, socket) in sockets {
             ring::spawn(accept::run(desk.clone(), events.clone(), listener, socket));
         }
@@ -62,6 +62,10 @@ impl Worker {
         ring::spawn(async move {
             // The mailbox ends with the thread; a ring that cannot poll cannot serve either.
             let _ = mailbox.deliver(|command| obey(&reader, command)).await;
+        });
+        let waker = desk.clone();
+        ring::spawn(async move {
+            let _ = waker.wake_tunnels().await;
         });
         tick(&desk, &events).await
     }
@@ -74,7 +78,7 @@ fn obey(desk: &Desk, command: Command) {
             desk.draining.set(true);
             ring::call(Call::Idle);
         }
-        Command::EndTunnels => ring::call(Call::Tunnel),
+        Command::EndTunnels => desk.end_tunnels(),
     }
 }
 
@@ -91,6 +95,7 @@ async fn tick(desk: &Desk, events: &Events) -> io::Result<()> {
             continue;
         }
         desk.links.sweep();
+        desk.end_idle_tunnels();
         desk.clock.set(Clock::new());
         let caught = ring::panics();
         if caught > panics.get() {

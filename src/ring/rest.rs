@@ -1,0 +1,164 @@
+//! Pairs of descriptors at rest: watched by one epoll set, which the ring watches as one descriptor.
+//!
+//! A task that waits for two sockets costs its future, two operations of the runtime and two polls
+//! of the ring, well over a kilobyte, and most of a chat's tunnels rest most of the time. So whoever
+//! has rested for a moment gives up its task: what is left are the two descriptors and one value,
+//! until a byte comes for either of them.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use super::{Duplex, Stream};
+
+/// Pairs at rest, each with a value and a deadline in the caller's seconds.
+pub struct Rest<T> {
+    set: Stream,
+    slots: RefCell<Slots<T>>,
+}
+
+/// One pair and what it belongs to.
+pub struct Pair<T> {
+    /// The first descriptor.
+    pub first: OwnedFd,
+    /// The second.
+    pub second: OwnedFd,
+    /// Kept small by being elsewhere.
+    pub value: Box<T>,
+    /// When its rest ends at the latest.
+    pub deadline: u32,
+}
+
+struct Slots<T> {
+    pairs: Vec<Option<Pair<T>>>,
+    free: Vec<u32>,
+}
+
+impl<T> Rest<T> {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// Those of epoll_create1(2): out of descriptors or memory.
+    pub fn new() -> io::Result<Self> {
+        let set = Stream::adopt(epoll::create(CreateFlags::CLOEXEC)?)?;
+        let slots = RefCell::new(Slots { pairs: Vec::new(), free: Vec::new() });
+        Ok(Self { set, slots })
+    }
+
+    /// Lays a pair to rest.
+    ///
+    /// # Errors
+    /// Gives the pair back if the kernel does not take it: then it has to wait in a task.
+    pub fn put(&self, pair: Pair<T>) -> Result<(), Pair<T>> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            slots.pairs.push(None);
+            u32::try_from(slots.pairs.len() - 1).expect("fewer pairs than descriptors")
+        });
+        let data = EventData::new_u64(u64::from(slot));
+        let flags = EventFlags::IN | EventFlags::RDHUP;
+        let watched = epoll::add(&self.set, &pair.first, data, flags).and_then(|()| {
+            epoll::add(&self.set, &pair.second, data, flags)
+                .inspect_err(|_| {
+                    let _ = epoll::delete(&self.set, &pair.first);
+                })
+        });
+        if watched.is_err() {
+            slots.free.push(slot);
+            return Err(pair);
+        }
+        slots.pairs[slot as usize] = Some(pair);
+        Ok(())
+    }
+
+    /// Hands over every pair for which something has come, for as long as the thread lives.
+    ///
+    /// # Errors
+    /// When the set cannot be watched, which nothing but a broken ring can cause.
+    pub async fn wake(&self, mut woken: impl FnMut(Pair<T>)) -> io::Result<()> {
+        let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut events: Vec<Event> = Vec::with_capacity(WOKEN);
+        loop {
+            self.set.readable().await?;
+            events.clear();
+            epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut events), Some(&none))?;
+            for event in &events {
+                // The second descriptor of a pair whose first one was just woken finds nothing.
+                if let Some(pair) = self.take(event.data.u64()) {
+                    woken(pair);
+                }
+            }
+        }
+    }
+
+    /// Takes every pair for which `which` holds, given its deadline and its value.
+    pub fn take_all(&self, mut which: impl FnMut(u32, &T) -> bool) -> Vec<Pair<T>> {
+        let chosen: Vec<u64> = (0_u64..)
+            .zip(&self.slots.borrow().pairs)
+            .filter(|(_, pair)| {
+                pair.as_ref().is_some_and(|pair| which(pair.deadline, &pair.value))
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        chosen.into_iter().filter_map(|slot| self.take(slot)).collect()
+    }
+
+    fn take(&self, slot: u64) -> Option<Pair<T>> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = u32::try_from(slot).ok()?;
+        let pair = slots.pairs.get_mut(slot as usize)?.take()?;
+        slots.free.push(slot);
+        for descriptor in [pair.first.as_fd(), pair.second.as_fd()] {
+            let _ = epoll::delete(&self.set, descriptor);
+        }
+        Some(pair)
+    }
+}
+
+/// Events taken at a time.
+const WOKEN: usize = 128;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::Future;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[test]
+    fn a_byte_or_an_end_wakes_a_pair_once() {
+        super::super::block_on(|_, _| async {
+            let rest = Rest::new().unwrap();
+            let mut outside = Vec::new();
+            for value in 0..3_u32 {
+                let ((a, b), (c, d)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+                let (first, second) = (a.into(), c.into());
+                let pair = Pair { first, second, value: Box::new(value), deadline: value };
+                assert!(rest.put(pair).is_ok());
+                outside.push((b, d));
+            }
+            outside[1].0.write_all(b"x").unwrap();
+            outside[1].1.write_all(b"x").unwrap();
+            drop(outside.pop());
+            let woken = RefCell::new(Vec::new());
+            let mut wake = pin!(rest.wake(|pair| woken.borrow_mut().push(*pair.value)));
+            std::future::poll_fn(|cx| {
+                assert!(wake.as_mut().poll(cx).is_pending());
+                if woken.borrow().len() < 2 { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+            woken.borrow_mut().sort_unstable();
+            assert_eq!(*woken.borrow(), [1, 2]);
+            assert!(rest.take_all(|deadline, _| deadline > 0).is_empty());
+            assert_eq!(rest.take_all(|deadline, _| deadline == 0).len(), 1);
+        })
+        .unwrap();
+    }
+}
