@@ -38,6 +38,9 @@ pub struct Desk {
     ids: Ids,
     /// Tunnels that rest.
     pub(super) resting: Rest<Resting>,
+    /// How many were laid down since memory was last given back.
+    pub(super) laid_down: Cell<u32>,
+    trims: Cell<bool>,
     waiting_for_room: RefCell<Option<Waker>>,
 }
 
@@ -146,6 +149,8 @@ impl Desk {
                 count: Cell::new(0),
             },
             resting: Rest::new()?,
+            laid_down: Cell::new(0),
+            trims: Cell::new(false),
             waiting_for_room: RefCell::new(None),
         })
     }
@@ -171,6 +176,16 @@ impl Desk {
     /// When they cannot be watched any more.
     pub async fn wake_tunnels(&self) -> io::Result<()> {
         self.resting.wake(handover::wake).await
+    }
+
+    /// Gives the memory of many tunnels' tasks back to the system, once they rest.
+    pub fn trim(&self) {
+        let laid_down = self.laid_down.replace(0);
+        // Once more after the last of them: what they gave up a moment ago is free only now.
+        if laid_down >= MANY || self.trims.get() {
+            self.trims.set(laid_down > 0);
+            ring::trim();
+        }
     }
 
     /// Ends the tunnels that have rested for longer than their timeout.
@@ -244,3 +259,6 @@ fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
 }
+
+/// Tunnels whose tasks are worth a walk of the allocator.
+const MANY: u32 = 512;

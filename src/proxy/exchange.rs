@@ -147,7 +147,7 @@ async fn reach<C: Duplex>(
     }
 }
 
-/// A kept link, unless it could be dead and the request could not be sent twice.
+/// A kept link, unless it could die under a request that could not be sent twice.
 fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, slot: usize) -> Option<Link> {
     let facts = &story.request.facts;
     let repeatable = facts.method.is_idempotent() && facts.body.is_empty();
@@ -156,7 +156,7 @@ fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, slot: usize) -> Op
     if !repeatable && !connection.served {
         return None;
     }
-    connection.guest.desk.links.lend(slot, !repeatable)
+    connection.guest.desk.links.lend(slot)
 }
 
 /// The server for another attempt. Without a cookie any other will do, at once; with one its server

@@ -139,6 +139,7 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
             desk.now().seconds().saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
         });
         let value = Box::new(Resting { inbound, outbound, timeout, guest, busy, notes });
+        desk.laid_down.set(desk.laid_down.get() + 1);
         if let Err(pair) = desk.resting.put(Pair { first, second, value, deadline }) {
             revive(pair, false);
         }

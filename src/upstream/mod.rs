@@ -1,7 +1,7 @@
 //! Connections to servers, one store per worker: open, lend, keep, let go.
 //!
-//! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent (only
-//! where a dead one could not simply be replaced) and swept once a second, so that links the server
+//! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent, and swept
+//! once a second, so that links the server
 //! has closed, or that have waited too long, do not pile up.
 
 use std::cell::{Cell, RefCell};
@@ -89,17 +89,15 @@ impl Links {
             .set(age.map(|age| u32::try_from(age.as_secs().max(1)).unwrap_or(u32::MAX)));
     }
 
-    /// Lends a kept link to the server in `slot`. With `sure`, only one that was alive a moment ago:
-    /// for a request that could not be sent a second time.
-    pub fn lend(&self, slot: usize, sure: bool) -> Option<Link> {
+    /// Lends a kept link to the server in `slot`, if one is still quiet. A link on which something has
+    /// come is closed, be it the end or bytes: those belong to nobody's request, and the next one would
+    /// get them for its answer.
+    pub fn lend(&self, slot: usize) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let links = idle.get_mut(slot)?;
         while let Some(Idle { stream, .. }) = links.pop() {
-            if !sure || stream.is_quiet() {
-                return Some(Link {
-                    stream,
-                    reused: true,
-                });
+            if stream.is_quiet() {
+                return Some(Link { stream, reused: true });
             }
         }
         None

@@ -96,6 +96,7 @@ async fn tick(desk: &Desk, events: &Events) -> io::Result<()> {
         }
         desk.links.sweep();
         desk.end_idle_tunnels();
+        desk.trim();
         desk.clock.set(Clock::new());
         let caught = ring::panics();
         if caught > panics.get() {
