@@ -128,7 +128,13 @@ impl Desk {
     ///
     /// # Errors
     /// Out of descriptors.
-    pub fn new(worker: usize, plan: Arc<Plan>, log: Log, gauge: Arc<Gauge>, seed: u64) -> io::Result<Self> {
+    pub fn new(
+        worker: usize,
+        plan: Arc<Plan>,
+        log: Log,
+        gauge: Arc<Gauge>,
+        seed: u64,
+    ) -> io::Result<Self> {
         let limits = &plan.config.limits;
         Ok(Self {
             worker,

@@ -51,8 +51,18 @@ pub(super) fn start<C: Duplex + 'static>(
     inbox: Buffer,
     handshake: Handshake,
 ) {
-    let Handshake { switched, timeout, inspect, notes, busy } = handshake;
-    let Switched { stream, head, early } = switched;
+    let Handshake {
+        switched,
+        timeout,
+        inspect,
+        notes,
+        busy,
+    } = handshake;
+    let Switched {
+        stream,
+        head,
+        early,
+    } = switched;
     let tracker = |from| inspect.then(|| FrameTracker::new(from));
     let tunnel = Tunnel {
         client,
@@ -63,9 +73,20 @@ pub(super) fn start<C: Duplex + 'static>(
         rests: true,
         moved: Cell::new(false),
     };
-    notes.log(&guest, &busy, Kind::TunnelOpened, (b'-', b'-'), tunnel.counts());
+    notes.log(
+        &guest,
+        &busy,
+        Kind::TunnelOpened,
+        (b'-', b'-'),
+        tunnel.counts(),
+    );
     guest.desk.gauge.tunnel_opened();
-    spawn(Awake { tunnel, guest, busy, notes });
+    spawn(Awake {
+        tunnel,
+        guest,
+        busy,
+        notes,
+    });
 }
 
 /// A tunnel that rests has come to life.
@@ -75,7 +96,14 @@ pub(super) fn wake(pair: Pair<Resting>) {
 
 /// Ends a tunnel that rests.
 pub(super) fn end(pair: Pair<Resting>, end: TunnelEnd) {
-    let Resting { inbound, outbound, guest, busy, notes, .. } = *pair.value;
+    let Resting {
+        inbound,
+        outbound,
+        guest,
+        busy,
+        notes,
+        ..
+    } = *pair.value;
     drop((pair.first, pair.second));
     finish(&guest, &busy, &notes, end, counts(&inbound, &outbound));
 }
@@ -119,7 +147,12 @@ fn spawn<C: Duplex + 'static, S: Duplex + 'static>(awake: Awake<C, S>) {
 
 impl<C: Duplex, S: Duplex> Awake<C, S> {
     fn end(self, end: TunnelEnd) {
-        let Self { tunnel, guest, busy, notes } = self;
+        let Self {
+            tunnel,
+            guest,
+            busy,
+            notes,
+        } = self;
         let counts = tunnel.counts();
         drop(tunnel);
         finish(&guest, &busy, &notes, end, counts);
@@ -127,20 +160,48 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
 
     /// Gives up the task. Back comes a tunnel that cannot be described by two descriptors.
     fn lay_down(self, quiet: Duration) -> Result<(), Self> {
-        let descriptors = self.tunnel.client.descriptor().zip(self.tunnel.server.descriptor());
+        let descriptors = self
+            .tunnel
+            .client
+            .descriptor()
+            .zip(self.tunnel.server.descriptor());
         let Some((first, second)) = descriptors else {
             return Err(self);
         };
-        let Self { tunnel, guest, busy, notes } = self;
-        let Tunnel { inbound, outbound, timeout, .. } = tunnel;
+        let Self {
+            tunnel,
+            guest,
+            busy,
+            notes,
+        } = self;
+        let Tunnel {
+            inbound,
+            outbound,
+            timeout,
+            ..
+        } = tunnel;
         let desk = guest.desk.clone();
         let left = timeout.map(|timeout| timeout.saturating_sub(quiet).as_secs());
         let deadline = left.map_or(u32::MAX, |left| {
-            desk.now().seconds().saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
+            desk.now()
+                .seconds()
+                .saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
         });
-        let value = Box::new(Resting { inbound, outbound, timeout, guest, busy, notes });
+        let value = Box::new(Resting {
+            inbound,
+            outbound,
+            timeout,
+            guest,
+            busy,
+            notes,
+        });
         desk.laid_down.set(desk.laid_down.get() + 1);
-        if let Err(pair) = desk.resting.put(Pair { first, second, value, deadline }) {
+        if let Err(pair) = desk.resting.put(Pair {
+            first,
+            second,
+            value,
+            deadline,
+        }) {
             revive(pair, false);
         }
         Ok(())
@@ -148,16 +209,41 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
 }
 
 fn revive(pair: Pair<Resting>, rests: bool) {
-    let Pair { first, second, value, .. } = pair;
-    let Resting { inbound, outbound, timeout, guest, busy, notes } = *value;
+    let Pair {
+        first,
+        second,
+        value,
+        ..
+    } = pair;
+    let Resting {
+        inbound,
+        outbound,
+        timeout,
+        guest,
+        busy,
+        notes,
+    } = *value;
     let streams = Stream::adopt(first).and_then(|first| Ok((first, Stream::adopt(second)?)));
     let Ok((client, server)) = streams else {
         let counts = counts(&inbound, &outbound);
         return finish(&guest, &busy, &notes, TunnelEnd::ClientBroke, counts);
     };
     let moved = Cell::new(false);
-    let tunnel = Tunnel { client, server, inbound, outbound, timeout, rests, moved };
-    spawn(Awake { tunnel, guest, busy, notes });
+    let tunnel = Tunnel {
+        client,
+        server,
+        inbound,
+        outbound,
+        timeout,
+        rests,
+        moved,
+    };
+    spawn(Awake {
+        tunnel,
+        guest,
+        busy,
+        notes,
+    });
 }
 
 fn finish(guest: &Guest, busy: &Busy, notes: &Notes, end: TunnelEnd, counts: TunnelCounts) {

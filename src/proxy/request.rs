@@ -28,7 +28,8 @@ pub(super) struct Client<'a> {
 impl Client<'_> {
     fn is_trusted(&self) -> bool {
         let trusted = &self.listener.trusted;
-        self.address.is_some_and(|address| trusted.iter().any(|net| net.contains(address.ip())))
+        self.address
+            .is_some_and(|address| trusted.iter().any(|net| net.contains(address.ip())))
     }
 }
 

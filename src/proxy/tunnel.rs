@@ -116,17 +116,26 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
     /// steps, and a byte only leaves a mark: so a timeout ends up to a step late, never early.
     pub async fn run(&self, timer: &Timer) -> Pause {
         let mut inbound = pin!(pump(&self.client, &self.server, &self.inbound, &self.moved));
-        let mut outbound = pin!(pump(&self.server, &self.client, &self.outbound, &self.moved));
+        let mut outbound = pin!(pump(
+            &self.server,
+            &self.client,
+            &self.outbound,
+            &self.moved
+        ));
         let (mut first, mut open) = (None, [true, true]);
         let mut both = pin!(std::future::poll_fn(|cx| {
-            if open[0] && let Poll::Ready(end) = inbound.as_mut().poll(cx) {
+            if open[0]
+                && let Poll::Ready(end) = inbound.as_mut().poll(cx)
+            {
                 if let Err(at) = end {
                     return Poll::Ready(at.blame(TunnelEnd::ClientBroke, TunnelEnd::ServerBroke));
                 }
                 open[0] = false;
                 first.get_or_insert(TunnelEnd::Client);
             }
-            if open[1] && let Poll::Ready(end) = outbound.as_mut().poll(cx) {
+            if open[1]
+                && let Poll::Ready(end) = outbound.as_mut().poll(cx)
+            {
                 if let Err(at) = end {
                     return Poll::Ready(at.blame(TunnelEnd::ServerBroke, TunnelEnd::ClientBroke));
                 }
@@ -147,7 +156,11 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
                 Err(ring::Elapsed) if timer.called() => return Pause::End(TunnelEnd::Killed),
                 Err(ring::Elapsed) => {}
             }
-            quiet = if self.moved.take() { Duration::ZERO } else { quiet + step };
+            quiet = if self.moved.take() {
+                Duration::ZERO
+            } else {
+                quiet + step
+            };
             if self.patience().is_some_and(|patience| quiet >= patience) {
                 return Pause::End(TunnelEnd::Idle);
             }
@@ -163,7 +176,10 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
         if self.inbound.is_open() && self.outbound.is_open() {
             return self.timeout;
         }
-        Some(self.timeout.map_or(HALF_OPEN, |timeout| timeout.min(HALF_OPEN)))
+        Some(
+            self.timeout
+                .map_or(HALF_OPEN, |timeout| timeout.min(HALF_OPEN)),
+        )
     }
 
     /// What went through so far.
@@ -192,7 +208,9 @@ async fn pump(
 ) -> Result<(), At> {
     loop {
         while !direction.waiting.borrow().is_empty() {
-            let sent = to.try_send(direction.waiting.borrow().bytes()).map_err(|_| At::To)?;
+            let sent = to
+                .try_send(direction.waiting.borrow().bytes())
+                .map_err(|_| At::To)?;
             if sent == 0 {
                 to.writable().await.map_err(|_| At::To)?;
                 continue;
@@ -310,7 +328,10 @@ mod tests {
             inside.shutdown(Shutdown::Write).unwrap();
             let tunnel = tunnel(client, server);
             let end = tunnel.run(&Timer::new()).await;
-            assert!(matches!(end, Pause::End(TunnelEnd::Client | TunnelEnd::Server)));
+            assert!(matches!(
+                end,
+                Pause::End(TunnelEnd::Client | TunnelEnd::Server)
+            ));
             let counts = tunnel.counts();
             assert_eq!(
                 (counts.bytes_in, counts.bytes_out, counts.messages_out),

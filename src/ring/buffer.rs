@@ -160,7 +160,10 @@ struct Class {
 
 impl Class {
     const fn new() -> Self {
-        Self { kept: Vec::new(), unwanted: 0 }
+        Self {
+            kept: Vec::new(),
+            unwanted: 0,
+        }
     }
 
     fn pop(&mut self) -> Option<Vec<u8>> {

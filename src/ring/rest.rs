@@ -43,7 +43,10 @@ impl<T> Rest<T> {
     /// Those of epoll_create1(2): out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
         let set = Stream::adopt(epoll::create(CreateFlags::CLOEXEC)?)?;
-        let slots = RefCell::new(Slots { pairs: Vec::new(), free: Vec::new() });
+        let slots = RefCell::new(Slots {
+            pairs: Vec::new(),
+            free: Vec::new(),
+        });
         Ok(Self { set, slots })
     }
 
@@ -60,10 +63,9 @@ impl<T> Rest<T> {
         let data = EventData::new_u64(u64::from(slot));
         let flags = EventFlags::IN | EventFlags::RDHUP;
         let watched = epoll::add(&self.set, &pair.first, data, flags).and_then(|()| {
-            epoll::add(&self.set, &pair.second, data, flags)
-                .inspect_err(|_| {
-                    let _ = epoll::delete(&self.set, &pair.first);
-                })
+            epoll::add(&self.set, &pair.second, data, flags).inspect_err(|_| {
+                let _ = epoll::delete(&self.set, &pair.first);
+            })
         });
         if watched.is_err() {
             slots.free.push(slot);
@@ -78,12 +80,19 @@ impl<T> Rest<T> {
     /// # Errors
     /// When the set cannot be watched, which nothing but a broken ring can cause.
     pub async fn wake(&self, mut woken: impl FnMut(Pair<T>)) -> io::Result<()> {
-        let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let none = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         let mut events: Vec<Event> = Vec::with_capacity(WOKEN);
         loop {
             self.set.readable().await?;
             events.clear();
-            epoll::wait(&self.set, rustix::buffer::spare_capacity(&mut events), Some(&none))?;
+            epoll::wait(
+                &self.set,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&none),
+            )?;
             for event in &events {
                 // The second descriptor of a pair whose first one was just woken finds nothing.
                 if let Some(pair) = self.take(event.data.u64()) {
@@ -98,11 +107,15 @@ impl<T> Rest<T> {
         let chosen: Vec<u64> = (0_u64..)
             .zip(&self.slots.borrow().pairs)
             .filter(|(_, pair)| {
-                pair.as_ref().is_some_and(|pair| which(pair.deadline, &pair.value))
+                pair.as_ref()
+                    .is_some_and(|pair| which(pair.deadline, &pair.value))
             })
             .map(|(slot, _)| slot)
             .collect();
-        chosen.into_iter().filter_map(|slot| self.take(slot)).collect()
+        chosen
+            .into_iter()
+            .filter_map(|slot| self.take(slot))
+            .collect()
     }
 
     fn take(&self, slot: u64) -> Option<Pair<T>> {
@@ -140,7 +153,12 @@ mod tests {
             for value in 0..3_u32 {
                 let ((a, b), (c, d)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
                 let (first, second) = (a.into(), c.into());
-                let pair = Pair { first, second, value: Box::new(value), deadline: value };
+                let pair = Pair {
+                    first,
+                    second,
+                    value: Box::new(value),
+                    deadline: value,
+                };
                 assert!(rest.put(pair).is_ok());
                 outside.push((b, d));
             }
@@ -151,7 +169,11 @@ mod tests {
             let mut wake = pin!(rest.wake(|pair| woken.borrow_mut().push(*pair.value)));
             std::future::poll_fn(|cx| {
                 assert!(wake.as_mut().poll(cx).is_pending());
-                if woken.borrow().len() < 2 { Poll::Pending } else { Poll::Ready(()) }
+                if woken.borrow().len() < 2 {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
             })
             .await;
             woken.borrow_mut().sort_unstable();

@@ -106,7 +106,10 @@ impl Stream {
     /// Whether a state holds now. A socket that hung up or failed is in every state.
     fn is(&self, state: PollFlags) -> bool {
         let mut fds = [PollFd::new(self, state)];
-        let instant = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let instant = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         rustix::event::poll(&mut fds, Some(&instant)).is_ok_and(|ready| ready > 0)
     }
 }

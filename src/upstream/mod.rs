@@ -1,8 +1,7 @@
 //! Connections to servers, one store per worker: open, lend, keep, let go.
 //!
 //! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent, and swept
-//! once a second, so that links the server
-//! has closed, or that have waited too long, do not pile up.
+//! once a second, so that links the server has closed, or that have waited too long, do not pile up.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -97,7 +96,10 @@ impl Links {
         let links = idle.get_mut(slot)?;
         while let Some(Idle { stream, .. }) = links.pop() {
             if stream.is_quiet() {
-                return Some(Link { stream, reused: true });
+                return Some(Link {
+                    stream,
+                    reused: true,
+                });
             }
         }
         None
