@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::exchange;
 use super::handover::{self, Handshake};
-use super::plan::{Listener, Plan};
+use super::plan::{Held, Listener, Plan};
 use super::request::{self, Client, Reading, Request, address_text};
 use super::story::Story;
 use crate::balance::{self, sticky};
@@ -109,7 +109,7 @@ enum NoHead {
 /// A head that has been read.
 struct Head {
     reading: Reading,
-    plan: Rc<Arc<Plan>>,
+    plan: Held,
     began: Stamp,
     complete: Stamp,
 }
@@ -278,14 +278,14 @@ impl<C: Duplex + 'static> Connection<C> {
         After::Close
     }
 
-    async fn refuse(&mut self, began: Stamp, ending: Ending) -> After {
+    async fn refuse(&self, began: Stamp, ending: Ending) -> After {
         let now = self.guest.desk.now();
         self.answer(Story::new(Request::unread(), began, now), ending)
             .await
     }
 
     /// Answers a request here, without a server. The connection ends after it.
-    async fn answer(&mut self, mut story: Story, ending: Ending) -> After {
+    async fn answer(&self, mut story: Story, ending: Ending) -> After {
         let status = ending.status();
         if status == 0 {
             story.log(&self.guest, ending);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
 use super::handover::{self, Resting};
-use super::plan::Plan;
+use super::plan::{Held, Plan};
 use super::tunnel::TunnelEnd;
 use crate::record::Log;
 use crate::ring::{self, Call, Clock, Rest, Stamp};
@@ -31,7 +31,7 @@ pub struct Desk {
     pub draining: Cell<bool>,
     /// Shared with the other workers.
     pub gauge: Arc<Gauge>,
-    plan: RefCell<Rc<Arc<Plan>>>,
+    plan: RefCell<Held>,
     pub(super) request: RefCell<RequestHead>,
     pub(super) response: RefCell<ResponseHead>,
     pub(super) scratch: RefCell<Scratch>,
@@ -161,8 +161,8 @@ impl Desk {
         })
     }
 
-    /// The present plan. A count of this thread's own, so that workers do not share a cache line.
-    pub fn plan(&self) -> Rc<Arc<Plan>> {
+    /// The present plan.
+    pub fn plan(&self) -> Held {
         self.plan.borrow().clone()
     }
 

@@ -143,7 +143,7 @@ async fn reach<C: Duplex>(
         story.retries += 1;
         pick = next(connection, story, pool, pick, left, &error)
             .await
-            .ok_or(Ending::from(&error))?;
+            .ok_or_else(|| Ending::from(&error))?;
     }
 }
 
@@ -504,9 +504,9 @@ fn data_ending(stopped: &Stopped) -> Ending {
 }
 
 /// What becomes of both connections after the response.
-fn finish<C: Duplex>(
-    connection: &mut Connection<C>,
-    story: &mut Story,
+fn finish<C>(
+    connection: &Connection<C>,
+    story: &Story,
     link: Link,
     outcome: Outcome,
     request_sent: bool,

@@ -159,6 +159,10 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
     }
 
     /// Gives up the task. Back comes a tunnel that cannot be described by two descriptors.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the tunnel itself, once every two quiet seconds"
+    )]
     fn lay_down(self, quiet: Duration) -> Result<(), Self> {
         let descriptors = self
             .tunnel

@@ -1,6 +1,7 @@
 //! One configuration generation as the workers use it: immutable, swapped whole.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -150,6 +151,10 @@ impl Plan {
             .is_some_and(|rest| matches!(rest, b"" | b".json" | b"/"))
     }
 }
+
+/// The plan as one worker's exchanges hold it: a count of the thread's own, so that workers do not
+/// share a cache line at every request.
+pub type Held = Rc<Arc<Plan>>;
 
 /// A timeout as the timers take it.
 pub fn wait(timeout: config::Timeout) -> Option<Duration> {
