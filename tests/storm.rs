@@ -189,7 +189,7 @@ impl Conn {
     }
 
     /// Whether the other side has not ended it; a body until close may have been passed on as such.
-    fn is_usable(&mut self) -> bool {
+    fn is_usable(&self) -> bool {
         std::thread::sleep(Duration::from_millis(2));
         !self.has_something()
     }

@@ -47,6 +47,23 @@ impl Usage {
     }
 }
 
+/// Lets this test program open as many descriptors as the system allows: it is client and server
+/// of hundreds of connections. Proxies start with the usual 1,024 all the same.
+pub fn raise_own_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
+    });
+}
+
 /// The processes of a group.
 pub fn members(group: u32) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap();

@@ -85,8 +85,12 @@ impl Proxy {
         notified
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
-        let mut command = ringbolt();
-        command.arg("run").arg(&config).process_group(0);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -Sn 1024; exec \"$@\"", "sh"])
+            .args([env!("CARGO_BIN_EXE_ringbolt"), "run"])
+            .arg(&config)
+            .process_group(0);
         command
             .env("NOTIFY_SOCKET", &notify)
             .envs(environment.iter().copied());

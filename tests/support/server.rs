@@ -9,6 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::conn::Conn;
 use super::message::Message;
 use super::port::Port;
+use super::process::raise_own_limit;
 use super::wait::eventually;
 use super::websocket::{accept_of, frame};
 
@@ -128,6 +129,7 @@ impl Server {
     }
 
     fn start(name: &str, place: Place, script: Box<dyn Fn(&mut Conn) + Send + Sync>) -> Self {
+        raise_own_limit();
         let shared = Arc::new(Shared {
             script,
             heard: Mutex::default(),
@@ -178,7 +180,12 @@ impl Server {
 
     /// Cuts every open connection, and goes on listening.
     pub fn cut(&self) {
-        for socket in self.shared.open.lock().unwrap().drain(..) {
+        let mut open = self
+            .shared
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        for socket in open.drain(..) {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
     }
@@ -243,7 +250,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
-        if self.shared.failed.load(Ordering::SeqCst) && !std::thread::panicking() {
+        if std::thread::panicking() {
+            return;
+        }
+        if self.shared.failed.load(Ordering::SeqCst) {
             panic!("the script of server {} failed; see above", self.name);
         }
     }
