@@ -500,7 +500,13 @@ fn an_ordinary_user_is_told_what_it_may_not_do() {
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(folder.path(), open).unwrap();
     let binary = folder.path().join("ringbolt");
-    std::fs::copy(env!("CARGO_BIN_EXE_ringbolt"), &binary).unwrap();
+    // Written by another process: a file that this one has open for writing cannot be run, and a test
+    // beside this one may just be starting a child that inherits it.
+    let copied = std::process::Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_ringbolt"))
+        .arg(&binary)
+        .status();
+    assert!(copied.unwrap().success());
     let server = Server::named("one");
     let setup = Setup::new(Driver::Ring).server(&server);
     let cases = [
