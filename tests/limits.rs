@@ -53,6 +53,7 @@ fn at_max_connections_it_stops_accepting_and_refuses_nobody(on: Driver) {
         client.send(request("/waited"));
     }
     waiting[0].expect_silence(Duration::from_millis(200));
+    proxy.wait_for_line("max_connections reached: 2");
     assert_eq!(first.get("/").status(), 200, "those inside are served");
     let spent = proxy.processor_time_during(Duration::from_millis(300));
     assert!(

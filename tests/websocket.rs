@@ -34,6 +34,8 @@ on_both_drivers!(
     only_the_tunnels_timeout_counts_in_a_tunnel,
     bytes_that_are_no_frames_pass_untouched,
     messages_and_bytes_are_counted,
+    without_inspection_only_bytes_are_counted,
+    unmasked_frames_of_a_client_are_relayed_and_told_of,
     many_tunnels_share_a_worker,
     a_connection_may_be_used_before_it_becomes_a_tunnel,
     an_idle_tunnel_costs_no_time,
@@ -485,6 +487,44 @@ fn messages_and_bytes_are_counted(on: Driver) {
         (&41.into(), &21.into()),
         "{ended}"
     );
+}
+
+fn without_inspection_only_bytes_are_counted(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .websocket("inspect = false")
+        .start();
+    let mut client = proxy.client();
+    client.upgrade("/");
+    client.echoes("hello");
+    client.finish();
+    client.expect_closed();
+    let ended = support::eventually("the tunnel's end", || {
+        let mut lines = proxy.lines().into_iter();
+        lines.find(|line| line.contains("ws=") && !line.contains("ws=open"))
+    });
+    assert!(ended.ends_with("ws=11/7/-/-"), "{ended}");
+}
+
+fn unmasked_frames_of_a_client_are_relayed_and_told_of(on: Driver) {
+    let server = Server::tunnel(|conn| {
+        while let Some(arrived) = conn.try_read_frame() {
+            conn.send(frame(1, &arrived.payload, None));
+        }
+    });
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    client.upgrade("/");
+    client.send(frame(1, b"bare", None));
+    assert_eq!(client.read_frame().payload, b"bare");
+    client.finish();
+    client.expect_closed();
+    let ended = support::eventually("the tunnel's end", || {
+        let mut lines = proxy.lines().into_iter();
+        lines.find(|line| line.contains("ws=") && !line.contains("ws=open"))
+    });
+    assert!(ended.ends_with("ws=6/6/-/-"), "{ended}");
 }
 
 /// What the log says of the tunnel's end.
