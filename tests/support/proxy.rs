@@ -52,31 +52,19 @@ impl Proxy {
     /// `{listen6}` become free addresses and `{folder}` the proxy's own folder; without `[[log]]` it
     /// logs to standard output.
     pub fn start(on: Driver, text: &str) -> Self {
-        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap(), &[]);
+        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap());
         proxy.wait_until_ready();
         proxy
     }
 
     /// The same in a folder that the test has already put something into.
     pub fn start_in(on: Driver, folder: tempfile::TempDir, text: &str) -> Self {
-        let proxy = Self::launch(on, text, folder, &[]);
+        let proxy = Self::launch(on, text, folder);
         proxy.wait_until_ready();
         proxy
     }
 
-    /// The same with further environment variables.
-    pub fn start_with(on: Driver, text: &str, environment: &[(&str, &str)]) -> Self {
-        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap(), environment);
-        proxy.wait_until_ready();
-        proxy
-    }
-
-    fn launch(
-        on: Driver,
-        text: &str,
-        folder: tempfile::TempDir,
-        environment: &[(&str, &str)],
-    ) -> Self {
+    fn launch(on: Driver, text: &str, folder: tempfile::TempDir) -> Self {
         let ports = vec![Port::v4(), Port::v4(), Port::v6()];
         let config = folder.path().join("config.toml");
         std::fs::write(&config, fill_in(text, &ports, folder.path())).unwrap();
@@ -91,9 +79,7 @@ impl Proxy {
             .args([env!("CARGO_BIN_EXE_ringbolt"), "run"])
             .arg(&config)
             .process_group(0);
-        command
-            .env("NOTIFY_SOCKET", &notify)
-            .envs(environment.iter().copied());
+        command.env("NOTIFY_SOCKET", &notify);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
