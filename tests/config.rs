@@ -158,8 +158,7 @@ fn settings_have_more_than_one_form() {
         r#"
         listener = [{ name = "a", bind = ["*:80", "[::]:80", "unix:/run/a.sock"], default_pool = "web" }]
         [limits]
-        head_size = 2048
-        early_bytes = "64k"
+        head_size = "64k"
         [timeouts]
         tunnel = "never"
         [pool.web]
@@ -180,10 +179,7 @@ fn settings_have_more_than_one_form() {
         address = "127.0.0.1:3000"
         "#,
     );
-    assert_eq!(
-        (config.limits.head_size, config.limits.early_bytes),
-        (2_048, 65_536)
-    );
+    assert_eq!(config.limits.head_size, 65_536);
     assert_eq!(config.timeouts.tunnel.as_option(), None);
     assert_eq!(config.listeners[0].bind.len(), 3);
     assert_eq!(

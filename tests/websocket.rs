@@ -19,7 +19,7 @@ on_both_drivers!(
     another_version_is_told_the_right_one,
     other_upgrade_tokens_are_removed,
     bytes_before_the_101_are_held,
-    more_early_bytes_than_the_bound_still_arrive,
+    more_early_bytes_than_a_buffer_holds_still_arrive,
     a_refused_handshake_is_an_ordinary_answer,
     bytes_held_for_a_refused_handshake_are_never_parsed,
     a_wrong_accept_value_is_no_handshake,
@@ -180,7 +180,7 @@ fn bytes_before_the_101_are_held(on: Driver) {
     assert_eq!(client.read_frame().payload, b"later");
 }
 
-fn more_early_bytes_than_the_bound_still_arrive(on: Driver) {
+fn more_early_bytes_than_a_buffer_holds_still_arrive(on: Driver) {
     let server = Server::script(|conn| {
         let request = conn.read_request_head().unwrap();
         conn.expect_silence(Duration::from_millis(150));
@@ -188,10 +188,7 @@ fn more_early_bytes_than_the_bound_still_arrive(on: Driver) {
         let arrived = conn.try_read_frame().map_or(0, |frame| frame.payload.len());
         conn.send(frame(1, arrived.to_string().as_bytes(), None));
     });
-    let proxy = Setup::new(on)
-        .server(&server)
-        .limits("early_bytes = \"1KiB\"")
-        .start();
+    let proxy = Setup::new(on).server(&server).start();
     let mut client = proxy.client();
     client.send(handshake("/"));
     client.send(frame(2, &[7; 100_000], Some([5; 4])));

@@ -50,11 +50,6 @@ pub(super) const LIMITS: Section = Section::new(
         ),
         setting("headers", "100", "fields in a head, 1 to 256"),
         setting(
-            "early_bytes",
-            "\"16KiB\"",
-            "what is held of the bytes that a client sends between its upgrade request and the answer, at most 64KiB",
-        ),
-        setting(
             "idle_links",
             "64",
             "unused connections kept per server and worker; 0 keeps none",
@@ -153,7 +148,6 @@ pub(super) fn limits(table: &Table<'_>) -> Limits {
     Limits {
         head_size: table.setting("head_size", |item| item.size(1_024..=65_536)),
         headers: table.setting("headers", |item| item.number(1..=256)) as usize,
-        early_bytes: table.setting("early_bytes", |item| item.size(0..=65_536)),
         idle_links: table.setting("idle_links", |item| item.number(0..=65_536)) as usize,
     }
 }

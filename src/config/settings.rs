@@ -117,8 +117,6 @@ pub struct Limits {
     pub head_size: usize,
     /// `headers`: fields in a head (default 100, 1 to 256).
     pub headers: usize,
-    /// `early_bytes`: bytes held that a client sends between its upgrade request and the answer (default `"16KiB"`, at most 64 KiB).
-    pub early_bytes: usize,
     /// `idle_links`: kept connections per server and worker (default 64; 0 keeps none).
     pub idle_links: usize,
 }

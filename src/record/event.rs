@@ -92,13 +92,6 @@ pub enum Event {
     },
     /// After a limit or a failure: accepting again.
     AcceptingAgain,
-    /// A tunnel's bytes were no valid frames; it is relayed without being followed.
-    TunnelNotFollowed {
-        /// Pool and server.
-        server: ServerName,
-        /// What was wrong.
-        why: String,
-    },
     /// Lines did not fit.
     LinesDropped {
         /// How many since this was last said.
@@ -173,7 +166,6 @@ impl Event {
             Self::ReloadFailed { .. } | Self::AcceptFailed { .. } => Level::Error,
             Self::Panicked { .. } | Self::ListenerFailed { .. } => Level::Critical,
             Self::LimitReached { .. } | Self::LinesDropped { .. } => Level::Warning,
-            Self::TunnelNotFollowed { .. } => Level::Info,
             Self::Said { level, .. } => *level,
         }
     }
@@ -194,7 +186,6 @@ impl Event {
             Self::ListenerFailed { .. } => "listener_failed",
             Self::AcceptFailed { .. } => "accept_failed",
             Self::AcceptingAgain => "accepting_again",
-            Self::TunnelNotFollowed { .. } => "tunnel_not_followed",
             Self::LinesDropped { .. } => "lines_dropped",
             Self::LogsReopened => "logs_reopened",
             Self::Said { .. } => "said",
@@ -244,9 +235,6 @@ impl Event {
             }
             Self::AcceptFailed { why } => format!("cannot accept, pausing: {why}"),
             Self::AcceptingAgain => "accepting again".to_owned(),
-            Self::TunnelNotFollowed { server, why } => {
-                format!("tunnel to {server} is relayed without being followed: {why}")
-            }
             Self::LinesDropped { lines, target } => {
                 format!("dropped {} because {target} is slow", many(*lines, "line"))
             }
@@ -318,13 +306,6 @@ impl Event {
                     ("pool", Text(&server.pool)),
                     ("server", Text(&server.server)),
                     ("to", Text(to)),
-                ]
-            }
-            Self::TunnelNotFollowed { server, why } => {
-                vec![
-                    ("pool", Text(&server.pool)),
-                    ("server", Text(&server.server)),
-                    ("reason", Text(why)),
                 ]
             }
             Self::LimitReached { limit, value } => {
