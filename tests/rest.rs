@@ -1,0 +1,130 @@
+//! Tunnels at rest: after two quiet seconds a tunnel has no task any more, and nobody may notice.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[macro_use]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Conn, Driver, Proxy, Server, Setup};
+
+on_both_drivers!(
+    a_rested_tunnel_goes_on_where_it_was,
+    a_rested_tunnel_ends_with_its_client,
+    a_rested_tunnel_ends_with_its_server,
+    a_rested_tunnel_has_its_timeout,
+    a_rested_tunnel_outlives_a_reload,
+    a_stopping_process_ends_rested_tunnels,
+    rested_tunnels_hold_two_descriptors_each,
+);
+
+/// Long enough for a tunnel to be laid to rest: there is nothing to be seen of it from outside.
+const REST: Duration = Duration::from_millis(5_500);
+
+fn rested(proxy: &Proxy) -> Conn {
+    let mut client = proxy.client();
+    client.upgrade("/chat");
+    client.echoes("before");
+    client.expect_silence(REST);
+    client
+}
+
+fn ended(proxy: &Proxy) -> String {
+    support::eventually("the tunnel's end", || {
+        let mut lines = proxy.lines().into_iter();
+        lines.find(|line| line.contains("ws=") && !line.contains("ws=open"))
+    })
+}
+
+fn a_rested_tunnel_goes_on_where_it_was(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = rested(&proxy);
+    client.echoes("after");
+    client.expect_silence(REST);
+    client.echoes("and after that");
+    client.finish();
+    client.expect_closed();
+    // Three messages of 6, 5 and 14 bytes; a client's frames have four bytes of mask more.
+    assert!(ended(&proxy).ends_with("ws=43/31/3/3"), "{}", ended(&proxy));
+    assert_eq!(server.accepted(), 1);
+}
+
+fn a_rested_tunnel_ends_with_its_client(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Proxy::before(on, &[&server]);
+    rested(&proxy).reset();
+    assert_eventually!(server.open() == 0);
+    assert!(ended(&proxy).contains(" CD"), "{}", ended(&proxy));
+}
+
+fn a_rested_tunnel_ends_with_its_server(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = rested(&proxy);
+    server.cut();
+    client.expect_closed();
+}
+
+fn a_rested_tunnel_has_its_timeout(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .timeouts("tunnel = \"6s\"")
+        .start();
+    let mut client = proxy.client();
+    client.upgrade("/idle");
+    client.echoes("hello");
+    let from = Instant::now();
+    client.expect_silence(Duration::from_millis(5_500));
+    client.expect_closed();
+    assert!(
+        from.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        from.elapsed()
+    );
+    assert!(ended(&proxy).contains(" cD"), "{}", ended(&proxy));
+}
+
+fn a_rested_tunnel_outlives_a_reload(on: Driver) {
+    let server = Server::websocket("one");
+    let setup = Setup::new(on).server(&server);
+    let proxy = setup.start();
+    let mut client = rested(&proxy);
+    proxy.sighup();
+    proxy.wait_for_notice("RELOADING=1");
+    client.echoes("still there");
+}
+
+fn a_stopping_process_ends_rested_tunnels(on: Driver) {
+    let server = Server::websocket("one");
+    let mut proxy = Setup::new(on)
+        .server(&server)
+        .process("drain_timeout = \"500ms\"")
+        .start();
+    let mut client = rested(&proxy);
+    proxy.sigterm();
+    client.expect_closed();
+    assert!(proxy.wait_for_exit().success());
+    assert!(ended(&proxy).contains(" KD"), "{}", ended(&proxy));
+}
+
+fn rested_tunnels_hold_two_descriptors_each(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let before = proxy.settled_descriptors();
+    let mut clients: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.upgrade("/");
+        client.echoes("hello");
+    }
+    clients[0].expect_silence(REST);
+    proxy.wait_for_descriptors(before + 40);
+    for client in &mut clients {
+        client.echoes("awake");
+    }
+    proxy.wait_for_descriptors(before + 40);
+    drop(clients);
+    proxy.wait_for_descriptors(before);
+}
