@@ -20,6 +20,7 @@ on_both_drivers!(
     an_answer_beyond_the_head_size_is_a_502,
     a_head_that_takes_too_long_is_a_408,
     a_head_that_trickles_is_a_408_too,
+    a_later_head_has_the_same_time_as_the_first,
     a_client_without_a_request_is_closed_in_silence,
     an_idle_kept_connection_is_closed_in_silence,
     a_server_that_does_not_answer_is_a_504,
@@ -223,6 +224,24 @@ fn a_head_that_trickles_is_a_408_too(on: Driver) {
             "trickling must not help"
         );
     }
+    assert_eq!(client.read_response().status(), 408);
+}
+
+fn a_later_head_has_the_same_time_as_the_first(on: Driver) {
+    let server = Server::named("one");
+    let timeouts = "request_head = \"400ms\"\nkeep_alive = \"60s\"";
+    let proxy = Setup::new(on).server(&server).timeouts(timeouts).start();
+    let mut client = proxy.client();
+    assert_eq!(client.get("/").status(), 200);
+    // The time between two requests is the other timeout's.
+    client.expect_silence(Duration::from_millis(700));
+    client.send("GET /slow HTTP/1.1\r\nHo");
+    assert_eq!(client.read_response().status(), 408);
+    client.expect_closed();
+    // The beginning of a second head may come together with the first one.
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /slow HTTP/1.1\r\n");
+    assert_eq!(client.read_response().status(), 200);
     assert_eq!(client.read_response().status(), 408);
 }
 
