@@ -17,11 +17,12 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::flow::{Flow, Patience, Stopped};
 use super::plan::{self, Plan};
+use super::reach::reach;
 use super::response::{self, Circumstances, Reading};
 use super::story::Story;
-use crate::balance::{Counter, Pick, Pool, Why};
+use crate::balance::{Counter, Pool};
 use crate::ring::{Buffer, Duplex, Received, Stream, Timer};
-use crate::upstream::{self, ConnectError, Link};
+use crate::upstream::Link;
 use crate::wire::Refusal;
 
 /// How an exchange ended.
@@ -89,113 +90,6 @@ pub(super) async fn run<C: Duplex + 'static>(
             }
         }
     }
-}
-
-/// A link to a server: the one the cookie names, or the next by turn; kept or fresh; and if it
-/// cannot be reached, again, or another one. Each attempt has the whole connect timeout.
-async fn reach<C: Duplex>(
-    connection: &Connection<C>,
-    story: &mut Story,
-    pool: &Pool,
-    fresh: bool,
-) -> Result<Link, Ending> {
-    let desk = &connection.guest.desk;
-    let mut pick = match story.server.filter(|_| fresh) {
-        Some(server) => Pick {
-            server,
-            why: if story.verdict.server.is_some() {
-                Why::Cookie
-            } else {
-                Why::Policy
-            },
-        },
-        None => pool
-            .pick(story.verdict.server, None)
-            .ok_or(Ending::NoServer)?,
-    };
-    let mut left = pool.settings.retries;
-    loop {
-        if story.busy.is_none() || story.server != Some(pick.server) {
-            story.server = Some(pick.server);
-            story.busy = Some(pool.busy(pick.server));
-        }
-        let server = &pool.servers[pick.server];
-        if !fresh && let Some(link) = lend(connection, story, server.live.id()) {
-            story.marks.connected = Some(story.marks.head);
-            return Ok(link);
-        }
-        let timeout = plan::wait(pool.settings.timeouts.connect);
-        let error = match upstream::open(&server.address, &connection.timer, timeout).await {
-            Ok(link) => {
-                story.marks.connected = Some(desk.now());
-                return Ok(link);
-            }
-            Err(error) => error,
-        };
-        server.live.add(desk.worker, Counter::ConnectErrors, 1);
-        if connection.stream.peer_left() {
-            return Err(Ending::LeftInConnect);
-        }
-        if left == 0 {
-            return Err(Ending::from(&error));
-        }
-        left -= 1;
-        story.retries += 1;
-        pick = next(connection, story, pool, pick, left, &error)
-            .await
-            .ok_or_else(|| Ending::from(&error))?;
-    }
-}
-
-/// A kept link, unless it could die under a request that could not be sent twice.
-fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, slot: usize) -> Option<Link> {
-    let facts = &story.request.facts;
-    let repeatable = facts.method.is_idempotent() && facts.body.is_empty();
-    // The first request of a connection has nobody who would repeat it for us (RFC 9112 9.3.1
-    // leaves that to the client, which knows of no earlier exchange).
-    if !repeatable && !connection.served {
-        return None;
-    }
-    connection.guest.desk.links.lend(slot)
-}
-
-/// The server for another attempt. Without a cookie any other will do, at once; with one its server
-/// is asked again, until the last attempt or until it has left "up".
-async fn next<C: Duplex>(
-    connection: &Connection<C>,
-    story: &mut Story,
-    pool: &Pool,
-    failed: Pick,
-    left: u32,
-    error: &ConnectError,
-) -> Option<Pick> {
-    let worker = connection.guest.desk.worker;
-    let server = &pool.servers[failed.server];
-    let sticks = failed.why == Why::Cookie;
-    let moves = pool.settings.redispatch
-        && !story.verdict.force
-        && (!sticks || left == 0 || !server.accepts_sticky());
-    if moves
-        && let Some(pick) = pool.pick(None, Some(failed.server))
-        && pick.server != failed.server
-    {
-        server.live.add(worker, Counter::Redispatches, 1);
-        story.redispatched = true;
-        story.verdict.redispatched();
-        return Some(pick);
-    }
-    if moves && !server.accepts_sticky() && !story.verdict.force {
-        return None;
-    }
-    server.live.add(worker, Counter::Retries, 1);
-    if matches!(error, ConnectError::Failed(_)) {
-        // It failed at once and would again: give the server a moment (as HAProxy does).
-        let pause =
-            plan::wait(pool.settings.timeouts.connect).map_or(PAUSE, |wait| wait.min(PAUSE));
-        connection.timer.arm(Some(pause));
-        connection.timer.fired().await;
-    }
-    Some(failed)
 }
 
 /// The exchange on one link.
@@ -549,9 +443,6 @@ fn count(desk: &Desk, story: &Story) {
         busy.add(desk.worker, Counter::of_status(story.status), 1);
     }
 }
-
-/// Before a server that refused is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Responses before the final one; RFC 9110 sets no bound, so one is set here.
 const INTERIMS: u32 = 32;

@@ -18,6 +18,7 @@ mod exchange;
 mod flow;
 mod handover;
 mod plan;
+mod reach;
 mod request;
 mod response;
 mod story;
