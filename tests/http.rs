@@ -860,6 +860,11 @@ fn bytes_behind_an_answer_reach_no_other_client(on: Driver) {
             assert_eq!(proxy.get("/").text(), "ok", "late: {late}");
             std::thread::sleep(Duration::from_millis(if late { 100 } else { 0 }));
         }
+        assert_eq!(
+            server.accepted(),
+            5,
+            "no such link is used again; late: {late}"
+        );
     }
 }
 
