@@ -50,6 +50,7 @@ on_both_drivers!(
     links_beyond_the_bound_are_not_kept,
     idle_links_expire,
     bytes_behind_an_answer_reach_no_other_client,
+    a_body_of_full_buffers_is_whole_when_its_server_closes,
     malformed_chunks_end_the_request_on_both_sides,
     a_malformed_chunk_of_the_server_cuts_the_answer,
     what_is_not_ours_passes_as_it_came,
@@ -865,6 +866,27 @@ fn bytes_behind_an_answer_reach_no_other_client(on: Driver) {
             5,
             "no such link is used again; late: {late}"
         );
+    }
+}
+
+fn a_body_of_full_buffers_is_whole_when_its_server_closes(on: Driver) {
+    const SIZE: usize = 4 * 65_536;
+    let server = Server::script(move |conn| {
+        if conn.read_request().is_none() {
+            return;
+        }
+        conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n"));
+        // The head goes its way first, so that the body arrives by itself.
+        std::thread::sleep(Duration::from_millis(20));
+        conn.send(vec![b'x'; SIZE]);
+    });
+    let proxy = Proxy::before(on, &[&server]);
+    for _ in 0..20 {
+        let mut client = proxy.client();
+        assert_eq!(client.get("/whole").text().len(), SIZE);
+    }
+    for line in proxy.access_lines("GET /whole", 20) {
+        assert_eq!(line.termination, "----", "{}", line.line);
     }
 }
 

@@ -18,6 +18,7 @@ on_both_drivers!(
     a_second_signal_ends_at_once,
     a_bad_file_changes_nothing_and_says_why,
     a_good_file_is_the_next_requests_plan,
+    a_kept_connection_follows_new_routes_to_new_pools,
     a_reload_touches_no_tunnel,
     an_exchange_ends_under_the_plan_it_began_with,
     every_thread_has_dropped_its_privileges,
@@ -179,6 +180,40 @@ fn a_good_file_is_the_next_requests_plan(on: Driver) {
         "two",
         "the connection goes on, under the new plan"
     );
+}
+
+fn a_kept_connection_follows_new_routes_to_new_pools(on: Driver) {
+    let servers = [Server::named("a"), Server::named("b"), Server::named("c")];
+    let text = |hosts: &[(&str, usize)]| {
+        let mut text = String::from(
+            "[[listener]]\nname = \"main\"\nbind = \"{listen}\"\n[control]\nsocket = \"{folder}/control.sock\"\n",
+        );
+        for (host, _) in hosts {
+            text += &format!("[[route]]\nhost = \"{host}.example\"\npool = \"{host}\"\n");
+        }
+        for (host, server) in hosts {
+            let address = servers[*server].address();
+            text += &format!(
+                "[pool.{host}]\n[[pool.{host}.server]]\nname = \"s\"\naddress = \"{address}\"\n"
+            );
+        }
+        text
+    };
+    let proxy = Proxy::start(on, &text(&[("a", 0), ("b", 1), ("c", 2)]));
+    let mut kept = proxy.client();
+    let mut ask =
+        |host: &str| kept.request(&format!("GET / HTTP/1.1\r\nHost: {host}.example\r\n\r\n"));
+    assert_eq!(ask("a").server(), "a");
+    assert_eq!(ask("c").server(), "c");
+    // The pools change places, and one goes: indices of old would lead astray, or nowhere.
+    proxy.rewrite_config(&text(&[("c", 2), ("a", 0)]));
+    proxy.sighup();
+    let gone = "GET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
+    assert_eventually!(proxy.client().request(gone).status() == 503);
+    for _ in 0..3 {
+        assert_eq!(ask("c").server(), "c");
+        assert_eq!(ask("a").server(), "a");
+    }
 }
 
 fn a_reload_touches_no_tunnel(on: Driver) {

@@ -130,6 +130,8 @@ fn tcp(wanted: SocketAddr, backlog: u32, workers: usize) -> io::Result<(Address,
     for _ in 0..workers.max(1) {
         let socket = tcp_socket(wanted)?;
         socket.set_reuse_port(true)?;
+        // Accepted sockets inherit it (tcp(7)): small messages must not wait for an acknowledgement.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         address = socket.local_addr()?.as_socket().unwrap_or(wanted);
         sockets.push(socket);

@@ -1,7 +1,6 @@
 //! One client connection: requests one after the other, until either side has had enough or a
 //! tunnel takes over.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,24 +10,25 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::exchange;
 use super::handover::{self, Handshake};
-use super::plan::{Held, Listener, Plan};
+use super::plan::{Held, Listener, Plan, PoolHeld};
 use super::request::{self, Client, Reading, Request, address_text};
 use super::story::Story;
-use crate::balance::{self, sticky};
+use crate::balance::sticky;
 use crate::record::{Kind, Record, Termination, Timers};
 use crate::ring::{Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
 use crate::wire::reply;
 
-/// Serves a client until its connection ends. Over a stream that may be plain or encrypted.
+/// Serves a client of the listener at `place` until its connection ends. Over a stream that may be plain or encrypted.
 pub async fn serve<C: Duplex + 'static>(
     desk: Rc<Desk>,
     stream: C,
     address: Option<SocketAddr>,
-    listener: Arc<Listener>,
+    place: usize,
 ) {
-    let guest = Guest::new(desk, address, listener);
+    let guest = Guest::new(desk, address, place);
     let mut connection = Connection {
         accepted: guest.desk.now(),
+        text: address_text(guest.address),
         guest,
         stream,
         inbox: Buffer::new(),
@@ -50,23 +50,47 @@ pub(super) struct Guest {
     pub(super) desk: Rc<Desk>,
     pub(super) address: Option<SocketAddr>,
     pub(super) listener: Arc<Listener>,
+    /// The listener's place, the same in every plan.
+    place: usize,
+    /// Counted as a tunnel.
+    tunnel: bool,
 }
 
 impl Guest {
-    fn new(desk: Rc<Desk>, address: Option<SocketAddr>, listener: Arc<Listener>) -> Self {
+    fn new(desk: Rc<Desk>, address: Option<SocketAddr>, place: usize) -> Self {
+        let listener = desk.plan().listeners[place].clone();
         listener.live.enter();
         desk.gauge.entered();
         Self {
             desk,
             address,
             listener,
+            place,
+            tunnel: false,
         }
+    }
+
+    /// Takes the listener of the plan that the exchange follows, for its lines in the log.
+    fn follow(&mut self, plan: &Plan) {
+        let listener = &plan.listeners[self.place];
+        if !Arc::ptr_eq(listener, &self.listener) {
+            self.listener = listener.clone();
+        }
+    }
+
+    /// Counts the client as a tunnel from now on.
+    pub(super) fn becomes_tunnel(&mut self) {
+        self.tunnel = true;
+        self.desk.gauge.tunnel_opened();
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         self.listener.live.leave();
+        if self.tunnel {
+            self.desk.gauge.tunnel_ended();
+        }
         self.desk.gauge.leave();
         self.desk.made_room();
     }
@@ -79,6 +103,8 @@ pub(super) struct Connection<C> {
     /// Received and not yet understood; owns nothing while the client is idle.
     pub(super) inbox: Buffer,
     pub(super) timer: Timer,
+    /// The client's IP address as text, for the heads that go on.
+    text: ([u8; 46], usize),
     accepted: Stamp,
     /// An exchange has ended well on this connection.
     pub(super) served: bool,
@@ -98,8 +124,8 @@ pub(super) enum After {
 
 /// How the wait for a head ended, if not with one.
 enum NoHead {
-    /// The client left, or was idle for too long, without a byte.
-    Quiet,
+    /// The client left without a byte, or was idle for too long.
+    Quiet { slow: bool },
     /// The client left within a head.
     Left(Stamp),
     /// It was too slow with a head.
@@ -119,10 +145,11 @@ impl<C: Duplex + 'static> Connection<C> {
     async fn turn(&mut self) -> After {
         let head = match self.head().await {
             Ok(head) => head,
-            Err(NoHead::Quiet) => return self.leave_quietly(),
+            Err(NoHead::Quiet { slow }) => return self.leave_quietly(slow),
             Err(NoHead::Left(began)) => return self.refuse(began, Ending::LeftInHead).await,
             Err(NoHead::Slow(began)) => return self.refuse(began, Ending::HeadTimeout).await,
         };
+        self.guest.follow(&head.plan);
         match head.reading {
             Reading::Forward {
                 request,
@@ -146,7 +173,7 @@ impl<C: Duplex + 'static> Connection<C> {
         &mut self,
         mut story: Story,
         plan: &Plan,
-        pool: Arc<balance::Pool>,
+        pool: PoolHeld,
         verdict: sticky::Verdict,
     ) -> After {
         story.pool = Some(pool);
@@ -174,6 +201,10 @@ impl<C: Duplex + 'static> Connection<C> {
     async fn head(&mut self) -> Result<Head, NoHead> {
         let (mut began, mut seen) = (None, 0);
         loop {
+            // An empty line after a body is no beginning of a head (RFC 9112 section 2.2).
+            if self.served && self.inbox.bytes() == b"\r\n" {
+                self.inbox.consume(2);
+            }
             if self.inbox.len() > seen {
                 let now = self.guest.desk.now();
                 let first = *began.get_or_insert(now);
@@ -192,11 +223,12 @@ impl<C: Duplex + 'static> Connection<C> {
     fn read_head(&self, seen: usize, began: Stamp, now: Stamp) -> Option<Head> {
         let desk = &self.guest.desk;
         let plan = desk.plan();
-        let (text, length) = address_text(self.guest.address);
+        let (text, length) = &self.text;
         let client = Client {
             address: self.guest.address,
-            text: &text[..length],
-            listener: &self.guest.listener,
+            text: &text[..*length],
+            // The plan's, not the one that accepted: their routes and pools belong together.
+            listener: &plan.listeners[self.guest.place],
         };
         let now_s = desk.clock.get().wall_ms(now) / 1_000;
         let reading = request::read(desk, &plan, &client, self.inbox.bytes(), seen, now_s);
@@ -214,7 +246,7 @@ impl<C: Duplex + 'static> Connection<C> {
         let desk = &self.guest.desk;
         if began.is_none() {
             if desk.draining.get() {
-                return Err(NoHead::Quiet);
+                return self.last_look();
             }
             let waits = desk.plan().waits;
             self.timer.heed(Some(Call::Idle));
@@ -228,7 +260,9 @@ impl<C: Duplex + 'static> Connection<C> {
         self.timer.heed(None);
         match (waited, began) {
             (Ok(Ok(())), _) => {}
-            (Ok(Err(_)), None) | (Err(Elapsed), None) => return Err(NoHead::Quiet),
+            (Err(Elapsed), None) if self.timer.called() => return self.last_look(),
+            (Ok(Err(_)), None) => return Err(NoHead::Quiet { slow: false }),
+            (Err(Elapsed), None) => return Err(NoHead::Quiet { slow: true }),
             (Ok(Err(_)), Some(began)) => return Err(NoHead::Left(began)),
             (Err(Elapsed), Some(began)) => return Err(NoHead::Slow(began)),
         }
@@ -237,13 +271,21 @@ impl<C: Duplex + 'static> Connection<C> {
             began,
         ) {
             (Ok(Received::Bytes(_) | Received::Empty), _) => Ok(()),
-            (Ok(Received::Closed) | Err(_), None) => Err(NoHead::Quiet),
+            (Ok(Received::Closed) | Err(_), None) => Err(NoHead::Quiet { slow: false }),
             (Ok(Received::Closed) | Err(_), Some(began)) => Err(NoHead::Left(began)),
         }
     }
 
+    /// A worker that drains still takes a request that has arrived already.
+    fn last_look(&mut self) -> Result<(), NoHead> {
+        match self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE) {
+            Ok(Received::Bytes(_)) => Ok(()),
+            Ok(Received::Empty | Received::Closed) | Err(_) => Err(NoHead::Quiet { slow: false }),
+        }
+    }
+
     /// A connection that never sent a byte leaves a line of its own, if anybody wants it.
-    fn leave_quietly(&self) -> After {
+    fn leave_quietly(&self, slow: bool) -> After {
         if !self.served {
             let desk = &self.guest.desk;
             let now = desk.now();
@@ -253,7 +295,7 @@ impl<C: Duplex + 'static> Connection<C> {
                     ..Timers::NONE
                 },
                 termination: Termination {
-                    cause: b'C',
+                    cause: if slow { b'c' } else { b'C' },
                     phase: b'R',
                     cookie_request: b'-',
                     cookie_response: b'-',
@@ -329,11 +371,11 @@ impl<C: Duplex + 'static> Connection<C> {
         self.stream.finish();
         self.inbox.release();
         self.timer.arm(Some(LINGER));
-        let left = Cell::new(LINGER_BYTES);
+        let mut left = LINGER_BYTES;
         loop {
             let received = crate::ring::with_scratch(|scratch| self.stream.try_recv(scratch));
             match received {
-                Ok(Received::Bytes(count)) if left.get() > count => left.set(left.get() - count),
+                Ok(Received::Bytes(count)) if left > count => left -= count,
                 Ok(Received::Empty) => {
                     if !matches!(self.timer.limit(self.stream.readable()).await, Ok(Ok(()))) {
                         return;

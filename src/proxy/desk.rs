@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
 use super::handover::{self, Resting};
-use super::plan::{Held, Plan};
+use super::plan::{Held, Local, Plan};
 use super::tunnel::TunnelEnd;
 use crate::record::Log;
 use crate::ring::{self, Call, Clock, Rest, Stamp};
@@ -148,7 +148,7 @@ impl Desk {
             gauge,
             request: RefCell::new(RequestHead::new(&plan.limits)),
             response: RefCell::new(ResponseHead::new(&plan.limits)),
-            plan: RefCell::new(Rc::new(plan)),
+            plan: RefCell::new(Rc::new(Local::new(plan))),
             scratch: RefCell::default(),
             ids: Ids {
                 seed,
@@ -173,7 +173,7 @@ impl Desk {
         self.links.bound(config.limits.idle_links, age);
         *self.request.borrow_mut() = RequestHead::new(&plan.limits);
         *self.response.borrow_mut() = ResponseHead::new(&plan.limits);
-        *self.plan.borrow_mut() = Rc::new(plan);
+        *self.plan.borrow_mut() = Rc::new(Local::new(plan));
     }
 
     /// Wakes tunnels at rest when something comes, for as long as the worker lives.
@@ -188,8 +188,9 @@ impl Desk {
     pub fn trim(&self) {
         let laid_down = self.laid_down.replace(0);
         // Once more after the last of them: what they gave up a moment ago is free only now.
-        if laid_down >= MANY || self.trims.get() {
-            self.trims.set(laid_down > 0);
+        let burst = laid_down >= MANY && laid_down as usize * 4 >= self.resting.len();
+        if burst || self.trims.get() {
+            self.trims.set(burst);
             ring::trim();
         }
     }

@@ -77,15 +77,7 @@ pub(super) async fn run<C: Duplex + 'static>(
             Ok(end) => return end,
             Err(Attempt::Stale) => fresh = true,
             Err(Attempt::Failed(ending)) => {
-                if let Some(busy) = &story.busy
-                    && story.status == 0
-                    && matches!(
-                        ending,
-                        Ending::ServerBroke | Ending::ServerTimeout | Ending::BadResponse(_)
-                    )
-                {
-                    busy.add(connection.guest.desk.worker, Counter::ResponseErrors, 1);
-                }
+                count_failure(&connection.guest.desk, story, ending);
                 return End::Failed(ending);
             }
         }
@@ -125,6 +117,7 @@ async fn talk<C: Duplex + 'static>(
     } = connection;
     let whole = sent.is_err() || up.is_done();
     let uploading = Cell::new(!whole);
+    let delivered = Cell::new(sent.is_ok() && up.is_done());
     let down = Down {
         guest,
         client: &*stream,
@@ -134,6 +127,7 @@ async fn talk<C: Duplex + 'static>(
         waits,
         timer,
         uploading: &uploading,
+        delivered: &delivered,
         can_repeat: link.reused
             && along == 0
             && up.received_all()
@@ -146,7 +140,7 @@ async fn talk<C: Duplex + 'static>(
     }
     let outcome = {
         let up_timer = Timer::new();
-        let before = up.sent;
+        let before = story.bytes_in;
         let upload = async {
             let patience = Patience {
                 timer: &up_timer,
@@ -157,7 +151,7 @@ async fn talk<C: Duplex + 'static>(
             };
             up.run(&*stream, &link.stream, inbox, &patience).await
         };
-        let outcome = both(upload, down.run(story), &uploading).await;
+        let outcome = both(upload, down.run(story), &uploading, &delivered).await;
         story.bytes_in += up.sent.saturating_sub(before);
         outcome
     };
@@ -186,6 +180,7 @@ async fn both<T>(
     upload: impl Future<Output = Result<(), Stopped>>,
     download: impl Future<Output = Result<T, Attempt>>,
     uploading: &Cell<bool>,
+    delivered: &Cell<bool>,
 ) -> Result<T, Half> {
     let mut upload = pin!(upload);
     let mut download = pin!(download);
@@ -195,7 +190,8 @@ async fn both<T>(
             running = false;
             uploading.set(false);
             match end {
-                Ok(()) | Err(Stopped::ReceiverLeft) => {}
+                Ok(()) => delivered.set(true),
+                Err(Stopped::ReceiverLeft) => {}
                 Err(stopped) => return Poll::Ready(Err(Half::Up(stopped))),
             }
         }
@@ -233,6 +229,8 @@ struct Down<'a, C> {
     waits: Waits,
     timer: &'a Timer,
     uploading: &'a Cell<bool>,
+    /// The request was sent to its end.
+    delivered: &'a Cell<bool>,
     can_repeat: bool,
     /// Bytes lie in the connection's inbox.
     held_early: bool,
@@ -276,6 +274,7 @@ impl<C: Duplex> Down<'_, C> {
                     inbox.consume(taken);
                     story.marks.answered = Some(self.guest.desk.now());
                     story.status = 101;
+                    story.bytes_out += out.len() as u64;
                     return Ok(Outcome::Switched {
                         head: out,
                         early: inbox,
@@ -290,7 +289,7 @@ impl<C: Duplex> Down<'_, C> {
         let desk = &self.guest.desk;
         let circumstances = Circumstances {
             limits: &self.plan.limits,
-            request_sent: !self.uploading.get(),
+            request_sent: self.delivered.get(),
             now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
             via: self.pool.settings.via,
             captures: &self.guest.listener.capture.response,
@@ -405,7 +404,7 @@ fn finish<C>(
     outcome: Outcome,
     request_sent: bool,
 ) -> End {
-    count(&connection.guest.desk, story);
+    count(&connection.guest.desk, story, story.status);
     match outcome {
         Outcome::Switched { head, early } => End::Switched(Box::new(Switched {
             stream: link.stream,
@@ -435,12 +434,37 @@ fn finish<C>(
     }
 }
 
-fn count(desk: &Desk, story: &Story) {
+/// Counts an exchange for its server. A status of 0 is no answer.
+fn count(desk: &Desk, story: &Story, status: u16) {
     if let Some(busy) = &story.busy {
         busy.add(desk.worker, Counter::Requests, 1);
         busy.add(desk.worker, Counter::BytesIn, story.bytes_in);
         busy.add(desk.worker, Counter::BytesOut, story.bytes_out);
-        busy.add(desk.worker, Counter::of_status(story.status), 1);
+        if status > 0 {
+            busy.add(desk.worker, Counter::of_status(status), 1);
+        }
+    }
+}
+
+/// The same for one that broke off; the server's own fault is counted as such.
+fn count_failure(desk: &Desk, story: &Story, ending: Ending) {
+    let begun = story.status > 0;
+    count(
+        desk,
+        story,
+        if begun { story.status } else { ending.status() },
+    );
+    let theirs = matches!(
+        ending,
+        Ending::ServerBroke
+            | Ending::ServerTimeout
+            | Ending::BadResponse(_)
+            | Ending::DataBroke
+            | Ending::DataTimeout
+            | Ending::BadData(_)
+    );
+    if let Some(busy) = story.busy.as_ref().filter(|_| theirs) {
+        busy.add(desk.worker, Counter::ResponseErrors, 1);
     }
 }
 

@@ -158,6 +158,7 @@ impl Flow {
         beyond: &mut Buffer,
         patience: &Patience<'_, impl Duplex>,
     ) -> Result<(), Stopped> {
+        let mut received = 0_u32;
         loop {
             while !self.send_now(to).map_err(|_| Stopped::ReceiverLeft)? {
                 patience.until_writable(to).await?;
@@ -169,6 +170,10 @@ impl Flow {
             let mut turns = TURNS;
             while turns > 0 && self.relay(from, to, beyond)? {
                 turns -= 1;
+            }
+            received += 1;
+            if received.is_multiple_of(BREATH) {
+                ring::breathe().await;
             }
         }
     }
@@ -205,7 +210,7 @@ impl Flow {
             if sent < taken {
                 self.waiting.push(&bytes[sent..taken]);
             }
-            Ok(sent == scratch.len())
+            Ok(sent == scratch.len() && !self.received_all())
         })
     }
 }
@@ -280,3 +285,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Full scratch buffers that are moved before the worker's other connections have their turn.
 const TURNS: u32 = 4;
+
+/// Rounds of receiving after which the others have their turn even if the next bytes are there already.
+pub(super) const BREATH: u32 = 8;

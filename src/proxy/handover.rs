@@ -46,7 +46,7 @@ impl Handshake {
 
 /// Starts the tunnel in a task of its own. `inbox` is what the client sent before the answer.
 pub(super) fn start<C: Duplex + 'static>(
-    guest: Guest,
+    mut guest: Guest,
     client: C,
     inbox: Buffer,
     handshake: Handshake,
@@ -80,7 +80,7 @@ pub(super) fn start<C: Duplex + 'static>(
         (b'-', b'-'),
         tunnel.counts(),
     );
-    guest.desk.gauge.tunnel_opened();
+    guest.becomes_tunnel();
     spawn(Awake {
         tunnel,
         guest,
@@ -185,7 +185,8 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
             ..
         } = tunnel;
         let desk = guest.desk.clone();
-        let left = timeout.map(|timeout| timeout.saturating_sub(quiet).as_secs());
+        let left =
+            timeout.map(|timeout| timeout.saturating_sub(quiet).as_millis().div_ceil(1_000) + 1);
         let deadline = left.map_or(u32::MAX, |left| {
             desk.now()
                 .seconds()
@@ -251,7 +252,6 @@ fn revive(pair: Pair<Resting>, rests: bool) {
 }
 
 fn finish(guest: &Guest, busy: &Busy, notes: &Notes, end: TunnelEnd, counts: TunnelCounts) {
-    guest.desk.gauge.tunnel_ended();
     busy.add(guest.desk.worker, Counter::BytesIn, counts.bytes_in);
     busy.add(guest.desk.worker, Counter::BytesOut, counts.bytes_out);
     notes.log(guest, busy, Kind::TunnelEnded, letters(end), counts);

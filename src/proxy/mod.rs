@@ -27,5 +27,5 @@ mod tunnel;
 pub use connection::serve;
 pub use desk::{Desk, Gauge};
 pub use ending::Ending;
-pub use plan::{Captures, Held, Listener, ListenerLive, Plan, Waits, wait};
+pub use plan::{Captures, Held, Listener, ListenerLive, Local, Plan, PoolHeld, Waits, wait};
 pub use tunnel::{Direction, Tunnel, TunnelEnd};

@@ -152,9 +152,56 @@ impl Plan {
     }
 }
 
-/// The plan as one worker's exchanges hold it: a count of the thread's own, so that workers do not
-/// share a cache line at every request.
-pub type Held = Rc<Arc<Plan>>;
+/// The plan as one worker's exchanges hold it.
+pub type Held = Rc<Local>;
+
+/// A pool as one worker's exchanges hold it.
+pub type PoolHeld = Rc<Arc<balance::Pool>>;
+
+/// A plan with counts of references of the worker's own: with the process-wide ones alone, every request
+/// of every worker would write the same cache lines.
+pub struct Local {
+    plan: Arc<Plan>,
+    pools: Box<[PoolHeld]>,
+    stats: Option<PoolHeld>,
+}
+
+impl Local {
+    /// For one worker.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let pools = plan
+            .pools
+            .iter()
+            .map(|pool| Rc::new(pool.clone()))
+            .collect();
+        let stats = plan.stats.clone().map(Rc::new);
+        Self { plan, pools, stats }
+    }
+
+    /// The pool for a request to `path` on this listener, if any.
+    pub(super) fn pool_for(
+        &self,
+        listener: &Listener,
+        host: &[u8],
+        path: &[u8],
+    ) -> Option<PoolHeld> {
+        if self.is_stats(path) {
+            return self.stats.clone();
+        }
+        listener
+            .table
+            .find(host, path)
+            .map(|index| self.pools[index].clone())
+    }
+}
+
+impl std::ops::Deref for Local {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
 
 /// A timeout as the timers take it.
 pub fn wait(timeout: config::Timeout) -> Option<Duration> {

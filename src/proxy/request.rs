@@ -6,11 +6,10 @@
 //! refers to those bytes later.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::desk::Desk;
 use super::ending::Ending;
-use super::plan::{Listener, Plan};
+use super::plan::{Listener, Local, PoolHeld};
 use crate::balance::{self, sticky};
 use crate::ring::Buffer;
 use crate::wire::forward::{self, Connection, Edit, RequestEdits};
@@ -77,7 +76,7 @@ pub(super) enum Reading {
     /// It goes to a server of this pool.
     Forward {
         request: Request,
-        pool: Arc<balance::Pool>,
+        pool: PoolHeld,
         verdict: sticky::Verdict,
         taken: usize,
     },
@@ -88,7 +87,7 @@ pub(super) enum Reading {
 /// Reads the head at the front of `bytes`; `seen` bytes of it were looked at before.
 pub(super) fn read(
     desk: &Desk,
-    plan: &Plan,
+    plan: &Local,
     client: &Client<'_>,
     bytes: &[u8],
     seen: usize,
@@ -105,7 +104,7 @@ pub(super) fn read(
 
 fn decide(
     desk: &Desk,
-    plan: &Plan,
+    plan: &Local,
     client: &Client<'_>,
     head: &RequestHead,
     bytes: &[u8],
@@ -130,12 +129,7 @@ fn decide(
         }
     }
     let path = head.path(bytes);
-    let pool = if plan.is_stats(path) {
-        plan.stats.clone()
-    } else {
-        let found = client.listener.table.find(head.host.of(bytes), path);
-        found.map(|index| plan.pools[index].clone())
-    };
+    let pool = plan.pool_for(client.listener, head.host.of(bytes), path);
     let Some(pool) = pool else {
         return answer(facts, Ending::NoRoute);
     };

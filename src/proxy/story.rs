@@ -1,11 +1,10 @@
 //! What is remembered of one exchange until its line is in the log.
 
-use std::sync::Arc;
-
 use super::connection::Guest;
 use super::ending::Ending;
+use super::plan::PoolHeld;
 use super::request::{CAPTURES, Request};
-use crate::balance::{self, Busy, sticky};
+use crate::balance::{Busy, sticky};
 use crate::record::{Counts, Kind, Record, Termination, Timers};
 use crate::ring::Stamp;
 use crate::wire::Span;
@@ -13,7 +12,7 @@ use crate::wire::Span;
 /// The facts of an exchange, collected as it goes.
 pub(super) struct Story {
     pub(super) request: Request,
-    pub(super) pool: Option<Arc<balance::Pool>>,
+    pub(super) pool: Option<PoolHeld>,
     pub(super) verdict: sticky::Verdict,
     pub(super) server: Option<usize>,
     /// Counts the server as busy for as long as the exchange lasts.
@@ -65,7 +64,6 @@ impl Story {
     /// Writes the exchange's line.
     pub(super) fn log(&self, guest: &Guest, ending: Ending) {
         let desk = &guest.desk;
-        // The clock is read once more only if something happened since the last reading.
         let now = desk.now();
         let (cause, phase) = if self.is_stats() {
             (b'L', b'R')

@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::flow::BREATH;
 use crate::record::TunnelCounts;
 use crate::ring::{self, Buffer, Duplex, Received, Timer};
 use crate::wire::websocket::FrameTracker;
@@ -173,7 +174,7 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
     /// How long the tunnel may be quiet. Once a side has ended, the other one is given less: a tunnel
     /// half open for hours is most often one whose peer has vanished.
     fn patience(&self) -> Option<Duration> {
-        if self.inbound.is_open() && self.outbound.is_open() {
+        if !self.inbound.ended.get() && !self.outbound.ended.get() {
             return self.timeout;
         }
         Some(
@@ -206,6 +207,7 @@ async fn pump(
     direction: &Direction,
     moved: &Cell<bool>,
 ) -> Result<(), At> {
+    let mut received = 0_u32;
     loop {
         while !direction.waiting.borrow().is_empty() {
             let sent = to
@@ -227,6 +229,10 @@ async fn pump(
         let mut turns = TURNS;
         while turns > 0 && relay(from, to, direction)? {
             turns -= 1;
+        }
+        received = received.wrapping_add(1);
+        if received.is_multiple_of(BREATH) {
+            ring::breathe().await;
         }
     }
 }

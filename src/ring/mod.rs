@@ -32,6 +32,6 @@ pub use mailbox::{Mailbox, Sender, mailbox};
 pub use rest::{Pair, Rest};
 pub use runtime::{Rung, block_on};
 pub use stream::{Duplex, Received, Stream};
-pub use task::{panics, spawn};
+pub use task::{breathe, panics, spawn};
 pub use time::{Clock, Stamp};
 pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call};

@@ -99,7 +99,19 @@ impl<T> Rest<T> {
                     woken(pair);
                 }
             }
+            super::breathe().await;
         }
+    }
+
+    /// How many rest.
+    pub fn len(&self) -> usize {
+        let slots = self.slots.borrow();
+        slots.pairs.len() - slots.free.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Takes every pair for which `which` holds, given its deadline and its value.

@@ -55,6 +55,7 @@ fn climb() -> io::Result<(Any, Rung, Option<io::Error>)> {
             }
         }
     }
+    super::task::on_epoll();
     let epoll = RuntimeBuilder::<LegacyDriver>::new().build()?;
     Ok((FusionRuntime::Legacy(epoll), Rung::Epoll, refused))
 }

@@ -51,15 +51,8 @@ pub trait Duplex {
     /// # Errors
     /// Those of send(2): the connection is gone.
     fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
-    /// Likewise for two pieces in one call.
-    ///
-    /// # Errors
-    /// Those of sendmsg(2): the connection is gone.
-    fn try_send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize>;
     /// Says that nothing more will be sent; the other direction goes on.
     fn finish(&self);
-    /// Ends both directions at once; whoever waits on the stream wakes up.
-    fn abort(&self);
     /// A copy of the descriptor, so that the stream can be laid to rest and dropped. `None` where there is
     /// more to a stream than its descriptor, or no descriptor left.
     fn descriptor(&self) -> Option<OwnedFd>;
@@ -182,24 +175,8 @@ impl Duplex for Stream {
         sent(|| rustix::net::send(self, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
     }
 
-    fn try_send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        let pieces = [io::IoSlice::new(first), io::IoSlice::new(second)];
-        sent(|| {
-            rustix::net::sendmsg(
-                self,
-                &pieces,
-                &mut rustix::net::SendAncillaryBuffer::default(),
-                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-            )
-        })
-    }
-
     fn finish(&self) {
         let _ = rustix::net::shutdown(self, Shutdown::Write);
-    }
-
-    fn abort(&self) {
-        let _ = rustix::net::shutdown(self, Shutdown::Both);
     }
 
     fn descriptor(&self) -> Option<OwnedFd> {
@@ -244,8 +221,7 @@ fn sent(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
     loop {
         return match call() {
             Ok(count) => Ok(count),
-            // ENOBUFS is a full queue below the socket: as with EAGAIN, waiting helps.
-            Err(Errno::AGAIN | Errno::NOBUFS) => Ok(0),
+            Err(Errno::AGAIN) => Ok(0),
             Err(Errno::INTR) => continue,
             Err(error) => Err(error.into()),
         };

@@ -181,6 +181,9 @@ impl Ticker {
 const SLOTS: usize = 512;
 const NONE: u32 = u32::MAX;
 
+/// [`TICK`] in milliseconds.
+const STEP_MS: u64 = 100;
+
 #[derive(Default)]
 struct Wheel {
     now: u32,
@@ -340,7 +343,8 @@ impl Wheel {
 
 /// Whole steps that are at least `duration`, plus the one that is under way.
 fn ticks(duration: Duration) -> u32 {
-    let steps = duration.as_millis().div_ceil(TICK.as_millis()) + 1;
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1);
+    let steps = millis.div_ceil(STEP_MS).saturating_add(1);
     u32::try_from(steps).unwrap_or(NONE - 1)
 }
 

@@ -31,7 +31,10 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
             Err(ring::Elapsed) => continue,
         }
         match batch(&desk, &listener, listener_index) {
-            Batch::Taken => pause.over(&events),
+            Batch::Taken => {
+                pause.over(&events);
+                ring::breathe().await;
+            }
             Batch::Full(limit) => {
                 pause.begin(&events, || Event::limit_reached(limit));
                 room(&desk, &timer, limit).await;
@@ -61,8 +64,7 @@ fn batch(desk: &Rc<Desk>, listener: &Listener, index: usize) -> Batch {
         }
         match listener.accept() {
             Accepted::Client(stream, address) => {
-                let listener = plan.listeners[index].clone();
-                ring::spawn(proxy::serve(desk.clone(), stream, address, listener));
+                ring::spawn(proxy::serve(desk.clone(), stream, address, index));
             }
             Accepted::Nobody => {
                 desk.gauge.leave();

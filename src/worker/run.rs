@@ -26,24 +26,25 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Runs for as long as the process does.
+    /// Runs for as long as the process does. If a worker that has started ends all the same, the process ends:
+    /// clients would go on arriving at sockets that nobody accepts from.
     pub(super) fn run(self) {
         let report = self.report.clone();
+        let _last = Last { index: self.index };
         if let Some(id) = self.core {
             core_affinity::set_for_current(core_affinity::CoreId { id });
         }
         let end = ring::block_on(|rung, refused| async move {
-            let _ = self
-                .report
-                .send(Ok((rung, refused.map(|error| error.to_string()))));
-            self.work().await
+            let refused = refused.map(|error| error.to_string());
+            self.work(rung, refused).await
         });
         if let Err(error) = end.and_then(|end| end) {
             let _ = report.send(Err(error));
         }
     }
 
-    async fn work(self) -> io::Result<()> {
+    /// Sets everything up, says so, and goes on for ever.
+    async fn work(self, rung: Rung, refused: Option<String>) -> io::Result<()> {
         let Self {
             index,
             sockets,
@@ -52,9 +53,11 @@ impl Worker {
             gauge,
             events,
             mailbox,
+            report,
             ..
         } = self;
         let desk = Rc::new(Desk::new(index, plan, log, gauge, seed())?);
+        let ticker = Ticker::new()?;
         for (listener, socket) in sockets {
             ring::spawn(accept::run(desk.clone(), events.clone(), listener, socket));
         }
@@ -67,8 +70,35 @@ impl Worker {
         ring::spawn(async move {
             let _ = waker.wake_tunnels().await;
         });
-        tick(&desk, &events).await
+        let _ = report.send(Ok((rung, refused)));
+        RUNNING.set(true);
+        tick(&desk, &events, &ticker).await
     }
+}
+
+/// Ends the process with its worker.
+struct Last {
+    index: usize,
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if RUNNING.get() {
+            eprintln!(
+                "ringbolt: worker {} has ended, and the process with it",
+                self.index
+            );
+            std::process::exit(WORKER_ENDED);
+        }
+    }
+}
+
+/// The exit code of a generation whose worker has ended: EX_SOFTWARE of sysexits(3).
+const WORKER_ENDED: i32 = 70;
+
+thread_local! {
+    /// This thread's worker has started.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
 fn obey(desk: &Desk, command: Command) {
@@ -84,8 +114,7 @@ fn obey(desk: &Desk, command: Command) {
 
 /// Ten times a second: deadlines, and log lines that wait. Once a second: kept links, the wall's
 /// time, panics.
-async fn tick(desk: &Desk, events: &Events) -> io::Result<()> {
-    let ticker = Ticker::new()?;
+async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
     let (steps, panics) = (Cell::new(0_u32), Cell::new(0));
     loop {
         ticker.tick().await?;
