@@ -20,6 +20,9 @@ pub(super) fn run(config: &Path, socket: Option<PathBuf>, json: bool) -> ExitCod
         Ok(socket) => socket,
         Err(refused) => {
             eprint!("{refused}");
+            eprintln!(
+                "ringbolt: status reads it for control.socket; --socket PATH asks without reading it"
+            );
             return ExitCode::from(EXIT_CONFIG);
         }
     };
