@@ -324,6 +324,24 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_receiver_is_no_ended_direction() {
+        ring::block_on(|_, _| async {
+            let (client, _a) = detach_test_stream().unwrap();
+            let (server, _b) = detach_test_stream().unwrap();
+            let tunnel = tunnel(client, server);
+            tunnel
+                .outbound
+                .waiting
+                .borrow_mut()
+                .push(b"nobody reads this");
+            assert_eq!(tunnel.patience(), None, "never means never");
+            tunnel.inbound.ended.set(true);
+            assert_eq!(tunnel.patience(), Some(HALF_OPEN));
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn bytes_and_half_closes_are_carried_through() {
         ring::block_on(|_, _| async {
             let (client, mut outside) = detach_test_stream().unwrap();
