@@ -32,15 +32,15 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
         }
         match batch(&desk, &listener, listener_index) {
             Batch::Taken => {
-                pause.over(&events);
+                pause.over(&events, desk.gauge.connections());
                 ring::breathe().await;
             }
             Batch::Full(limit) => {
-                pause.begin(&events, || Event::limit_reached(limit));
+                pause.begin(&events, Some(limit), || Event::limit_reached(limit));
                 room(&desk, &timer, limit).await;
             }
             Batch::Exhausted(error) => {
-                pause.begin(&events, || Event::accept_failed(&error.to_string()));
+                pause.begin(&events, None, || Event::accept_failed(&error.to_string()));
                 timer.arm(Some(PAUSE));
                 timer.fired().await;
             }
@@ -92,22 +92,30 @@ async fn room(desk: &Desk, timer: &Timer, limit: u32) {
     let _ = timer.limit(freed).await;
 }
 
-/// Says once that accepting paused, and once that it goes on.
+/// Says once that accepting paused, and once that it goes on: after a limit, only when a tenth of it is
+/// free, so that a proxy which is just full does not say both with every client that comes and goes.
 #[derive(Default)]
 struct Pause {
     paused: bool,
+    limit: Option<u32>,
 }
 
 impl Pause {
-    fn begin(&mut self, events: &Events, event: impl FnOnce() -> Event) {
+    fn begin(&mut self, events: &Events, limit: Option<u32>, event: impl FnOnce() -> Event) {
         if !self.paused {
-            self.paused = true;
+            *self = Self {
+                paused: true,
+                limit,
+            };
             events.send(event());
         }
     }
 
-    fn over(&mut self, events: &Events) {
-        if self.paused {
+    fn over(&mut self, events: &Events, connections: u32) {
+        let enough = self
+            .limit
+            .map_or(u32::MAX, |limit| limit - limit.div_ceil(10));
+        if self.paused && connections <= enough {
             self.paused = false;
             events.send(Event::accepting_again());
         }
