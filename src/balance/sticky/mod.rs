@@ -16,6 +16,8 @@ mod book;
 mod cache;
 mod dates;
 mod key;
+#[doc(hidden)]
+pub mod properties;
 mod read;
 
 pub use answer::{Answer, Issue, Theirs};

@@ -1,0 +1,6 @@
+//! A chunked body.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    ringbolt::wire::properties::chunked(input, ringbolt_fuzz::cut(input));
+});

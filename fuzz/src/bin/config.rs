@@ -1,0 +1,6 @@
+//! The configuration file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    ringbolt::config::fuzz_any(input);
+});

@@ -1,0 +1,6 @@
+//! The head of a response.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    ringbolt::wire::properties::response_head(input, ringbolt_fuzz::cut(input));
+});
