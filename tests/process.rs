@@ -469,6 +469,11 @@ fn the_stats_page_asks_for_a_password(on: Driver) {
     let mut client = proxy.client();
     let refused = client.get("/haproxyStats");
     assert_eq!(refused.status(), 401);
+    let line = proxy.access_line("GET /haproxyStats").line;
+    assert!(
+        line.contains(" http-in/<STATS> ") && line.contains(" LR-- "),
+        "{line}"
+    );
     assert!(
         refused
             .field("WWW-Authenticate")

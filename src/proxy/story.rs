@@ -86,7 +86,7 @@ impl Story {
             now_ms: desk.clock.get().wall_ms(now),
             client: guest.address,
             listener: &guest.listener.name,
-            pool: self.pool.as_deref().map(|pool| pool.settings.name.as_str()),
+            pool: self.pool_name(guest),
             server: self.server_name(),
             timers: Timers {
                 request: if understood {
@@ -132,6 +132,14 @@ impl Story {
         self.pool
             .as_deref()
             .is_some_and(|pool| pool.settings.name == "<STATS>")
+    }
+
+    /// The page is the listener's own, as HAProxy's users know it: `http-in/<STATS>`.
+    fn pool_name<'a>(&'a self, guest: &'a Guest) -> Option<&'a str> {
+        if self.is_stats() {
+            return Some(&guest.listener.name);
+        }
+        self.pool.as_deref().map(|pool| pool.settings.name.as_str())
     }
 
     fn server_name(&self) -> Option<&str> {
