@@ -31,6 +31,7 @@ on_both_drivers!(
     a_pool_whose_servers_are_all_down_answers_503,
     a_request_moves_at_once_when_its_server_goes_down,
     checks_send_nothing,
+    checks_are_spread_over_their_interval,
     a_server_in_maintenance_is_not_checked,
     a_tunnel_stays_when_its_server_goes_down,
     a_large_pool_is_served_evenly,
@@ -411,6 +412,32 @@ fn a_request_moves_at_once_when_its_server_goes_down(on: Driver) {
         "{:?}",
         from.elapsed()
     );
+}
+
+fn checks_are_spread_over_their_interval(on: Driver) {
+    let servers: Vec<_> = (0..10)
+        .map(|number| Server::named(&number.to_string()))
+        .collect();
+    let mut setup = Setup::new(on);
+    for server in &servers {
+        setup = setup.server_with(server, "check = { interval = \"2s\" }");
+    }
+    let from = Instant::now();
+    let _proxy = setup.start();
+    let mut called = vec![None; servers.len()];
+    eventually("a check of each", || {
+        for (at, server) in called.iter_mut().zip(&servers) {
+            if at.is_none() && server.accepted() > 0 {
+                *at = Some(from.elapsed());
+            }
+        }
+        called.iter().all(Option::is_some).then_some(())
+    });
+    let (first, last) = (called.iter().min().unwrap(), called.iter().max().unwrap());
+    let apart = last.unwrap() - first.unwrap();
+    // The last of ten is called nine tenths of the interval after the first.
+    assert!(apart > Duration::from_millis(1_200), "{called:?}");
+    assert!(apart < Duration::from_secs(4), "{called:?}");
 }
 
 fn checks_send_nothing(on: Driver) {
