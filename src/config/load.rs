@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
+use super::haproxy::file_of_haproxy;
 use super::listener::{LISTENER, listeners};
 use super::log::{LOG, log};
 use super::names::Names;
@@ -43,6 +44,9 @@ pub struct Checked {
 /// which is not UTF-8 is reported like any other mistake.
 pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checked {
     let file = path.display().to_string();
+    if let Some(problem) = file_of_haproxy(&String::from_utf8_lossy(bytes)) {
+        return unusable(file, problem);
+    }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(wrong) => return not_text(file, bytes, wrong.valid_up_to()),
@@ -317,6 +321,11 @@ fn not_text(file: String, bytes: &[u8], at: usize) -> Checked {
         mark: shown.mark,
         help: None,
     };
+    unusable(file, problem)
+}
+
+/// A file about which there is only one thing to say.
+fn unusable(file: String, problem: Problem) -> Checked {
     Checked {
         config: None,
         problems: Problems {

@@ -9,6 +9,7 @@
 //! secret files.
 
 pub mod environment;
+mod haproxy;
 mod item;
 mod listener;
 mod load;

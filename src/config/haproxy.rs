@@ -1,0 +1,97 @@
+//! What is said to somebody who comes from HAProxy: a haproxy.cfg where our file is expected, and HAProxy's words in it.
+//!
+//! Nothing of HAProxy's is read here. A file of its kind ends in one problem instead of one for every line, because the TOML
+//! reader's words about it help nobody; and a key or value that HAProxy has gets the name that the same thing has in our file,
+//! or the news that there is no such thing yet.
+
+use super::problem::{Problem, Severity};
+use super::source::Source;
+
+/// The one problem with a haproxy.cfg; `None` for any other text.
+///
+/// It is one when a line begins one of HAProxy's sections, which no TOML does outside of text in several lines, and when no line
+/// begins with the bracket of a TOML table.
+pub(super) fn file_of_haproxy(text: &str) -> Option<Problem> {
+    let mut start = 0;
+    let mut section = None;
+    for line in text.split_inclusive('\n') {
+        if line.starts_with('[') {
+            return None;
+        }
+        if section.is_none() && begins_section(line) {
+            section = Some((start, line));
+        }
+        start += line.len();
+    }
+    let (start, line) = section?;
+    let word = line.find(char::is_whitespace).unwrap_or(line.len());
+    let mark = start..start + word;
+    // What stands behind a `#` may be anything.
+    let comment = line.find('#').unwrap_or(line.len());
+    let hidden = start + comment..start + line.trim_end().len();
+    let shown = Source::new(text).show(&mark, &[hidden]);
+    Some(Problem {
+        severity: Severity::Error,
+        message: "this is a haproxy.cfg: Ringbolt reads TOML".to_owned(),
+        line: shown.line,
+        column: shown.column,
+        text: shown.text,
+        mark: shown.mark,
+        help: Some(
+            "the README shows line by line how to say the same: \"From haproxy.cfg in five minutes\""
+                .to_owned(),
+        ),
+    })
+}
+
+/// `global`, `defaults`, `frontend NAME`, … at the very start of a line.
+fn begins_section(line: &str) -> bool {
+    let bare = line.split('#').next().unwrap_or("");
+    let mut words = bare.split_whitespace();
+    let named = |name: Option<&str>| {
+        name.is_some_and(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        })
+    };
+    !line.starts_with(char::is_whitespace)
+        && match words.next() {
+            Some("global" | "defaults") => words.next().is_none(),
+            Some("frontend" | "backend" | "listen") => named(words.next()),
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_recognised() {
+        for (line, begins) in [
+            ("global", true),
+            ("global\r\n", true),
+            ("defaults # all", true),
+            ("frontend http-in\n", true),
+            ("frontend http-in *:80\n", true),
+            ("backend app.1", true),
+            ("listen stats", true),
+            ("global = 1", false),
+            ("# global", false),
+            (" global", false),
+            ("frontend", false),
+            ("frontend = \"a\"", false),
+            ("[backend]", false),
+            ("", false),
+        ] {
+            assert_eq!(begins_section(line), begins, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_tables_is_not_haproxys() {
+        assert!(file_of_haproxy("global\n[process]\n").is_none());
+        assert!(file_of_haproxy("[process]\nglobal\n").is_none());
+        assert!(file_of_haproxy("# mine\nglobal\n  daemon\n").is_some());
+    }
+}
