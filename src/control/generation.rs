@@ -121,9 +121,10 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         desk.say_started(&start.warnings);
         let ended = control.run().await;
         tokio::time::sleep(LAST_LINES).await;
+        // Only what has said that it started says that it stopped.
+        events.send(Event::Stopped);
         ended
     });
-    events.send(Event::Stopped);
     logs.finish();
     ended
 }
