@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::reader::{Note, Reader, Span, shorten};
 use super::section::{Section, nearest};
 use super::table::Table;
-use super::values::{Refusal, duration, size};
+use super::values::{Refusal, duration, size, unit_help};
 use super::{Secret, Timeout};
 
 /// One value of the file.
@@ -76,7 +76,9 @@ impl<'a> Item<'a> {
                 self.refuse(Refusal::new("a duration of 0 is refused"));
                 return None;
             }
-            self.refuse(Refusal::new("a duration needs a unit").help(unit_help(number.as_str())));
+            self.refuse(
+                Refusal::new("a duration needs a unit").help(unit_help(&shorten(number.as_str()))),
+            );
             return None;
         }
         self.parse_as("a duration such as \"30s\"", |text| match text {
@@ -332,13 +334,6 @@ fn is_zero(value: &DeValue<'_>) -> bool {
         }
         _ => false,
     }
-}
-
-fn unit_help(number: &str) -> String {
-    let number = shorten(number);
-    format!(
-        "write \"{number}s\" for seconds, or \"{number}ms\", \"{number}m\", \"{number}h\", \"{number}d\""
-    )
 }
 
 fn out_of_range(least: impl Display, most: impl Display) -> String {

@@ -18,6 +18,7 @@ use super::section::Section;
 use super::source::{Source, secret_values, suspect_lines};
 use super::stats::{STATS, stats};
 use super::table::Table;
+use super::unquoted::unquoted;
 use super::values::name;
 use super::{Config, EmptyEnvironment, Listener, Pool, Route};
 
@@ -54,14 +55,14 @@ pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checke
     let source = Source::new(text);
     let (tree, syntax) = DeTable::parse_recoverable(text);
     let reader = Reader::new(&source, environment);
-    for error in &syntax {
-        reader.report(syntax_note(error, tree.get_ref(), &source));
-    }
-    let config = config(&Table::root(&reader, tree.get_ref()));
     let mut secrets = secret_values(tree.get_ref());
     if !syntax.is_empty() {
         secrets.extend(suspect_lines(text));
     }
+    for error in &syntax {
+        reader.report(syntax_note(error, tree.get_ref(), &source, &secrets));
+    }
+    let config = config(&Table::root(&reader, tree.get_ref()));
     let problems = Problems {
         file,
         problems: resolve(reader.into_notes(), &source, &secrets),
@@ -238,9 +239,17 @@ fn resolve(
     notes.into_iter().map(problem).collect()
 }
 
-/// The TOML reader's words, but for the one mistake that has a name in them.
-fn syntax_note(error: &toml::de::Error, tree: &DeTable<'_>, source: &Source<'_>) -> Note {
+/// The TOML reader's words, but for a name that is there twice and a value without its quotes.
+fn syntax_note(
+    error: &toml::de::Error,
+    tree: &DeTable<'_>,
+    source: &Source<'_>,
+    secrets: &[std::ops::Range<usize>],
+) -> Note {
     let span = error.span().unwrap_or(0..0);
+    if let Some(note) = unquoted(error.message(), &span, source, secrets) {
+        return note;
+    }
     if error.message() != "duplicate key" {
         let help = syntax_help(error.message()).map(str::to_owned);
         return Note::error(&span, error.message())

@@ -27,6 +27,7 @@ mod source;
 mod stats;
 mod sticky;
 mod table;
+mod unquoted;
 mod values;
 
 pub use environment::{EmptyEnvironment, Environment};

@@ -58,6 +58,24 @@ impl<'a> Source<'a> {
         (1..own).find(|line| header(*line) == header(own))
     }
 
+    /// The bare key before an offset in its line, and where its value stands: up to a comma, a bracket or a comment.
+    pub(super) fn key_and_value(&self, offset: usize) -> Option<(&'a str, Range<usize>)> {
+        let bounds = self.bounds(self.line(offset));
+        let line = &self.text[bounds.clone()];
+        let before = line.get(..offset.checked_sub(bounds.start)?.min(line.len()))?;
+        let equals = before.rfind('=')?;
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let key = line[..equals].trim_end();
+        let key = key
+            .rsplit(|c| !is_word(c))
+            .next()
+            .filter(|key| !key.is_empty())?;
+        let rest = &line[equals + 1..];
+        let rest = &rest[..rest.find([',', '}', ']', '#']).unwrap_or(rest.len())];
+        let start = bounds.start + equals + 1 + rest.len() - rest.trim_start().len();
+        Some((key, start..start + rest.trim().len()))
+    }
+
     /// The line in which the span begins, with the part of the span that lies in it.
     pub(super) fn show(&self, span: &Range<usize>, secrets: &[Range<usize>]) -> Shown {
         let line = self.line(span.start);

@@ -86,7 +86,8 @@ pub(in crate::config) fn socket_path(text: &str) -> Result<PathBuf, Refusal> {
 fn syslog_peer(text: &str) -> Result<SocketAddr, Refusal> {
     match text.parse::<IpAddr>() {
         Ok(address) => Ok(SocketAddr::new(address, SYSLOG_PORT)),
-        Err(_) => ip_and_port(text, 1),
+        Err(_) => ip_and_port(text, 1)
+            .map_err(|refusal| refusal.help("write an IP address: \"syslog://127.0.0.1:514\"")),
     }
 }
 
@@ -116,6 +117,7 @@ fn ip_and_port(text: &str, least_port: u16) -> Result<SocketAddr, Refusal> {
             return Err(Refusal::new("has no address before the port")
                 .help(format!("write \"127.0.0.1:{text}\"")));
         }
+        None if is_host_name(text) => return Err(no_names().help(EXAMPLES)),
         None => return Err(Refusal::new("not an address").help(EXAMPLES)),
     };
     let port = port(port_text, least_port)?;
@@ -144,7 +146,12 @@ fn ip_and_port(text: &str, least_port: u16) -> Result<SocketAddr, Refusal> {
 }
 
 fn no_names() -> Refusal {
-    Refusal::new("names are not resolved")
+    Refusal::new("names are not resolved yet")
+}
+
+fn is_host_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text.bytes().all(allowed) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 fn port(text: &str, least: u16) -> Result<u16, Refusal> {
@@ -231,8 +238,8 @@ mod tests {
             ("127.0.0.1:-1", "the port is not a number"),
             ("127.0.0.1:", "the port is not a number"),
             ("300.0.0.1:80", "not an address"),
-            ("localhost:80", "names are not resolved"),
-            ("backend-1.example.com:80", "names are not resolved"),
+            ("localhost:80", "names are not resolved yet"),
+            ("backend-1.example.com:80", "names are not resolved yet"),
             ("http://127.0.0.1:80", "not an address"),
             ("*:80", "`*` is no address to connect to"),
             ("unix:relative", "the path must begin with `/`"),

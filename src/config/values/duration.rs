@@ -40,13 +40,28 @@ fn milliseconds_per(unit: &str) -> Option<u64> {
 
 fn unknown_unit(number: &str, unit: &str) -> Refusal {
     match unit {
-        "" => Refusal::new("a duration needs a unit").help(format!(
-            "write \"{number}s\" for seconds, or \"{number}ms\", \"{number}m\", \"{number}h\", \"{number}d\""
-        )),
-        fraction if fraction.starts_with('.') => {
-            Refusal::new("fractions are not understood").help("take the smaller unit: \"1500ms\" instead of \"1.5s\"")
-        }
+        "" => Refusal::new("a duration needs a unit").help(unit_help(number)),
+        fraction if fraction.starts_with('.') => Refusal::new("fractions are not understood")
+            .help("take the smaller unit: \"1500ms\" instead of \"1.5s\""),
         _ => Refusal::new("unknown unit").help("the units are ms, s, m, h and d"),
+    }
+}
+
+/// What a number without a unit may have meant. From a second on it is milliseconds first: that is what HAProxy takes it for.
+pub(in crate::config) fn unit_help(number: &str) -> String {
+    match number.parse::<u64>() {
+        Ok(large) if large >= 1_000 => {
+            let units = [("d", DAY), ("h", 60 * 60_000), ("m", 60_000), ("s", 1_000)];
+            let whole = units.iter().find(|(_, length)| large % length == 0);
+            let (count, unit) =
+                whole.map_or((large, "ms"), |(unit, length)| (large / length, unit));
+            format!(
+                "write \"{count}{unit}\" if it is milliseconds, as in HAProxy, or \"{number}s\" for seconds"
+            )
+        }
+        _ => format!(
+            "write \"{number}s\" for seconds, or \"{number}ms\", \"{number}m\", \"{number}h\", \"{number}d\""
+        ),
     }
 }
 

@@ -7,7 +7,7 @@ mod size;
 mod words;
 
 pub(super) use address::{bind_address, log_target, network, server_address, socket_path};
-pub(super) use duration::duration;
+pub(super) use duration::{duration, unit_help};
 pub(super) use size::size;
 pub(super) use words::{
     attribute, cookie_key, cookie_name, domain, field_name, host, name, realm, tag, url_path,
