@@ -168,12 +168,13 @@ fn verdict(
         return sticky::Verdict::NONE;
     };
     let values =
-        cookie::crumbs(head.fields(), bytes, sticky.name()).map(|crumb| crumb.value.of(bytes));
+        cookie::crumbs(&head.fields, bytes, sticky.name()).map(|crumb| crumb.value.of(bytes));
     let asked = sticky::Asked {
         path: head.path(bytes),
         client: client.address.map(|address| address.ip()),
         header: &|name, wanted| {
-            head.value(bytes, name.as_bytes())
+            head.fields
+                .value(bytes, name.as_bytes())
                 .is_some_and(|value| wanted.is_none_or(|wanted| value == wanted.as_bytes()))
         },
     };
@@ -252,6 +253,7 @@ impl Request {
         self.texts.host = self.keep(head.host.of(bytes));
         for (index, capture) in listener.capture.request.iter().take(CAPTURES).enumerate() {
             let value = head
+                .fields
                 .value(bytes, capture.header.as_bytes())
                 .unwrap_or_default();
             self.texts.captures[index] = self.keep(&value[..value.len().min(capture.length)]);
@@ -273,12 +275,12 @@ impl Request {
 
 /// What the server is not to see of our cookie.
 fn hide_cookie(sticky: &sticky::Sticky, head: &RequestHead, bytes: &[u8], edits: &mut Vec<Edit>) {
-    let mut crumbs = cookie::crumbs(head.fields(), bytes, sticky.name()).peekable();
+    let mut crumbs = cookie::crumbs(&head.fields, bytes, sticky.name()).peekable();
     let Some(first) = crumbs.peek() else {
         return;
     };
     if sticky.forwarded(first.value.of(bytes)) == sticky::Forwarded::Nothing {
-        cookie::strip(head.fields(), bytes, sticky.name(), edits);
+        cookie::strip(&head.fields, bytes, sticky.name(), edits);
         return;
     }
     for crumb in crumbs {

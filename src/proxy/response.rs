@@ -184,7 +184,7 @@ fn write(
     if let Some((pool, server)) = sticky
         && let Some(sticky) = &pool.sticky
     {
-        let theirs = cookie::set_cookies(head.fields(), bytes, sticky.name())
+        let theirs = cookie::set_cookies(&head.fields, bytes, sticky.name())
             .next()
             .is_some();
         let method = story.request.text(story.request.texts.method);
@@ -228,7 +228,7 @@ fn amend(
     text: &mut Vec<u8>,
 ) {
     sticky.value(answer, text);
-    for theirs in cookie::set_cookies(head.fields(), bytes, sticky.name()) {
+    for theirs in cookie::set_cookies(&head.fields, bytes, sticky.name()) {
         let start = theirs.value.from();
         match answer.theirs {
             Theirs::Leave => {}
@@ -241,7 +241,7 @@ fn amend(
 
 fn storable(head: &ResponseHead, bytes: &[u8], method: &[u8]) -> bool {
     let mut storable = sticky::Storable::default();
-    for field in head.fields() {
+    for field in head.fields.iter() {
         storable.see(field.name.of(bytes), field.value.of(bytes));
     }
     storable.shared(method, head.status)
@@ -250,6 +250,7 @@ fn storable(head: &ResponseHead, bytes: &[u8], method: &[u8]) -> bool {
 fn capture(story: &mut Story, head: &ResponseHead, bytes: &[u8], captures: &[Capture]) {
     for (index, capture) in captures.iter().take(CAPTURES).enumerate() {
         let value = head
+            .fields
             .value(bytes, capture.header.as_bytes())
             .unwrap_or_default();
         story.response_captures[index] = story

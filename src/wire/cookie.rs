@@ -238,11 +238,11 @@ mod tests {
             .map(|value| format!("Cookie: {value}"))
             .collect();
         let (head, buf) = request(&fields.iter().map(String::as_str).collect::<Vec<_>>());
-        let found: Vec<Crumb> = crumbs(head.fields(), &buf, b"SID").collect();
+        let found: Vec<Crumb> = crumbs(&head.fields, &buf, b"SID").collect();
         let mut edits = Vec::new();
-        assert_eq!(strip(head.fields(), &buf, b"SID", &mut edits), found.len());
+        assert_eq!(strip(&head.fields, &buf, b"SID", &mut edits), found.len());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let left = head.fields()[1..].iter().enumerate().map(|(at, field)| {
+        let left = head.fields[1..].iter().enumerate().map(|(at, field)| {
             let mut left = Vec::new();
             let mut from = field.value.from();
             for edit in &edits {
@@ -351,7 +351,7 @@ mod tests {
         let buf = b"HTTP/1.1 200 OK\r\nSet-Cookie: SID=a; Path=/\r\nSet-Cookie: x=SID=b\r\nset-cookie: SID = \"c\"\r\nSet-Cookie: SIDE=d\r\n\r\n";
         let mut head = ResponseHead::new(&HeadLimits::default());
         head.parse(buf, 0, &HeadLimits::default()).unwrap();
-        let found: Vec<_> = set_cookies(head.fields(), buf, b"SID")
+        let found: Vec<_> = set_cookies(&head.fields, buf, b"SID")
             .map(|set| (set.field, set.value.of(buf).escape_ascii().to_string()))
             .collect();
         assert_eq!(found, [(0, "a".to_string()), (2, "\\\"c\\\"".to_string())]);

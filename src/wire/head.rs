@@ -1,7 +1,7 @@
 //! What heads of both directions share: their bounds, where they end, how a body's end is known, and
 //! what their fields say to a proxy.
 
-use super::{Blame, Field, Known, KnownSet, Refusal, Span, rules};
+use super::{Blame, Field, Fields, Known, Refusal, Span, rules};
 
 /// Bounds on one head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,6 @@ pub(super) fn check_line_ends(head: &[u8], lines: &[httparse::Header<'_>]) -> Re
 #[derive(Debug, Default)]
 pub(super) struct Sayings {
     pub(super) framing: rules::Framing,
-    pub(super) present: KnownSet,
     /// `Connection` says `close`.
     pub(super) close: bool,
     /// `Connection` says `keep-alive`.
@@ -130,7 +129,7 @@ impl Sayings {
     pub(super) fn read(
         buf: &[u8],
         lines: &[httparse::Header<'_>],
-        fields: &mut Vec<Field>,
+        fields: &mut Fields,
         from: Blame,
     ) -> Result<Self, Refusal> {
         let mut sayings = Self::default();
@@ -140,16 +139,15 @@ impl Sayings {
             let name = Span::locate(buf, line.name.as_bytes());
             let value = Span::locate(buf, line.value);
             let known = Known::of(line.name.as_bytes());
+            if from == Blame::Client && fields.has(known) {
+                rules::repeated(known)?;
+            }
             fields.push(Field {
                 name,
                 value,
                 known,
                 hop: rules::is_hop_by_hop(known),
             });
-            if from == Blame::Client && sayings.present.has(known) {
-                rules::repeated(known)?;
-            }
-            sayings.present.insert(known);
             rules::name(line.name.as_bytes())?;
             match known {
                 Known::Other if from == Blame::Client => rules::lookalike(line.name.as_bytes())?,
@@ -170,7 +168,7 @@ impl Sayings {
             }
         }
         if named > 0 {
-            mark_named(buf, fields);
+            mark_named(buf, fields.lines_mut());
         }
         Ok(sayings)
     }

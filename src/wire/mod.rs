@@ -22,6 +22,7 @@
 pub mod chunked;
 pub mod cookie;
 mod field;
+mod fields;
 pub mod forward;
 mod head;
 mod method;
@@ -37,6 +38,7 @@ pub mod text;
 pub mod websocket;
 
 pub use field::{Field, Known, KnownSet};
+pub use fields::Fields;
 pub use head::{BodyLength, HeadLimits, Progress};
 pub use method::Method;
 pub use refusal::{Blame, Refusal};

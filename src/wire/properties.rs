@@ -49,7 +49,7 @@ pub fn request_head(input: &[u8], cut: usize) {
     ] {
         assert!(span.of(&input[..head.size]).is_ascii());
     }
-    check_fields(head.fields(), &input[..head.size]);
+    check_fields(&head.fields, &input[..head.size]);
 }
 
 /// A response's head likewise.
@@ -76,7 +76,7 @@ pub fn response_head(input: &[u8], cut: usize) {
     let Some((_, head)) = whole.1 else { return };
     assert!(head.size <= input.len().min(LIMITS.size) && head.status >= 100);
     assert!(!head.reason.of(&input[..head.size]).contains(&b'\n'));
-    check_fields(head.fields(), &input[..head.size]);
+    check_fields(&head.fields, &input[..head.size]);
 }
 
 /// A chunked body means the same however it is cut, and its payload is part of its bytes.
@@ -154,28 +154,28 @@ fn cookie(input: &[u8]) {
         return;
     };
     let mut found = 0;
-    for crumb in crumbs(head.fields(), &buf, b"SID") {
-        let field = head.fields()[crumb.field].value;
+    for crumb in crumbs(&head.fields, &buf, b"SID") {
+        let field = head.fields[crumb.field].value;
         assert!(within(crumb.whole, field) && within(crumb.value, crumb.whole));
         assert!(crumb.whole.of(&buf).starts_with(b"SID"));
         assert!(!crumb.whole.of(&buf).contains(&b';'));
         found += 1;
     }
     let mut edits = Vec::new();
-    assert_eq!(strip(head.fields(), &buf, b"SID", &mut edits), found);
-    let left: Vec<Vec<u8>> = (1..head.fields().len())
-        .filter_map(|at| edited(at, head.fields()[at].value, &buf, &edits))
+    assert_eq!(strip(&head.fields, &buf, b"SID", &mut edits), found);
+    let left: Vec<Vec<u8>> = (1..head.fields.len())
+        .filter_map(|at| edited(at, head.fields[at].value, &buf, &edits))
         .collect();
     assert!(found > 0 || edits.is_empty());
     let Some((stripped, bytes)) = request_with(left.iter().map(Vec::as_slice)) else {
         panic!("stripped, it is refused: {}", input.escape_ascii());
     };
-    if let Some(crumb) = crumbs(stripped.fields(), &bytes, b"SID").next() {
+    if let Some(crumb) = crumbs(&stripped.fields, &bytes, b"SID").next() {
         let crumb = crumb.whole.of(&bytes).escape_ascii();
         panic!("stripped, there is {crumb}: {}", bytes.escape_ascii());
     }
     let others = |head: &RequestHead, buf: &[u8]| {
-        let crumbs = crumbs(head.fields(), buf, b"x");
+        let crumbs = crumbs(&head.fields, buf, b"x");
         let values = crumbs.map(|crumb| crumb.value.of(buf).to_vec());
         values.collect::<Vec<_>>()
     };
@@ -201,8 +201,8 @@ fn set_cookie(input: &[u8]) {
     if head.parse(&buf, 0, &limits) != Ok(Progress::Complete) {
         return;
     }
-    for set in set_cookies(head.fields(), &buf, b"SID") {
-        let field = head.fields()[set.field].value;
+    for set in set_cookies(&head.fields, &buf, b"SID") {
+        let field = head.fields[set.field].value;
         assert!(within(set.value, field) && field.of(&buf).starts_with(b"SID"));
         assert!(!set.value.of(&buf).contains(&b';'));
     }

@@ -171,7 +171,7 @@ mod tests {
                 (head.status, head.body(Method::Get)),
                 (*status, BodyLength::Length(length))
             );
-            assert!(!head.keep_alive && head.has(Known::CacheControl));
+            assert!(!head.keep_alive && head.fields.has(Known::CacheControl));
             assert_eq!(reply(*status, true), &bytes[..head.size]);
             assert_eq!(reply(*status, false), *bytes);
         }

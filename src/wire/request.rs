@@ -8,9 +8,7 @@ use std::mem::MaybeUninit;
 
 use super::Blame;
 use super::head::{self, Sayings};
-use super::{
-    BodyLength, Field, HeadLimits, Known, KnownSet, Method, Progress, Refusal, Span, rules,
-};
+use super::{BodyLength, Fields, HeadLimits, Known, Method, Progress, Refusal, Span, rules};
 
 /// What kind of request target was sent (RFC 9112 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,17 +67,17 @@ pub struct RequestHead {
     pub te_trailers: bool,
     /// Bytes of the head in the buffer, with an empty line before it: what to consume.
     pub size: usize,
+    /// The field lines.
+    pub fields: Fields,
     /// `Connection` lists `upgrade`.
     pub(super) connection_upgrade: bool,
-    pub(super) fields: Vec<Field>,
-    pub(super) present: KnownSet,
 }
 
 impl RequestHead {
     /// With room for `limits.fields`, so that parsing never allocates.
     pub fn new(limits: &HeadLimits) -> Self {
         Self {
-            fields: Vec::with_capacity(limits.fields),
+            fields: Fields::with_capacity(limits.fields),
             ..Self::default()
         }
     }
@@ -127,16 +125,15 @@ impl RequestHead {
         let target = rules::target(buf, self.target, self.method)?;
         (self.form, self.path_span, self.query) = (target.form, target.path, target.query);
         let sayings = Sayings::read(buf, raw.headers, &mut self.fields, Blame::Client)?;
-        self.present = sayings.present;
         self.route(buf, &target, &sayings)?;
         self.body = sayings.framing.of_request(minor, self.method)?;
         self.keep_alive = sayings.keeps_alive(minor);
         self.connection_upgrade = sayings.upgrade;
-        self.expect_continue = minor == 1 && self.lists(buf, Known::Expect, b"100-continue");
-        self.te_trailers = minor == 1 && self.lists(buf, Known::Te, b"trailers");
+        self.expect_continue = minor == 1 && self.fields.lists(buf, Known::Expect, b"100-continue");
+        self.te_trailers = minor == 1 && self.fields.lists(buf, Known::Te, b"trailers");
         self.upgrade = match (
-            self.has(Known::Upgrade),
-            self.lists(buf, Known::Upgrade, b"websocket"),
+            self.fields.has(Known::Upgrade),
+            self.fields.lists(buf, Known::Upgrade, b"websocket"),
         ) {
             (false, _) => Upgrade::None,
             (true, true) => Upgrade::WebSocket,
@@ -170,45 +167,6 @@ impl RequestHead {
         };
         self.host = Span::new(self.authority.from(), self.authority.from() + host);
         Ok(())
-    }
-
-    /// Whether a field of that name lists `element`.
-    fn lists(&self, buf: &[u8], known: Known, element: &[u8]) -> bool {
-        let mut named = self.fields.iter().filter(|field| field.known == known);
-        self.has(known)
-            && named.any(|field| {
-                rules::list(field.value.of(buf)).any(|listed| listed.eq_ignore_ascii_case(element))
-            })
-    }
-
-    /// The field lines in order.
-    #[inline]
-    pub fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    /// Whether a field of that name is there.
-    #[inline]
-    pub fn has(&self, known: Known) -> bool {
-        self.present.has(known)
-    }
-
-    /// The first field of that name.
-    #[inline]
-    pub fn find(&self, known: Known) -> Option<&Field> {
-        if !self.has(known) {
-            return None;
-        }
-        self.fields.iter().find(|field| field.known == known)
-    }
-
-    /// The value of the first field called `name`, in any case: for captures and conditions.
-    pub fn value<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
-        let field = self
-            .fields
-            .iter()
-            .find(|field| field.name.of(buf).eq_ignore_ascii_case(name))?;
-        Some(field.value.of(buf))
     }
 
     /// The path without query, `/` where an absolute target has none, `*` for the asterisk form.

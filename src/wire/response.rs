@@ -5,9 +5,7 @@ use std::mem::MaybeUninit;
 
 use super::Blame;
 use super::head::{self, Sayings};
-use super::{
-    BodyLength, Field, HeadLimits, Known, KnownSet, Method, Progress, Refusal, Span, rules,
-};
+use super::{BodyLength, Fields, HeadLimits, Method, Progress, Refusal, Span, rules};
 
 /// A response's head as offsets into the buffer it was read from. One value serves one response after the other.
 #[derive(Debug, Default)]
@@ -23,19 +21,19 @@ pub struct ResponseHead {
     pub keep_alive: bool,
     /// Bytes of the head in the buffer: what to consume.
     pub size: usize,
+    /// The field lines.
+    pub fields: Fields,
     /// What the fields alone say of the body.
     pub(super) framing: BodyLength,
     /// `Connection` lists `upgrade`.
     pub(super) connection_upgrade: bool,
-    pub(super) fields: Vec<Field>,
-    pub(super) present: KnownSet,
 }
 
 impl ResponseHead {
     /// With room for `limits.fields`, so that parsing never allocates.
     pub fn new(limits: &HeadLimits) -> Self {
         Self {
-            fields: Vec::with_capacity(limits.fields),
+            fields: Fields::with_capacity(limits.fields),
             ..Self::default()
         }
     }
@@ -80,7 +78,6 @@ impl ResponseHead {
         self.minor = minor;
         self.reason = rules::reason(buf);
         let sayings = Sayings::read(buf, raw.headers, &mut self.fields, Blame::Server)?;
-        self.present = sayings.present;
         self.framing = sayings.framing.of_response(minor, status)?;
         self.keep_alive = sayings.keeps_alive(minor);
         self.connection_upgrade = sayings.upgrade;
@@ -100,36 +97,6 @@ impl ResponseHead {
             (Method::Head, _) | (_, 100..=199 | 204 | 304) => BodyLength::None,
             _ => self.framing,
         }
-    }
-
-    /// The field lines in order.
-    #[inline]
-    pub fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    /// Whether a field of that name is there.
-    #[inline]
-    pub fn has(&self, known: Known) -> bool {
-        self.present.has(known)
-    }
-
-    /// The first field of that name.
-    #[inline]
-    pub fn find(&self, known: Known) -> Option<&Field> {
-        if !self.has(known) {
-            return None;
-        }
-        self.fields.iter().find(|field| field.known == known)
-    }
-
-    /// The value of the first field called `name`, in any case.
-    pub fn value<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
-        let field = self
-            .fields
-            .iter()
-            .find(|field| field.name.of(buf).eq_ignore_ascii_case(name))?;
-        Some(field.value.of(buf))
     }
 }
 

@@ -55,10 +55,10 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
     // RFC 9112 section 3.2.2: an absolute target's authority becomes `Host`, which stands first.
     if head.form == TargetForm::Absolute {
         lines.line(b"Host", head.authority.of(buf));
-    } else if !head.has(Known::Host) {
+    } else if !head.fields.has(Known::Host) {
         lines.line(b"Host", edits.host);
     }
-    for (at, field) in head.fields().iter().enumerate() {
+    for (at, field) in head.fields.iter().enumerate() {
         match field.known {
             _ if field.hop || is_replaced(field, buf, edits) => {}
             Known::Cookie => lines.edited(at, field),
@@ -129,7 +129,7 @@ fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_,
     if let Some((name, address)) = edits.forwarded_for {
         lines.line(name, address);
     }
-    let says_proto = edits.trust_client && head.has(Known::XForwardedProto);
+    let says_proto = edits.trust_client && head.fields.has(Known::XForwardedProto);
     if let Some(proto) = edits.forwarded_proto.filter(|_| !says_proto) {
         lines.line(b"X-Forwarded-Proto", proto);
     }
@@ -333,7 +333,7 @@ mod tests {
             let mut head = RequestHead::new(&HeadLimits::default());
             head.parse(&buf, 0, &HeadLimits::default()).unwrap();
             let mut cookies = Vec::new();
-            cookie::strip(head.fields(), &buf, b"SID", &mut cookies);
+            cookie::strip(&head.fields, &buf, b"SID", &mut cookies);
             let edits = RequestEdits {
                 cookies: &cookies,
                 ..RequestEdits::default()

@@ -57,7 +57,7 @@ pub fn write_response(
     out.reserve(head.size + ADDITIONS);
     write_line(head, buf, out);
     let mut lines = Lines::new(buf, out, edits.cookies, edits.text);
-    for (at, field) in head.fields().iter().enumerate() {
+    for (at, field) in head.fields.iter().enumerate() {
         match field.known {
             _ if field.hop => {}
             Known::SetCookie => lines.edited(at, field),
@@ -205,7 +205,7 @@ mod tests {
         let input = "HTTP/1.1 200 OK\nSet-Cookie: SID=app; Path=/\nSet-Cookie: x=y\nSet-Cookie: SID=\"q\"\n\n";
         let (head, buf) = parse(input);
         let with = |edit: fn(cookie::SetCookie) -> Edit| {
-            let cookies: Vec<_> = cookie::set_cookies(head.fields(), &buf, b"SID")
+            let cookies: Vec<_> = cookie::set_cookies(&head.fields, &buf, b"SID")
                 .map(edit)
                 .collect();
             let edits = ResponseEdits {

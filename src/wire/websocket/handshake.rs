@@ -35,9 +35,15 @@ pub fn check_request(head: &RequestHead, buf: &[u8]) -> Result<Key, HandshakeErr
         && head.minor == 1
         && head.body == BodyLength::None
         && head.connection_upgrade
-        && is_websocket(only(head.fields(), Known::Upgrade), buf);
-    let version = only(head.fields(), Known::SecWebSocketVersion).map(|version| version.of(buf));
-    let key = only(head.fields(), Known::SecWebSocketKey).and_then(|key| key_of(key.of(buf)));
+        && is_websocket(head.fields.only(Known::Upgrade), buf);
+    let version = head
+        .fields
+        .only(Known::SecWebSocketVersion)
+        .map(|version| version.of(buf));
+    let key = head
+        .fields
+        .only(Known::SecWebSocketKey)
+        .and_then(|key| key_of(key.of(buf)));
     match (sound, version, key) {
         (false, _, _) | (_, None, _) => Err(HandshakeError::Malformed),
         (_, Some(version), _) if !is_number(version) => Err(HandshakeError::Malformed),
@@ -61,19 +67,12 @@ pub fn accept_for(key: &Key) -> Accept {
 /// Whether a response is the 101 that `expected` asks for (RFC 6455 section 4.1): HTTP/1.1, one `Upgrade`
 /// that is `websocket`, `Connection` lists it, one right `Sec-WebSocket-Accept`.
 pub fn check_response(head: &ResponseHead, buf: &[u8], expected: &Accept) -> bool {
-    let accept = only(head.fields(), Known::SecWebSocketAccept);
+    let accept = head.fields.only(Known::SecWebSocketAccept);
     head.status == 101
         && head.minor == 1
         && head.connection_upgrade
-        && is_websocket(only(head.fields(), Known::Upgrade), buf)
+        && is_websocket(head.fields.only(Known::Upgrade), buf)
         && accept.is_some_and(|accept| accept.of(buf) == expected)
-}
-
-/// The value of the field of that name, if there is exactly one.
-fn only(fields: &[crate::wire::Field], known: Known) -> Option<Span> {
-    let mut named = fields.iter().filter(|field| field.known == known);
-    let value = named.next()?.value;
-    named.next().is_none().then_some(value)
 }
 
 fn is_websocket(value: Option<Span>, buf: &[u8]) -> bool {
