@@ -95,6 +95,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> ringbolt::config::Pool {
         weight: 1 + n % 2,
         cookie: Some(format!("bridge{n}")),
         shared_cookie: false,
+        proxy_protocol: None,
         check: None,
         state: AdminState::Ready,
     };

@@ -131,7 +131,7 @@ impl<'a> Item<'a> {
         self.parse_as("text in quotes", parse)
     }
 
-    pub(super) fn list<T>(&self, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(&self, mut read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
         let Some(list) = self.raw.as_array() else {
             self.wrong_type("a list");
             return None;

@@ -2,6 +2,7 @@
 
 use super::item::Item;
 use super::names::Names;
+use super::proxy_protocol;
 use super::reader::{Reader, Span};
 use super::section::{Section, setting};
 use super::table::Table;
@@ -45,6 +46,11 @@ pub(super) const LISTENER: Section = Section::new(
             "trusted_proxies",
             "[]",
             "networks whose X-Forwarded-* and Forwarded fields are kept and added to; what anybody else sends under these names is dropped. Behind a CDN or another proxy, list it here",
+        ),
+        setting(
+            "proxy_protocol",
+            "[]",
+            "networks (and \"unix\", for unix sockets) whose connections begin with a PROXY header, version 1 or 2: the client's address is the one it tells",
         ),
     ],
 );
@@ -98,6 +104,7 @@ fn listener(
         trusted_proxies: table.setting("trusted_proxies", |item| {
             item.list(|item| item.parse(network))
         }),
+        proxy_protocol: table.setting("proxy_protocol", proxy_protocol::senders),
     }
 }
 

@@ -18,6 +18,7 @@ mod names;
 mod pool;
 pub mod problem;
 mod process;
+mod proxy_protocol;
 mod reader;
 mod route;
 pub mod section;
@@ -33,6 +34,7 @@ mod values;
 pub use environment::{EmptyEnvironment, Environment};
 pub use load::{Checked, check, fuzz_any, load};
 pub use problem::{Problem, Problems, Severity};
+pub use proxy_protocol::{ProxySenders, ProxyVersion};
 pub use section::{Section, Setting, reference};
 pub use settings::*;
 

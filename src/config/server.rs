@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::item::Item;
 use super::names::Names;
+use super::proxy_protocol;
 use super::reader::{Note, Span};
 use super::section::{Section, setting};
 use super::table::Table;
@@ -29,6 +30,11 @@ pub(super) const SERVER: Section = Section::new(
             "shared_cookie",
             "false",
             "other servers of the pool may have the same key: the first usable one takes the client",
+        ),
+        setting(
+            "proxy_protocol",
+            "",
+            "\"v1\" or \"v2\": every connection to it begins with a PROXY header that tells the client's address; left out, none does",
         ),
         setting(
             "check",
@@ -77,6 +83,7 @@ pub(super) fn server(table: &Table<'_>, names: &mut Names) -> Option<Placed> {
     let weight = table.setting("weight", |item| item.number(0..=256)) as u16;
     let cookie = table.optional("cookie", |item| item.parse(cookie_key));
     let shared_cookie = table.setting("shared_cookie", |item| item.switch());
+    let proxy_protocol = table.optional("proxy_protocol", proxy_protocol::version);
     let check = table.setting("check", check);
     let state = table.setting("state", |item| item.choice(&STATES));
     if shared_cookie && !table.has("cookie") {
@@ -91,6 +98,7 @@ pub(super) fn server(table: &Table<'_>, names: &mut Names) -> Option<Placed> {
         weight,
         cookie,
         shared_cookie,
+        proxy_protocol,
         check,
         state,
     };

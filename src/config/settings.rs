@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::proxy_protocol::{ProxySenders, ProxyVersion};
+
 /// A whole configuration, checked: names resolve, numbers are in range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -269,6 +271,8 @@ pub struct Listener {
     /// `trusted_proxies`: peers whose `X-Forwarded-*` and `Forwarded` fields are kept and added to (default none).
     /// What any other peer sends under those names is dropped.
     pub trusted_proxies: Vec<Network>,
+    /// `proxy_protocol`: peers that begin every connection with a PROXY header (default none).
+    pub proxy_protocol: ProxySenders,
 }
 
 /// A header field copied into the log line.
@@ -510,6 +514,8 @@ pub struct Server {
     pub cookie: Option<String>,
     /// `shared_cookie`: another server may have the same key; the first usable one in file order is taken.
     pub shared_cookie: bool,
+    /// `proxy_protocol`: every connection to it begins with a PROXY header of this version (default none).
+    pub proxy_protocol: Option<ProxyVersion>,
     /// `check`: `true`, `false` (default) or a table.
     pub check: Option<Check>,
     /// `state`: `"ready"` (default), `"drain"` or `"maintenance"`.

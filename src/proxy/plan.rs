@@ -275,6 +275,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             weight: 1,
             cookie: None,
             shared_cookie: false,
+            proxy_protocol: None,
             check: None,
             state: config::AdminState::Ready,
         }],

@@ -16,6 +16,7 @@
 //! | a chunked body | [`chunked::Decoder`] |
 //! | the sticky cookie | [`cookie`] |
 //! | the head that goes on | [`forward`] |
+//! | the PROXY protocol | [`proxy_header`] |
 //! | our own answers | [`reply`] |
 //! | an upgrade and its tunnel | [`websocket`] |
 
@@ -28,6 +29,7 @@ mod head;
 mod method;
 #[doc(hidden)]
 pub mod properties;
+pub mod proxy_header;
 mod refusal;
 pub mod reply;
 pub mod request;

@@ -17,7 +17,7 @@ pub fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {
+pub(super) fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {
     for (at, octet) in address.octets().into_iter().enumerate() {
         if at > 0 {
             out.push(b'.');
@@ -26,7 +26,7 @@ fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {
     }
 }
 
-fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
+pub(super) fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
     let groups = address.segments();
     let (zeros, length) = longest_zeros(&groups);
     let mut at = 0;

@@ -51,6 +51,7 @@ pub(in super::super) fn pool_settings(
         weight: 1,
         cookie: (!key.is_empty()).then(|| (*key).to_owned()),
         shared_cookie: true,
+        proxy_protocol: None,
         check: Some(Check {
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
