@@ -93,6 +93,8 @@ fn pool(count: u16, sticky: Option<Sticky>) -> ringbolt::config::Pool {
         name: format!("node{n}"),
         address: Address::Ip(([127, 0, 0, 1], n + 1).into()),
         weight: 1 + n % 2,
+        tier: 0,
+        slow_start: None,
         cookie: Some(format!("bridge{n}")),
         shared_cookie: false,
         proxy_protocol: None,

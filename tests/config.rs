@@ -108,7 +108,7 @@ fn the_seeds_file_loads_whole() {
     );
     let pool = &config.pools[0];
     assert_eq!(
-        (pool.name.as_str(), pool.balance),
+        (pool.name.as_str(), pool.balance.clone()),
         ("socket_servers", Balance::RoundRobin)
     );
     assert_eq!(
@@ -310,6 +310,8 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 "listener.capture"
                 | "pool.NAME.timeouts"
                 | "pool.NAME.forwarded_for"
+                | "pool.NAME.balance"
+                | "pool.NAME.balance.hash"
                 | "pool.NAME.server.check" => text.contains(&inline),
                 "pool.NAME" if matches!(setting.name, "sticky" | "server") => {
                     text.contains(&format!(".servers.{}]", setting.name))

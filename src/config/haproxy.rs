@@ -44,6 +44,46 @@ pub(super) fn file_of_haproxy(text: &str) -> Option<Problem> {
     })
 }
 
+/// What to write for a word, or words, behind HAProxy's `balance`.
+pub(super) fn balance_of_haproxy(text: &str) -> Option<String> {
+    let word = text
+        .split(|c: char| c == '(' || c.is_whitespace())
+        .next()
+        .unwrap_or("");
+    let argument = text[word.len()..]
+        .trim_matches(|c: char| c == '(' || c == ')' || c.is_whitespace())
+        .split_whitespace()
+        .next()
+        .filter(|name| name.bytes().all(|b| b.is_ascii_graphic() && b != b'"'))
+        .unwrap_or("NAME");
+    let words = match word {
+        "roundrobin" | "static-rr" => "balance = \"round-robin\"".to_owned(),
+        "leastconn" => "balance = \"least-connections\"".to_owned(),
+        "random" => "balance = \"two-choices\"".to_owned(),
+        "source" => "balance = { hash = \"source\" }".to_owned(),
+        "uri" | "path" => "balance = { hash = \"path\" }".to_owned(),
+        "url_param" => format!("balance = {{ hash = {{ query = \"{argument}\" }} }}"),
+        "hdr" => format!("balance = {{ hash = {{ header = \"{argument}\" }} }}"),
+        "cookie" | "req.cook" | "rdp-cookie" => {
+            format!("balance = {{ hash = {{ cookie = \"{argument}\" }} }}")
+        }
+        _ => return None,
+    };
+    Some(format!("write `{words}`"))
+}
+
+/// What to write for a key that HAProxy has as a keyword.
+pub(super) fn key_of_haproxy(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "backup" => "write `tier = 1`: it takes new clients while no server of tier 0 does",
+        "slowstart" => "write `slow_start = \"30s\"`",
+        "hash-balance-factor" | "hash_balance_factor" => {
+            "write `balance = { hash = \"source\", bound = 1.25 }`"
+        }
+        _ => return None,
+    })
+}
+
 /// `global`, `defaults`, `frontend NAME`, … at the very start of a line.
 fn begins_section(line: &str) -> bool {
     let bare = line.split('#').next().unwrap_or("");

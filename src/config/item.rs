@@ -266,7 +266,7 @@ impl<'a> Item<'a> {
 
     /// Text of one line. Several are refused without showing them: no setting needs them, and a string that was never
     /// closed holds the rest of the file, secrets included.
-    fn text_or(&self, wanted: &str) -> Option<&'a str> {
+    pub(super) fn text_or(&self, wanted: &str) -> Option<&'a str> {
         match self.raw.as_str() {
             None => self.wrong_type(wanted),
             Some(text) if text.contains(['\n', '\r']) => {
@@ -295,6 +295,8 @@ impl<'a> Item<'a> {
         match self.raw {
             DeValue::String(text) => format!("\"{}\"", shorten(text)),
             DeValue::Integer(number) => shorten(&number.to_string()),
+            DeValue::Float(number) => shorten(&number.to_string()),
+            DeValue::Boolean(switch) => switch.to_string(),
             other => other.type_str().to_owned(),
         }
     }

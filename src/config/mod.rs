@@ -8,6 +8,7 @@
 //! The room does no I/O: the caller reads the file, and an [`Environment`] answers for variables and
 //! secret files.
 
+mod balance;
 pub mod environment;
 mod haproxy;
 mod item;
@@ -41,7 +42,7 @@ pub use settings::*;
 use section::setting;
 
 /// Every kind of table that the file may have.
-pub const SECTIONS: [&Section; 18] = [
+pub const SECTIONS: [&Section; 20] = [
     &ROOT,
     &process::PROCESS,
     &process::LIMITS,
@@ -54,6 +55,8 @@ pub const SECTIONS: [&Section; 18] = [
     &listener::CAPTURE,
     &route::ROUTE,
     &pool::POOL,
+    &balance::BALANCE,
+    &balance::HASH,
     &process::POOL_TIMEOUTS,
     &pool::FORWARDED_FOR,
     &sticky::STICKY,

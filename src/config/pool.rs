@@ -1,5 +1,8 @@
 //! `[pool.NAME]`: servers that stand in for each other.
 
+use std::time::Duration;
+
+use super::balance::balance;
 use super::item::Item;
 use super::names::Names;
 use super::process::{POOL_TIMEOUTS, pool_timeouts};
@@ -9,7 +12,7 @@ use super::server::{Placed, SERVER, server};
 use super::sticky::{STICKY, check_keys, sticky};
 use super::table::Table;
 use super::values::{Refusal, field_name, network};
-use super::{Balance, ForwardedFor, Pool, Timeouts};
+use super::{ForwardedFor, Pool, Timeouts};
 
 pub(super) const POOL: Section = Section::new(
     "pool.NAME",
@@ -17,7 +20,7 @@ pub(super) const POOL: Section = Section::new(
         setting(
             "balance",
             "\"round-robin\"",
-            "how a server is chosen for a client that is new: in turn by weight, one order over all workers",
+            "how a server is chosen for a client that is new: \"round-robin\" (in turn by weight, one order over all workers), \"least-connections\" (the one with the fewest requests and tunnels for its weight), \"two-choices\" (the less busy of two random ones), \"first\" (the first of the file that takes sessions) or a table { hash, bound }",
         ),
         setting(
             "retries",
@@ -60,6 +63,11 @@ pub(super) const POOL: Section = Section::new(
             "",
             "the cookie that keeps a client on its server; without it there is none",
         ),
+        setting(
+            "slow_start",
+            "",
+            "servers that come back take more and more new clients over this long; without it their share at once",
+        ),
         setting("server", "", "the servers; at least one"),
     ],
 );
@@ -73,7 +81,8 @@ pub(super) const FORWARDED_FOR: Section = Section::new(
 );
 
 pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool {
-    let servers = servers(table);
+    let slow_start = table.optional("slow_start", |item| item.duration());
+    let servers = servers(table, slow_start);
     let sticky = table.optional("sticky", |item| {
         let sticky = sticky(&item.table(&STICKY)?);
         check_keys(table.reader, &sticky, &servers);
@@ -84,9 +93,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
     }
     let timeouts = |item: &Item<'_>| Some(pool_timeouts(&item.table(&POOL_TIMEOUTS)?, general));
     Pool {
-        balance: table.setting("balance", |item| {
-            item.choice(&[("round-robin", Balance::RoundRobin)])
-        }),
+        balance: table.setting("balance", balance),
         retries: table.setting("retries", |item| item.number(0..=10)) as u32,
         redispatch: table.setting("redispatch", |item| item.switch()),
         timeouts: table.setting("timeouts", timeouts),
@@ -101,7 +108,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
     }
 }
 
-fn servers(table: &Table<'_>) -> Vec<Placed> {
+fn servers(table: &Table<'_>, slow_start: Option<Duration>) -> Vec<Placed> {
     let mut names = Names::new("server");
     let tables = table.optional("server", |item| {
         let servers = item.tables(&SERVER);
@@ -111,7 +118,7 @@ fn servers(table: &Table<'_>) -> Vec<Placed> {
         Some(
             servers
                 .iter()
-                .filter_map(|table| server(table, &mut names))
+                .filter_map(|table| server(table, &mut names, slow_start))
                 .collect(),
         )
     });

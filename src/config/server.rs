@@ -25,6 +25,16 @@ pub(super) const SERVER: Section = Section::new(
             "1",
             "its share of the new clients, 0 to 256; 0 takes only those whose cookie names it",
         ),
+        setting(
+            "tier",
+            "0",
+            "0 to 255: it takes new clients only while no server of a lower tier does; 1 is a backup",
+        ),
+        setting(
+            "slow_start",
+            "",
+            "instead of the pool's: for so long after it came back its share grows from a sixteenth to the whole",
+        ),
         setting("cookie", "", "its key in the sticky cookie"),
         setting(
             "shared_cookie",
@@ -74,13 +84,20 @@ pub(super) struct Placed {
     pub(super) cookie: Span,
 }
 
-pub(super) fn server(table: &Table<'_>, names: &mut Names) -> Option<Placed> {
+/// `slow_start` is the pool's.
+pub(super) fn server(
+    table: &Table<'_>,
+    names: &mut Names,
+    slow_start: Option<Duration>,
+) -> Option<Placed> {
     let name = table.required("name", |item| item.parse(name));
     if let Some(name) = &name {
         names.take(table.reader, name, &table.span_of("name"));
     }
     let address = table.required("address", |item| item.parse(server_address));
     let weight = table.setting("weight", |item| item.number(0..=256)) as u16;
+    let tier = table.setting("tier", |item| item.number(0..=255)) as u8;
+    let own = table.optional("slow_start", |item| item.duration());
     let cookie = table.optional("cookie", |item| item.parse(cookie_key));
     let shared_cookie = table.setting("shared_cookie", |item| item.switch());
     let proxy_protocol = table.optional("proxy_protocol", proxy_protocol::version);
@@ -96,6 +113,8 @@ pub(super) fn server(table: &Table<'_>, names: &mut Names) -> Option<Placed> {
         name: name?,
         address: address?,
         weight,
+        tier,
+        slow_start: own.or(slow_start),
         cookie,
         shared_cookie,
         proxy_protocol,

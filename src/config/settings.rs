@@ -358,11 +358,44 @@ pub struct PoolTimeouts {
     pub tunnel: Timeout,
 }
 
-/// How a pool chooses. More policies come later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a pool chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Balance {
     /// Weighted, smooth, one order over all workers.
     RoundRobin,
+    /// The server with the fewest requests and tunnels for its weight; ties in turn.
+    LeastConnections,
+    /// The less busy of two random ones.
+    TwoChoices,
+    /// The first in file order that takes new sessions.
+    First,
+    /// Equal keys to the same server.
+    Hash(Hash),
+}
+
+/// `balance = { hash = …, bound = … }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hash {
+    /// `hash`: what is hashed. A request that lacks it goes to the server whose turn it is.
+    pub by: HashKey,
+    /// `bound`, in hundredths (1.25 is 125): a server with so many times its share of the pool's sessions
+    /// is passed over. `None` is `false`.
+    pub bound: Option<u32>,
+}
+
+/// What equal requests have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    /// `"source"`: the client's address.
+    Source,
+    /// `"path"`: the target without its query.
+    Path,
+    /// `{ header = "NAME" }`: a field's value.
+    Header(String),
+    /// `{ cookie = "NAME" }`: a cookie's value.
+    Cookie(String),
+    /// `{ query = "NAME" }`: a parameter's value, as written.
+    Query(String),
 }
 
 /// `forwarded_for`
@@ -510,6 +543,10 @@ pub struct Server {
     pub address: Address,
     /// `weight`: 0 to 256 (default 1; 0 takes only sticky clients).
     pub weight: u16,
+    /// `tier` (default 0): takes new clients only while no server of a lower tier does.
+    pub tier: u8,
+    /// `slow_start`, its own or the pool's: how long its share grows after it came back.
+    pub slow_start: Option<Duration>,
     /// `cookie`: its key.
     pub cookie: Option<String>,
     /// `shared_cookie`: another server may have the same key; the first usable one in file order is taken.

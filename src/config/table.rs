@@ -185,6 +185,9 @@ impl<'a> Table<'a> {
     }
 
     fn help_for(&self, name: &str) -> Option<String> {
+        if let Some(help) = super::haproxy::key_of_haproxy(name) {
+            return Some(help.to_owned());
+        }
         let known = self.section.settings.iter().map(|setting| setting.name);
         if let Some(near) = nearest(name, known) {
             return Some(format!("did you mean `{near}`?"));

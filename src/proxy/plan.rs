@@ -273,6 +273,8 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             name: "<STATS>".into(),
             address: config::Address::Unix(socket.into()),
             weight: 1,
+            tier: 0,
+            slow_start: None,
             cookie: None,
             shared_cookie: false,
             proxy_protocol: None,

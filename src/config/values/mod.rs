@@ -10,7 +10,8 @@ pub(super) use address::{bind_address, log_target, network, server_address, sock
 pub(super) use duration::{duration, unit_help};
 pub(super) use size::size;
 pub(super) use words::{
-    attribute, cookie_key, cookie_name, domain, field_name, host, name, realm, tag, url_path,
+    attribute, cookie_key, cookie_name, domain, field_name, host, name, parameter_name, realm, tag,
+    url_path,
 };
 
 /// Why a text is not fit, to be read after "`key` is \"text\": ".

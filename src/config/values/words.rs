@@ -45,6 +45,17 @@ pub(in crate::config) fn cookie_name(text: &str) -> Result<String, Refusal> {
     )
 }
 
+/// A parameter's name in a query, as it stands there (RFC 3986 section 3.4, without the separators).
+pub(in crate::config) fn parameter_name(text: &str) -> Result<String, Refusal> {
+    filled(text, "a parameter's name")?;
+    only(
+        text,
+        "a parameter's name",
+        "what a query may hold as it is: no spaces, `&`, `=`, `#` or `+`",
+        |byte| byte.is_ascii_alphanumeric() || b"-._~%!$'()*,;:@/?[]".contains(&byte),
+    )
+}
+
 /// A server's key: cookie octets (RFC 6265 section 4.1.1).
 pub(in crate::config) fn cookie_key(text: &str) -> Result<String, Refusal> {
     filled(text, "a cookie key")?;

@@ -49,6 +49,8 @@ pub(in super::super) fn pool_settings(
         name: char::from(b'a' + (at % 26) as u8).to_string() + &at.to_string(),
         address: Address::Ip(([127, 0, 0, 1], 3000 + at).into()),
         weight: 1,
+        tier: 0,
+        slow_start: None,
         cookie: (!key.is_empty()).then(|| (*key).to_owned()),
         shared_cookie: true,
         proxy_protocol: None,
