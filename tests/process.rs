@@ -25,7 +25,6 @@ on_both_drivers!(
     descriptors_are_raised_to_what_connections_need,
     workers_are_pinned,
     without_its_launcher_a_generation_ends,
-    a_generation_that_dies_takes_the_launcher_along,
     status_tells_of_servers,
     the_stats_page_asks_for_a_password,
 );
@@ -267,17 +266,6 @@ fn line_of<'a>(status: &'a str, name: &str) -> Vec<&'a str> {
     line[name.len()..].split_whitespace().collect()
 }
 
-/// The process that serves.
-fn generation(proxy: &Proxy) -> u32 {
-    let all = proxy.processes();
-    let others: Vec<u32> = all
-        .into_iter()
-        .filter(|process| *process != proxy.id())
-        .collect();
-    assert_eq!(others.len(), 1, "one generation");
-    others[0]
-}
-
 fn every_thread_has_dropped_its_privileges(on: Driver) {
     let server = Server::named("one");
     // Only root can become somebody else; others can at least say who they are.
@@ -299,7 +287,7 @@ fn every_thread_has_dropped_its_privileges(on: Driver) {
         ))
         .start();
     assert_eq!(proxy.get("/").status(), 200);
-    let statuses = thread_statuses(generation(&proxy));
+    let statuses = thread_statuses(proxy.generation());
     assert!(
         statuses.len() >= 3,
         "two workers and the control thread: {}",
@@ -332,7 +320,7 @@ fn descriptors_are_raised_to_what_connections_need(on: Driver) {
         .text();
     let folder = tempfile::tempdir().unwrap();
     let proxy = Proxy::start_in(on, folder, &text);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", generation(&proxy))).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.generation())).unwrap();
     let line = limits
         .lines()
         .find(|line| line.starts_with("Max open files"))
@@ -347,7 +335,7 @@ fn workers_are_pinned(on: Driver) {
         .server(&server)
         .process("workers = 2\ncores = [0]")
         .start();
-    let statuses = thread_statuses(generation(&proxy));
+    let statuses = thread_statuses(proxy.generation());
     let pinned = statuses
         .iter()
         .filter(|status| line_of(status, "Cpus_allowed_list:") == ["0"]);
@@ -357,25 +345,13 @@ fn workers_are_pinned(on: Driver) {
 fn without_its_launcher_a_generation_ends(on: Driver) {
     let server = Server::named("one");
     let mut proxy = Proxy::before(on, &[&server]);
-    let generation = generation(&proxy);
+    let generation = proxy.generation();
     let launcher = rustix::process::Pid::from_raw(proxy.id() as i32).unwrap();
     rustix::process::kill_process(launcher, rustix::process::Signal::KILL).unwrap();
     proxy.wait_for_exit();
     assert_eventually!(!std::path::Path::new(&format!("/proc/{generation}/exe")).exists());
     // The kernel takes a dead ring's sockets down a moment later.
     assert_eventually!(refuses(&proxy));
-}
-
-fn a_generation_that_dies_takes_the_launcher_along(on: Driver) {
-    let server = Server::named("one");
-    let mut proxy = Proxy::before(on, &[&server]);
-    let generation = rustix::process::Pid::from_raw(generation(&proxy) as i32).unwrap();
-    rustix::process::kill_process(generation, rustix::process::Signal::KILL).unwrap();
-    assert_eq!(
-        proxy.wait_for_exit().code(),
-        Some(128 + 9),
-        "so that the service manager starts anew"
-    );
 }
 
 // === Starting ===

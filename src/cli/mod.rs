@@ -10,7 +10,7 @@
 //! | 2 | the arguments make no sense |
 //! | 3 | could not start: an address in use, a missing privilege, a limit too low |
 //! | 4 | `status` found nobody at the control socket |
-//! | 128 + N | the serving process was ended by signal N |
+//! | 128 + N | the serving process was ended by signal N at its first start or in its drain |
 
 mod check;
 pub mod demo;

@@ -147,6 +147,20 @@ fn table(status: &Status, colours: bool) -> String {
             paint("33", "the last reload was refused:")
         );
     }
+    for (count, what) in [
+        (
+            u64::from(status.restarts),
+            "serving processes died before this one; the log says of what",
+        ),
+        (
+            status.panics,
+            "connections ended by a fault of ringbolt's own; the log says where",
+        ),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "{}", paint("31", &format!("{count} {what}")));
+        }
+    }
     for listener in &status.listeners {
         let addresses = listener.addresses.join(", ");
         let _ = writeln!(

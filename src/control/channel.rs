@@ -102,6 +102,10 @@ pub(super) struct Start {
     pub(super) stats_socket: PathBuf,
     /// What the operator should know, a sentence each.
     pub(super) warnings: Vec<String>,
+    /// How many generations have died before this one.
+    pub(super) restarts: u32,
+    /// Of what the last of them died, one line.
+    pub(super) because: Option<String>,
 }
 
 /// A user as numbers; names are resolved by the launcher.
@@ -147,7 +151,7 @@ pub(super) enum Report {
 }
 
 /// Changes with every change of the messages above.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// Descriptors on one message; the kernel's bound is 253 (`SCM_MAX_FD`).
 pub(super) const MAX_DESCRIPTORS: usize = 240;
 /// Bytes of JSON in one message: a configuration of several megabytes, escaped.

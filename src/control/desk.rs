@@ -2,6 +2,7 @@
 //! status made from it.
 
 use super::admin::Source;
+use super::channel::Start;
 use super::probes::Tell;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, now_ms, started_ms};
@@ -18,6 +19,8 @@ pub(super) struct Desk {
     pub(super) workers: Workers,
     pub(super) events: Events,
     pub(super) launcher: u32,
+    /// Generations of this launcher that died before this one.
+    pub(super) restarts: u32,
     /// By listener: where it really listens.
     pub(super) addresses: Vec<Vec<String>>,
     pub(super) draining: AtomicBool,
@@ -27,13 +30,16 @@ pub(super) struct Desk {
 
 impl Desk {
     /// The first lines of the log.
-    pub(super) fn say_started(&self, warnings: &[String]) {
+    pub(super) fn say_started(&self, start: &Start) {
         let (count, driver) = (self.workers.count(), self.workers.driver());
         let plural = if count == 1 { "" } else { "s" };
         let version = env!("CARGO_PKG_VERSION");
         let about = format!("ringbolt {version}, {count} worker{plural} on {driver}");
         self.events.send(Event::Started { about });
-        for warning in warnings {
+        if let Some(because) = &start.because {
+            self.events.say(Level::Critical, because);
+        }
+        for warning in &start.warnings {
             self.events.say(Level::Warning, warning);
         }
         if let Some(why) = self.workers.refused() {
@@ -76,6 +82,8 @@ impl Source for Desk {
             max_connections: plan.config.process.max_connections,
             tunnels: self.workers.tunnels(),
             reloads: self.reloads.load(Relaxed),
+            restarts: self.restarts,
+            panics: self.workers.gauge().panics(),
             refused_reload: self.refused.load().as_deref().cloned(),
             listeners: listeners
                 .map(|(listener, addresses)| ListenerStatus {

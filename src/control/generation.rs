@@ -85,7 +85,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         plan: Arc::clone(&plan),
         listeners: handed::sockets(listeners),
         logs: ends,
-        cores: start.cores,
+        cores: start.cores.clone(),
         events: events.clone(),
     })
     .map_err(|error| format!("cannot start the workers: {error}"))?;
@@ -99,6 +99,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         workers,
         events: events.clone(),
         launcher: start.launcher,
+        restarts: start.restarts,
         addresses,
         draining: AtomicBool::new(false),
         reloads: AtomicU64::new(0),
@@ -118,7 +119,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             stats_socket: &start.stats_socket,
             ends: None,
         };
-        desk.say_started(&start.warnings);
+        desk.say_started(&start);
         let ended = control.run().await;
         tokio::time::sleep(LAST_LINES).await;
         // Only what has said that it started says that it stopped.

@@ -1,18 +1,20 @@
 //! The launcher: the process that systemd, a terminal or a container knows.
 //!
 //! It has one thread, keeps the privileges it was started with, and reads no byte from the network.
-//! It opens what needs privilege (ports, secret and log files), starts the generation, passes signals
-//! on as commands, and ends with the generation's exit status. It waits in one place: a poll over the
-//! signal pipe and the generation's channel.
+//! It opens what needs privilege (ports, secret and log files), starts the generation, and passes signals
+//! on as commands. A generation that ends without having been told to is followed by another on the same
+//! sockets (`restart`); one that was told to, or the first if it cannot start, ends the launcher with its
+//! exit status. It waits in one place: a poll over the signal pipe and the generation's channel.
 
 use super::channel::{
-    Channel, Command, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
+    Channel, Command, Identity, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
 };
+use super::environment::Answers;
 use super::file::{self, Loaded};
 use super::listen::{self, Listening};
 use super::opening::{self, AdminSockets};
-use super::{identity, limits, notify, reload};
-use crate::config::{Config, Problems, Timeout};
+use super::{identity, limits, notify};
+use crate::config::{Config, Problems};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -22,10 +24,14 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode, ExitStatus};
+use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
+
+mod restart;
+mod signals;
+
+use restart::Restarts;
 
 /// Serves as the file says until it is told to stop. Messages go to standard error.
 pub fn run(path: &Path) -> ExitCode {
@@ -52,13 +58,23 @@ pub const EXIT_CONFIG: u8 = 1;
 pub const EXIT_START: u8 = 3;
 
 struct Launcher {
+    program: PathBuf,
     path: PathBuf,
-    /// As the generation was started; what a reload cannot change is compared with this.
+    /// As the launcher was started; what a reload cannot change is compared with this.
     started: Config,
     /// In force now.
-    current: Config,
+    current: Sources,
+    identity: Option<Identity>,
     workers: usize,
+    cores: Vec<usize>,
     generation: Child,
+    /// When it was started.
+    began: Instant,
+    /// A generation has been ready before: the configuration can serve.
+    proven: bool,
+    restarts: Restarts,
+    /// Why the last one was needed.
+    because: String,
     channel: Channel,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     listening: Vec<Listening>,
@@ -71,9 +87,20 @@ struct Launcher {
     closed: bool,
 }
 
+/// A configuration, and what it was made from: the generation makes it again.
+#[derive(Debug)]
+struct Sources {
+    config: Config,
+    text: String,
+    answers: Answers,
+}
+
 /// ```text
 ///  Starting ─► Serving ◄─► Reloading
-///      └──────────┴────────────┴─────► Draining ─► Stopping
+///    ▲ │          │            │
+///    │ ├──────────┴────────────┴─────► Draining ─► Stopping
+///    │ ▼ died     ▼ died       ▼ died
+///   Waiting ───────────────────────────────────────► Stopped
 /// ```
 #[derive(Debug)]
 enum State {
@@ -82,7 +109,11 @@ enum State {
     Serving,
     /// A new configuration is on its way.
     Reloading {
-        next: Box<Config>,
+        next: Box<Sources>,
+    },
+    /// The generation has died; the next one starts at that moment.
+    Waiting {
+        until: Instant,
     },
     /// Told to drain; killed at that moment if it has not ended.
     Draining {
@@ -92,6 +123,8 @@ enum State {
     Stopping {
         until: Instant,
     },
+    /// Told to end while there was no generation.
+    Stopped,
 }
 
 impl Launcher {
@@ -116,11 +149,22 @@ impl Launcher {
 
         let (generation, channel) = opening::spawn(&program)?;
         let launcher = Self {
+            program,
             path: path.to_owned(),
             started: config.clone(),
-            current: config,
+            current: Sources {
+                config,
+                text,
+                answers,
+            },
+            identity,
             workers,
+            cores,
             generation,
+            began: Instant::now(),
+            proven: false,
+            restarts: Restarts::default(),
+            because: String::new(),
             channel,
             signals,
             listening,
@@ -129,25 +173,28 @@ impl Launcher {
             reload_again: false,
             closed: false,
         };
-        let start = Start {
-            protocol: PROTOCOL,
-            launcher: std::process::id(),
-            path: path.to_owned(),
-            text,
-            answers,
-            identity,
-            workers,
-            cores,
-            stats_socket: launcher.admin.stats.path().to_owned(),
-            warnings: Vec::new(),
-        };
         // If the generation has died already its report or its status says why, so a broken pipe
         // here is not the message to show.
-        let _ = launcher.hand_over(start, &logs);
+        let _ = launcher.hand_over(None, &logs);
         Ok(launcher)
     }
 
-    fn hand_over(&self, start: Start, logs: &[(usize, File)]) -> io::Result<()> {
+    /// Sends a new generation what it needs. `because` is why there is another one, for its log.
+    fn hand_over(&self, because: Option<String>, logs: &[(usize, File)]) -> io::Result<()> {
+        let start = Start {
+            protocol: PROTOCOL,
+            launcher: std::process::id(),
+            path: self.path.clone(),
+            text: self.current.text.clone(),
+            answers: self.current.answers.clone(),
+            identity: self.identity.clone(),
+            workers: self.workers,
+            cores: self.cores.clone(),
+            stats_socket: self.admin.stats.path().to_owned(),
+            warnings: Vec::new(),
+            restarts: self.restarts.total(),
+            because,
+        };
         self.channel.send(&Command::Start(Box::new(start)), &[])?;
         for Listening {
             listener,
@@ -157,11 +204,17 @@ impl Launcher {
             ..
         } in &self.listening
         {
+            // A reload may have put the listeners into another order; their names and binds it may not change.
+            let name = &self.started.listeners[*listener].name;
+            let mut now = self.current.config.listeners.iter();
+            let Some(listener) = now.position(|other| other.name == *name) else {
+                continue;
+            };
             let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
             for some in sockets.chunks(MAX_DESCRIPTORS) {
                 let address = address.to_string();
                 let command = Command::Listener {
-                    listener: *listener,
+                    listener,
                     bind: *bind,
                     address,
                 };
@@ -185,7 +238,7 @@ impl Launcher {
         Ok(())
     }
 
-    /// Until the generation ends.
+    /// Until the generation has ended as it was told to.
     fn serve(&mut self) -> ExitCode {
         loop {
             if let Err(error) = self.wait() {
@@ -197,9 +250,8 @@ impl Launcher {
                 self.signal(signal);
             }
             self.reports();
-            if let Ok(Some(status)) = self.generation.try_wait() {
-                self.reports();
-                return self.ended(status);
+            if let Some(code) = self.look_after() {
+                return code;
             }
             self.overdue();
         }
@@ -208,8 +260,8 @@ impl Launcher {
     fn wait(&self) -> io::Result<()> {
         let deadline = match &self.state {
             State::Draining { until } => *until,
-            State::Stopping { until } => Some(*until),
-            State::Starting | State::Serving | State::Reloading { .. } => None,
+            State::Stopping { until } | State::Waiting { until } => Some(*until),
+            State::Starting | State::Serving | State::Reloading { .. } | State::Stopped => None,
         };
         let left = deadline.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -228,131 +280,6 @@ impl Launcher {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn signal(&mut self, signal: i32) {
-        match signal {
-            SIGTERM | SIGINT => self.stop(),
-            SIGHUP => self.reload(),
-            SIGUSR1 => self.reopen(),
-            // SIGCHLD: the loop looks for itself.
-            _ => {}
-        }
-    }
-
-    /// The first time in good order, the second at once.
-    fn stop(&mut self) {
-        let (command, state) = match self.state {
-            State::Starting | State::Draining { .. } | State::Stopping { .. } => (
-                Command::Stop,
-                State::Stopping {
-                    until: Instant::now() + GRACE,
-                },
-            ),
-            State::Serving | State::Reloading { .. } => {
-                let until = match self.current.process.drain_timeout {
-                    Timeout::After(wait) => Instant::now().checked_add(wait + GRACE),
-                    Timeout::Never => None,
-                };
-                (Command::Drain, State::Draining { until })
-            }
-        };
-        notify::stopping();
-        let _ = self.channel.send(&command, &[]);
-        // As long as a copy of a listening socket is open here, the kernel goes on completing
-        // handshakes that nobody will accept.
-        self.listening.iter_mut().for_each(Listening::close);
-        self.state = state;
-    }
-
-    fn reload(&mut self) {
-        match self.state {
-            State::Serving => {}
-            State::Starting | State::Reloading { .. } => {
-                self.reload_again = true;
-                return;
-            }
-            State::Draining { .. } | State::Stopping { .. } => return,
-        }
-        notify::reloading();
-        let loaded = match file::read(&self.path) {
-            Ok(loaded) => loaded,
-            Err(refused) => {
-                say(&refused.to_string());
-                return self.not_reloaded(&refused.one_line());
-            }
-        };
-        warn(&loaded.warnings);
-        if let Err(why) = self.send_reload(loaded) {
-            self.not_reloaded(&why);
-        }
-    }
-
-    /// Opens what the new configuration needs and sends it; an error changes nothing.
-    fn send_reload(&mut self, loaded: Loaded) -> Result<(), String> {
-        let Loaded {
-            config,
-            text,
-            answers,
-            ..
-        } = loaded;
-        reload::refusal(&self.started, &config)?;
-        let descriptors = limits::descriptors(&config, self.workers);
-        limits::allow_descriptors(Pid::from_child(&self.generation), descriptors);
-        let logs = opening::open_logs(&config)?;
-        let warnings = reload::waiting_for_restart(&self.started, &config);
-        for warning in &warnings {
-            say(&format!("ringbolt: {warning}"));
-        }
-        self.send_logs(&logs)
-            .and_then(|()| {
-                self.channel.send(
-                    &Command::Reload {
-                        text,
-                        answers,
-                        warnings,
-                    },
-                    &[],
-                )
-            })
-            .map_err(|error| format!("cannot reach the serving process: {error}"))?;
-        self.state = State::Reloading {
-            next: Box::new(config),
-        };
-        Ok(())
-    }
-
-    fn not_reloaded(&mut self, why: &str) {
-        let text = format!("reload refused, the configuration in force stays: {why}");
-        say(&format!("ringbolt: {text}"));
-        let command = Command::Refused {
-            why: why.to_owned(),
-        };
-        let _ = self.channel.send(&command, &[]);
-        if matches!(self.state, State::Serving | State::Reloading { .. }) {
-            self.serving(&text);
-        }
-    }
-
-    fn reopen(&self) {
-        if !matches!(self.state, State::Serving | State::Draining { .. }) {
-            // During a reload the files are fresh.
-            return;
-        }
-        match opening::open_logs(&self.current) {
-            Ok(logs) => {
-                let sent = self.send_logs(&logs);
-                let _ = sent.and_then(|()| self.channel.send(&Command::Reopen, &[]));
-            }
-            Err(why) => {
-                say(&format!("ringbolt: log files not reopened: {why}"));
-                self.log(format!("log files not reopened: {why}"));
-            }
-        }
-    }
-
-    fn log(&self, text: String) {
-        let _ = self.channel.send(&Command::Say { text }, &[]);
     }
 
     /// Takes what the generation has said.
@@ -378,6 +305,7 @@ impl Launcher {
             Report::Ready { driver } => {
                 let (workers, served) = (workers(self.workers), self.served());
                 say(&format!("ringbolt: ready: {workers} on {driver}; {served}"));
+                self.proven = true;
                 if matches!(self.state, State::Starting) {
                     self.serving(&format!("Serving {served}"));
                 }
@@ -427,7 +355,11 @@ impl Launcher {
         let until = match &self.state {
             State::Draining { until } => *until,
             State::Stopping { until } => Some(*until),
-            State::Starting | State::Serving | State::Reloading { .. } => None,
+            State::Starting
+            | State::Serving
+            | State::Reloading { .. }
+            | State::Waiting { .. }
+            | State::Stopped => None,
         };
         if until.is_some_and(|until| Instant::now() >= until) {
             say("ringbolt: the serving process did not end in time and is killed");
@@ -438,29 +370,12 @@ impl Launcher {
     fn kill(&self) {
         let _ = kill_process(Pid::from_child(&self.generation), Signal::KILL);
     }
-
-    /// The generation's status is ours.
-    fn ended(&self, status: ExitStatus) -> ExitCode {
-        if let Some(signal) = status.signal() {
-            say(&format!(
-                "ringbolt: the serving process was ended by signal {signal}"
-            ));
-            return ExitCode::from(128 + u8::try_from(signal).unwrap_or(127));
-        }
-        let code = status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1);
-        if code == 0 && matches!(self.state, State::Starting | State::Serving) {
-            say("ringbolt: the serving process ended on its own");
-        }
-        ExitCode::from(code)
-    }
 }
 
 /// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// To be read from one pipe.
 fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
     let (read, write) = UnixStream::pair()?;
     let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD];

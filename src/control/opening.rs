@@ -8,7 +8,7 @@ use rustix::fs::{Gid, Uid, chown};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +33,19 @@ pub(super) fn own_path() -> Result<PathBuf, String> {
                 name.display()
             )
         })
+}
+
+/// The program that runs already, for another generation of the same launcher: by its name while that is the same
+/// file (then it is also the process's name in `ps`), else as the kernel still has it. A replaced file
+/// waits for a restart: a crash in the middle of an upgrade is no time to try it.
+pub(super) fn same(program: &Path) -> PathBuf {
+    let running = Path::new("/proc/self/exe");
+    let file = |path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    match (file(program), file(running)) {
+        (Ok(named), Ok(ours)) if named != ours => running.to_owned(),
+        (Err(_), Ok(_)) => running.to_owned(),
+        _ => program.to_owned(),
+    }
 }
 
 /// How many workers, and on which cores.

@@ -81,6 +81,14 @@ fn header(html: &mut String, status: &Status, version: bool) {
             Text(why)
         );
     }
+    if status.panics > 0 || status.restarts > 0 {
+        let _ = write!(
+            html,
+            "<p class=\"notice\"><b>Faults of Ringbolt's own.</b> Connections ended: {}; serving \
+             processes that died: {}. The log says where.</p>",
+            status.panics, status.restarts
+        );
+    }
 }
 
 /// A mooring ring on its bolt.

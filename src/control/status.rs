@@ -35,6 +35,12 @@ pub struct Status {
     pub tunnels: u32,
     /// Reloads that came into force.
     pub reloads: u64,
+    /// Serving processes that died before this one, since the launcher began.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Connections that a fault of Ringbolt's own ended, since the start; the log has the places.
+    #[serde(default)]
+    pub panics: u64,
     /// What the last refused reload said, until one succeeds.
     pub refused_reload: Option<String>,
     /// In file order.

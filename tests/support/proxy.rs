@@ -219,6 +219,30 @@ impl Proxy {
         members(self.child.id())
     }
 
+    /// The process that serves; waited for, as the launcher may be about to start it.
+    pub fn generation(&self) -> u32 {
+        eventually("there is one generation", || {
+            let mut others = self.processes();
+            others.retain(|process| *process != self.id());
+            (others.len() == 1).then(|| others[0])
+        })
+    }
+
+    /// Sends the process that serves a signal of the faulty kind.
+    pub fn strike(&self, signal: Signal) {
+        let generation = i32::try_from(self.generation()).unwrap();
+        kill_process(Pid::from_raw(generation).unwrap(), signal).unwrap();
+    }
+
+    /// What `ringbolt status --json` says; `None` while nobody answers.
+    pub fn status(&self) -> Option<serde_json::Value> {
+        let mut status = ringbolt();
+        status
+            .args(["status", "--json", "--socket"])
+            .arg(self.control_socket());
+        serde_json::from_slice(&status.output().unwrap().stdout).ok()
+    }
+
     /// Processor time used within this span of wall time.
     pub fn processor_time_during(&self, span: Duration) -> Duration {
         let before = self.usage().processor;

@@ -1,0 +1,161 @@
+//! What signals ask of the launcher: to end, to read the configuration again, to open the log files again.
+
+use super::super::channel::Command;
+use super::super::file::{self, Loaded};
+use super::super::listen::Listening;
+use super::super::{limits, notify, opening, reload};
+use super::{GRACE, Launcher, Sources, State, say, warn};
+use crate::config::Timeout;
+use rustix::process::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use std::time::Instant;
+
+impl Launcher {
+    pub(super) fn signal(&mut self, signal: i32) {
+        match signal {
+            SIGTERM | SIGINT => self.stop(),
+            SIGHUP => self.reload(),
+            SIGUSR1 => self.reopen(),
+            // SIGCHLD: the loop looks for itself.
+            _ => {}
+        }
+    }
+
+    /// The first time in good order, the second at once.
+    fn stop(&mut self) {
+        let (command, state) = match self.state {
+            State::Starting | State::Draining { .. } | State::Stopping { .. } => (
+                Command::Stop,
+                State::Stopping {
+                    until: Instant::now() + GRACE,
+                },
+            ),
+            State::Waiting { .. } | State::Stopped => (Command::Stop, State::Stopped),
+            State::Serving | State::Reloading { .. } => {
+                let until = match self.current.config.process.drain_timeout {
+                    Timeout::After(wait) => Instant::now().checked_add(wait + GRACE),
+                    Timeout::Never => None,
+                };
+                (Command::Drain, State::Draining { until })
+            }
+        };
+        notify::stopping();
+        let _ = self.channel.send(&command, &[]);
+        // As long as a copy of a listening socket is open here, the kernel goes on completing
+        // handshakes that nobody will accept.
+        self.listening.iter_mut().for_each(Listening::close);
+        self.state = state;
+    }
+
+    pub(super) fn reload(&mut self) {
+        match self.state {
+            State::Serving | State::Waiting { .. } => {}
+            State::Starting | State::Reloading { .. } => {
+                self.reload_again = true;
+                return;
+            }
+            State::Draining { .. } | State::Stopping { .. } | State::Stopped => return,
+        }
+        notify::reloading();
+        let loaded = match file::read(&self.path) {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                say(&refused.to_string());
+                return self.not_reloaded(&refused.one_line());
+            }
+        };
+        warn(&loaded.warnings);
+        if let Err(why) = self.send_reload(loaded) {
+            self.not_reloaded(&why);
+        }
+    }
+
+    /// Opens what the new configuration needs and sends it; an error changes nothing.
+    fn send_reload(&mut self, loaded: Loaded) -> Result<(), String> {
+        let Loaded {
+            config,
+            text,
+            answers,
+            ..
+        } = loaded;
+        reload::refusal(&self.started, &config)?;
+        let next = Sources {
+            config,
+            text,
+            answers,
+        };
+        if matches!(self.state, State::Waiting { .. }) {
+            // Perhaps it is the remedy: the next generation starts with it, and at once.
+            say(&format!(
+                "ringbolt: read {} for the next serving process",
+                self.path.display()
+            ));
+            self.current = next;
+            self.state = State::Waiting {
+                until: Instant::now(),
+            };
+            notify::ready("Starting the serving process again");
+            return Ok(());
+        }
+        let config = &next.config;
+        let descriptors = limits::descriptors(config, self.workers);
+        limits::allow_descriptors(Pid::from_child(&self.generation), descriptors);
+        let logs = opening::open_logs(config)?;
+        let warnings = reload::waiting_for_restart(&self.started, config);
+        for warning in &warnings {
+            say(&format!("ringbolt: {warning}"));
+        }
+        self.send_logs(&logs)
+            .and_then(|()| {
+                self.channel.send(
+                    &Command::Reload {
+                        text: next.text.clone(),
+                        answers: next.answers.clone(),
+                        warnings,
+                    },
+                    &[],
+                )
+            })
+            .map_err(|error| format!("cannot reach the serving process: {error}"))?;
+        self.state = State::Reloading {
+            next: Box::new(next),
+        };
+        Ok(())
+    }
+
+    pub(super) fn not_reloaded(&mut self, why: &str) {
+        let text = format!("reload refused, the configuration in force stays: {why}");
+        say(&format!("ringbolt: {text}"));
+        let command = Command::Refused {
+            why: why.to_owned(),
+        };
+        let _ = self.channel.send(&command, &[]);
+        match self.state {
+            State::Serving | State::Reloading { .. } => self.serving(&text),
+            // The reload is over for systemd too.
+            State::Waiting { .. } => notify::ready(&text),
+            State::Starting | State::Draining { .. } | State::Stopping { .. } | State::Stopped => {}
+        }
+    }
+
+    fn reopen(&self) {
+        if !matches!(self.state, State::Serving | State::Draining { .. }) {
+            // During a reload the files are fresh.
+            return;
+        }
+        match opening::open_logs(&self.current.config) {
+            Ok(logs) => {
+                let sent = self.send_logs(&logs);
+                let _ = sent.and_then(|()| self.channel.send(&Command::Reopen, &[]));
+            }
+            Err(why) => {
+                say(&format!("ringbolt: log files not reopened: {why}"));
+                self.log(format!("log files not reopened: {why}"));
+            }
+        }
+    }
+
+    fn log(&self, text: String) {
+        let _ = self.channel.send(&Command::Say { text }, &[]);
+    }
+}

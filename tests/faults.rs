@@ -1,0 +1,171 @@
+//! Faults: of servers, of the system, and of Ringbolt itself. Whoever is not concerned does not notice,
+//! the log says what it was, and nothing is left behind. (Peers that vanish: tests/vanish.rs.)
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[macro_use]
+mod support;
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::{Conn, Driver, Proxy, Server, Setup, eventually};
+
+on_both_drivers!(
+    a_generation_that_dies_is_followed_by_another,
+    clients_wait_while_the_next_generation_does,
+    every_order_is_heeded_after_a_restart,
+    a_signal_to_stop_ends_the_pause,
+    a_new_configuration_ends_the_pause,
+    a_configuration_that_kills_is_not_in_force,
+);
+
+fn refuses(proxy: &Proxy) -> bool {
+    TcpStream::connect(proxy.address()).is_err()
+}
+
+// === The generation dies ===
+
+fn a_generation_that_dies_is_followed_by_another(on: Driver) {
+    for (signal, words) in [
+        (Signal::KILL, "was ended by signal 9 (SIGKILL)"),
+        // Not SEGV: the standard library's handler lets a fault that it does not know happen again, and one
+        // that was sent does not.
+        (Signal::ILL, "was ended by signal 4 (SIGILL)"),
+        (Signal::ABORT, "was ended by signal 6 (SIGABRT)"),
+    ] {
+        let server = Server::websocket("one");
+        let proxy = Setup::new(on)
+            .server(&server)
+            .process("workers = 2")
+            .start();
+        let mut tunnel = proxy.client();
+        tunnel.upgrade("/");
+        let dead = proxy.generation();
+        proxy.strike(signal);
+        tunnel.expect_closed();
+        assert_eq!(proxy.get("/").status(), 200, "the port was never closed");
+        assert_ne!(proxy.generation(), dead);
+        assert_eventually!(server.open() <= 1, "the tunnel's server learns of it");
+        proxy.wait_for_complaint(&format!("the serving process {words}: another one starts"));
+        proxy.wait_for_line(&format!(
+            "critical: the serving process before this one {words}"
+        ));
+        assert_eq!(proxy.status().unwrap()["restarts"], 1);
+        assert_eq!(proxy.processes().len(), 2, "launcher and generation");
+    }
+}
+
+/// Kills two generations, so that the third one is waited for.
+fn pausing(proxy: &Proxy) {
+    proxy.strike(Signal::KILL);
+    proxy.wait_for_notice("READY=1");
+    assert_eq!(proxy.get("/").status(), 200);
+    proxy.strike(Signal::KILL);
+    proxy.wait_for_complaint("another one starts in 1 s");
+}
+
+fn clients_wait_while_the_next_generation_does(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .process("workers = 2")
+        .start();
+    let from = Instant::now();
+    pausing(&proxy);
+    let mut clients: Vec<Conn> = (0..20).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send("GET /waited HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.read_response().status(), 200);
+    }
+    assert!(from.elapsed() >= Duration::from_secs(1), "it did pause");
+    assert_eq!(proxy.access_lines("GET /waited", 20).len(), 20);
+    assert_eq!(proxy.status().unwrap()["restarts"], 2);
+}
+
+fn every_order_is_heeded_after_a_restart(on: Driver) {
+    let (one, two) = (Server::websocket("one"), Server::websocket("two"));
+    let setup = |server: &Server| {
+        let log = "target = \"file:{folder}/log\"";
+        Setup::new(on).server(server).log(log).text()
+    };
+    let mut proxy = Proxy::start(on, &setup(&one));
+    proxy.rewrite_config(&setup(&two));
+    proxy.sighup();
+    proxy.wait_for_complaint("reloaded");
+    proxy.strike(Signal::KILL);
+    assert_eq!(
+        proxy.get("/").server(),
+        "two",
+        "the configuration in force, not the first one"
+    );
+    proxy.rewrite_config(&setup(&one));
+    proxy.sighup();
+    assert_eventually!(proxy.get("/").server() == "one");
+    assert_eq!(proxy.status().unwrap()["reloads"], 1);
+    let log = proxy.folder().join("log");
+    std::fs::rename(&log, proxy.folder().join("old")).unwrap();
+    proxy.sigusr1();
+    eventually("the log is opened again", || {
+        proxy.get("/rotated");
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.contains("GET /rotated").then_some(())
+    });
+    let mut tunnel = proxy.client();
+    tunnel.upgrade("/");
+    proxy.sigterm();
+    assert_eventually!(refuses(&proxy));
+    tunnel.echoes("drained, not cut");
+    drop(tunnel);
+    assert_eq!(proxy.wait_for_exit().code(), Some(0));
+}
+
+fn a_signal_to_stop_ends_the_pause(on: Driver) {
+    let server = Server::named("one");
+    let mut proxy = Proxy::before(on, &[&server]);
+    pausing(&proxy);
+    let mut waiting = proxy.client();
+    let from = Instant::now();
+    proxy.sigterm();
+    assert_eq!(proxy.wait_for_exit().code(), Some(0));
+    let took = from.elapsed();
+    assert!(took < Duration::from_millis(700), "{took:?}");
+    waiting.expect_closed();
+    assert!(refuses(&proxy));
+    assert!(!proxy.control_socket().exists());
+}
+
+fn a_new_configuration_ends_the_pause(on: Driver) {
+    let (one, two) = (Server::named("one"), Server::named("two"));
+    let proxy = Proxy::before(on, &[&one]);
+    pausing(&proxy);
+    let from = Instant::now();
+    // A bad one changes nothing.
+    proxy.rewrite_config("[process]\nworkerz = 3\n");
+    proxy.sighup();
+    proxy.wait_for_complaint("reload refused");
+    proxy.rewrite_config(&Setup::new(on).server(&two).text());
+    proxy.sighup();
+    assert_eq!(proxy.get("/").server(), "two");
+    let took = from.elapsed();
+    assert!(took < Duration::from_millis(900), "{took:?}");
+}
+
+fn a_configuration_that_kills_is_not_in_force(on: Driver) {
+    let (one, two) = (Server::named("one"), Server::named("two"));
+    let proxy = Proxy::before(on, &[&one]);
+    // It is stopped, so that it dies with the order unread.
+    proxy.strike(Signal::STOP);
+    proxy.rewrite_config(&Setup::new(on).server(&two).text());
+    proxy.sighup();
+    proxy.wait_for_notice("RELOADING=1");
+    std::thread::sleep(Duration::from_millis(100));
+    proxy.strike(Signal::KILL);
+    proxy.wait_for_complaint("while it took a new configuration; the one in force before stays");
+    assert_eq!(proxy.get("/").server(), "one");
+    proxy.sighup();
+    assert_eventually!(proxy.get("/").server() == "two");
+}
