@@ -23,7 +23,7 @@ use super::story::Story;
 use crate::balance::{Counter, Pool};
 use crate::ring::{Buffer, Duplex, Received, Stream, Timer};
 use crate::upstream::Link;
-use crate::wire::Refusal;
+use crate::wire::{Refusal, rules};
 
 /// How an exchange ended.
 pub(super) enum End {
@@ -263,9 +263,7 @@ impl<C: Duplex> Down<'_, C> {
                 Reading::Partial => seen = inbox.len(),
                 Reading::Interim { taken, out } => {
                     interims += 1;
-                    if interims > INTERIMS {
-                        return Err(Ending::BadResponse(Refusal::TooManyInterims).into());
-                    }
+                    rules::interim(interims).map_err(Ending::BadResponse)?;
                     inbox.consume(taken);
                     seen = 0;
                     self.send(story, out).await?;
@@ -467,6 +465,3 @@ fn count_failure(desk: &Desk, story: &Story, ending: Ending) {
         busy.add(desk.worker, Counter::ResponseErrors, 1);
     }
 }
-
-/// Responses before the final one; RFC 9110 sets no bound, so one is set here.
-const INTERIMS: u32 = 32;

@@ -10,7 +10,7 @@ use crate::config::Capture;
 use crate::ring::Buffer;
 use crate::wire::forward::{self, Connection, Edit, Framing, ResponseEdits};
 use crate::wire::response::ResponseHead;
-use crate::wire::{BodyLength, HeadLimits, Progress, Refusal, Span, cookie, websocket};
+use crate::wire::{BodyLength, HeadLimits, Progress, Refusal, Span, cookie, rules};
 
 /// What a server's bytes lead to.
 pub(super) enum Reading {
@@ -88,10 +88,7 @@ fn switched(
     bytes: &[u8],
     circumstances: &Circumstances<'_>,
 ) -> Result<Reading, Refusal> {
-    let expected = story.request.facts.upgrade.as_ref();
-    if !expected.is_some_and(|accept| websocket::check_response(head, bytes, accept)) {
-        return Err(Refusal::BadSwitch);
-    }
+    rules::switch(head, bytes, story.request.facts.upgrade.as_ref())?;
     let mut out = Buffer::new();
     write(
         desk,

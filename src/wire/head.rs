@@ -190,9 +190,9 @@ impl Sayings {
         Ok(())
     }
 
-    /// RFC 9112 section 9.3: HTTP/1.1 keeps a connection unless told not to, HTTP/1.0 only if told to.
+    /// Whether the sender wants the connection kept.
     pub(super) fn keeps_alive(&self, minor: u8) -> bool {
-        !self.close && (minor == 1 || self.keep_alive)
+        rules::persists(minor, self.close, self.keep_alive)
     }
 }
 

@@ -142,14 +142,9 @@ impl RequestHead {
         Ok(())
     }
 
-    /// RFC 9112 section 3.2: HTTP/1.1 has exactly one `Host`, HTTP/1.0 at most one; an absolute target's
-    /// authority wins over it, and they must agree.
+    /// RFC 9112 section 3.2: an absolute target's authority wins over `Host`, and they must agree.
     fn route(&mut self, buf: &[u8], target: &rules::Target, said: &Sayings) -> Result<(), Refusal> {
-        match (said.hosts, self.minor) {
-            (0, 1) => return Err(Refusal::HostMissing),
-            (0 | 1, _) => {}
-            _ => return Err(Refusal::HostRepeated),
-        }
+        rules::hosts(self.minor, said.hosts)?;
         self.authority = said.host;
         if self.form == TargetForm::Absolute {
             self.authority = target.authority;

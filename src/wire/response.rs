@@ -47,10 +47,7 @@ impl ResponseHead {
         limits: &HeadLimits,
     ) -> Result<Progress, Refusal> {
         let window = &buf[..buf.len().min(limits.size)];
-        // Nothing may stand before a status line (RFC 9112 section 4).
-        if window.first().is_some_and(|byte| *byte != b'H') {
-            return Err(Refusal::BadStatusLine);
-        }
+        rules::status_line_start(window)?;
         if !head::is_worth_splitting(window, seen, limits) {
             return head::not_yet(window, seen, limits);
         }
@@ -93,9 +90,9 @@ impl ResponseHead {
     /// How the body ends, given the request's method (RFC 9112 section 6.3): none after HEAD, 1xx, 204 and
     /// 304.
     pub fn body(&self, request: Method) -> BodyLength {
-        match (request, self.status) {
-            (Method::Head, _) | (_, 100..=199 | 204 | 304) => BodyLength::None,
-            _ => self.framing,
+        match rules::has_body(request, self.status) {
+            true => self.framing,
+            false => BodyLength::None,
         }
     }
 }

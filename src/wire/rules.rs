@@ -4,9 +4,22 @@
 //! and a second reader could take otherwise is refused here. The rules are at least as strict as the
 //! stricter of HAProxy and nginx, which now and then is stricter than the RFC: those say so. Nothing is
 //! repaired. Each function takes the bytes in question and returns their meaning or the [`Refusal`].
+//!
+//! Where both of them are more lenient than a rule, its refusal stays as long as no browser and no common
+//! library sends such a thing: a bare LF, two spaces in a request line, HTTP/1.2, a port without digits, a space
+//! behind a chunk's size, control bytes in values. The next reader may know the older or the stricter
+//! reading, and nobody suffers.
+//!
+//! Two rules are kept by other files. That a name is followed by its colon at once and a line does not begin
+//! with a space (RFC 9112 sections 5.1 and 5.2) is httparse's: [`raw`]. The order of a chunk's parts is the state
+//! machine of [`super::chunked`]. What ends here and is never passed on (RFC 9110 section 7.6.1) is said here by
+//! [`is_hop_by_hop`] and left out by [`super::forward`]. The tests of this file list each kind of fault by
+//! its name, with bytes, verdict and a benign twin.
 
 use std::net::Ipv6Addr;
 
+use super::response::ResponseHead;
+use super::websocket::{self, Accept};
 use super::{BodyLength, Known, Method, Refusal, Span, request::TargetForm};
 
 /// Names that `Connection` may list besides the usual options; more is no honest message.
@@ -26,6 +39,9 @@ pub const MOST_LENGTH: u64 = i64::MAX as u64;
 
 /// One chunk stops at 52 bits, as HAProxy's: what a floating-point number can count.
 pub const MOST_CHUNK: u64 = (1 << 52) - 1;
+
+/// Responses before the final one. RFC 9110 section 15.2 sets no bound, so one is set here.
+pub const MOST_INTERIMS: u32 = 32;
 
 // ---- RFC 9112 section 2: lines ------------------------------------------------------------------
 
@@ -65,7 +81,8 @@ pub fn raw(error: httparse::Error) -> Refusal {
 }
 
 /// RFC 9112 section 2.3: `HTTP/` digit `.` digit. A version that is spelled otherwise makes the line
-/// no request line; one that we do not speak is 505. `line` is the request line so far.
+/// no request line (HTTP/0.9 has none at all); one that we do not speak is 505, also 1.2 to 1.9, which nobody
+/// ever defined, and the HTTP/2 preface. `line` is the request line so far.
 pub fn version_refusal(line: &[u8]) -> Refusal {
     let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
     let version = line
@@ -82,10 +99,12 @@ pub fn version_refusal(line: &[u8]) -> Refusal {
 
 /// RFC 9110 section 9.1: a method is a token. Stricter, as nginx: upper-case letters, `-` and `_`.
 /// CONNECT would make us a tunnel to anywhere and TRACE shows a client what it must not see
-/// (RFC 9110 sections 9.3.6 and 9.3.8): neither is implemented.
+/// (RFC 9110 sections 9.3.6 and 9.3.8): neither is implemented. PRI is reserved so that nobody takes an HTTP/2
+/// preface for a request (RFC 9113 section 11.6).
 pub fn method(name: &[u8]) -> Result<Method, Refusal> {
     match Method::of(name) {
         Method::Connect | Method::Trace => Err(Refusal::MethodNotImplemented),
+        Method::Other if name == b"PRI" => Err(Refusal::MethodNotImplemented),
         Method::Other
             if !name
                 .iter()
@@ -227,6 +246,15 @@ fn path(path: &[u8]) -> Result<(), Refusal> {
 
 // ---- RFC 9112 section 3.2: Host -----------------------------------------------------------------
 
+/// RFC 9112 section 3.2: HTTP/1.1 has exactly one `Host`, HTTP/1.0 at most one.
+pub const fn hosts(minor: u8, count: usize) -> Result<(), Refusal> {
+    match (minor, count) {
+        (1, 0) => Err(Refusal::HostMissing),
+        (_, 0 | 1) => Ok(()),
+        _ => Err(Refusal::HostRepeated),
+    }
+}
+
 /// RFC 3986 section 3.2: host and port. Returns the host's length. Stricter: not empty, no user information
 /// (RFC 9110 section 4.2.4), no escapes and no comma in a name, no empty label in the middle, a port of
 /// 1 to 5 digits that fits.
@@ -294,6 +322,14 @@ const fn is_host_byte(byte: u8) -> bool {
 }
 
 // ---- RFC 9112 section 4: the status line --------------------------------------------------------
+
+/// RFC 9112 section 4: nothing stands before a status line, no empty line either. `window` may be a part of it.
+pub fn status_line_start(window: &[u8]) -> Result<(), Refusal> {
+    match window.first() {
+        Some(b'H') | None => Ok(()),
+        Some(_) => Err(Refusal::BadStatusLine),
+    }
+}
 
 /// RFC 9110 section 15: three digits, the first of which is a class. Classes above 5 are treated as 5xx
 /// by their receivers (some applications send 999), so they pass.
@@ -375,13 +411,23 @@ pub fn lookalike(name: &[u8]) -> Result<(), Refusal> {
         return Ok(());
     };
     for (to, from) in plain.iter_mut().zip(name) {
-        *to = if *from == b'_' { b'-' } else { *from };
+        *to = without_underscore(*from);
     }
     if Known::of(plain) == Known::Other {
         Ok(())
     } else {
         Err(Refusal::LookalikeField)
     }
+}
+
+/// Whether two names are one to a reader behind us, who may take `_` for `-` (see [`lookalike`]).
+pub fn is_same_name(name: &[u8], other: &[u8]) -> bool {
+    let plain = |byte: &u8| without_underscore(byte.to_ascii_lowercase());
+    name.len() == other.len() && name.iter().map(plain).eq(other.iter().map(plain))
+}
+
+const fn without_underscore(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
 }
 
 /// RFC 9110 section 7.6.1: fields that end at this hop whether or not `Connection` lists them.
@@ -395,6 +441,11 @@ pub const fn is_hop_by_hop(known: Known) -> bool {
             | Known::Upgrade
             | Known::Http2Settings
     )
+}
+
+/// RFC 9112 section 9.3: HTTP/1.1 keeps a connection unless told not to, HTTP/1.0 only if told to.
+pub const fn persists(minor: u8, close: bool, keep_alive: bool) -> bool {
+    !close && (minor == 1 || keep_alive)
 }
 
 /// RFC 9110 section 7.6.1: `Connection` must not list fields meant for all recipients. A client that lists
@@ -504,6 +555,19 @@ impl Framing {
     }
 }
 
+/// RFC 9112 section 6.3: a response to HEAD, and 1xx, 204 and 304, have no body, whatever their fields say.
+pub const fn has_body(request: Method, status: u16) -> bool {
+    !matches!(
+        (request, status),
+        (Method::Head, _) | (_, 100..=199 | 204 | 304)
+    )
+}
+
+/// RFC 9110 section 8.6: no length in 1xx and 204. One that a server says all the same is not passed on.
+pub const fn may_have_length(status: u16) -> bool {
+    !matches!(status, 100..=199 | 204)
+}
+
 /// RFC 9110 section 8.6: digits only; no sign, no space, no list, at most 63 bits.
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() {
@@ -547,8 +611,50 @@ pub const fn is_extension_byte(byte: u8) -> bool {
 /// control or content description: a receiver that merges trailers would read another message.
 pub fn trailer(name: &[u8]) -> Result<(), Refusal> {
     lookalike(name)?;
+    let forbidden = |other: &&[u8]| is_same_name(name, other);
     match Known::of(name) {
+        Known::Other if FORBIDDEN_TRAILERS.iter().any(forbidden) => Err(Refusal::ForbiddenTrailer),
         Known::Other | Known::ETag | Known::LastModified => Ok(()),
         _ => Err(Refusal::ForbiddenTrailer),
     }
 }
+
+/// Those of the names in RFC 9110 section 6.5.1 that are no [`Known`] ones, and the client's address as many
+/// servers expect it.
+const FORBIDDEN_TRAILERS: &[&[u8]] = &[
+    b"age",
+    b"date",
+    b"location",
+    b"max-forwards",
+    b"range",
+    b"retry-after",
+    b"vary",
+    b"warning",
+    b"www-authenticate",
+    b"x-real-ip",
+];
+
+// ---- RFC 9110 sections 7.8 and 15.2: what comes before a final response -------------------------
+
+/// RFC 9110 section 15.2: the `count`th response before the final one.
+pub const fn interim(count: u32) -> Result<(), Refusal> {
+    if count <= MOST_INTERIMS {
+        Ok(())
+    } else {
+        Err(Refusal::TooManyInterims)
+    }
+}
+
+/// RFC 9110 sections 7.8 and 15.2.2: a 101 answers a request that asked to switch (`asked` is what it asked
+/// for), and with the protocol asked for. Any other 101 would make a tunnel that the client takes for its next
+/// responses.
+pub fn switch(head: &ResponseHead, buf: &[u8], asked: Option<&Accept>) -> Result<(), Refusal> {
+    match asked.is_some_and(|accept| websocket::check_response(head, buf, accept)) {
+        true => Ok(()),
+        false => Err(Refusal::BadSwitch),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

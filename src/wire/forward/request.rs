@@ -1,7 +1,7 @@
 use super::lines::Lines;
 use super::{Connection, Edit};
 use crate::wire::request::{RequestHead, TargetForm};
-use crate::wire::{BodyLength, Field, Known, Method};
+use crate::wire::{BodyLength, Field, Known, Method, rules};
 
 /// How a request's head differs from what the client sent. `Default` is a head with nothing added.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +95,7 @@ fn write_line(head: &RequestHead, buf: &[u8], out: &mut Vec<u8>) {
 
 /// Fields that we speak for: what an untrusted client says in them must not be taken for ours.
 fn is_replaced(field: &Field, buf: &[u8], edits: &RequestEdits<'_>) -> bool {
-    let is_called = |name: &[u8]| field.name.of(buf).eq_ignore_ascii_case(name);
+    let is_called = |name: &[u8]| rules::is_same_name(field.name.of(buf), name);
     match field.known {
         Known::Forwarded
         | Known::XForwardedFor

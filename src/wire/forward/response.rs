@@ -1,9 +1,9 @@
 use super::lines::Lines;
 use super::request::via;
 use super::{Connection, Edit};
-use crate::wire::Known;
 use crate::wire::response::ResponseHead;
 use crate::wire::text::push_decimal;
+use crate::wire::{Known, rules};
 
 /// How the body goes on to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn write_response(
         match field.known {
             _ if field.hop => {}
             Known::SetCookie => lines.edited(at, field),
-            Known::ContentLength if !may_have_length(head.status) => {}
+            Known::ContentLength if !rules::may_have_length(head.status) => {}
             Known::TransferEncoding | Known::Trailer if edits.framing == Framing::UntilClose => {}
             Known::TransferEncoding => lines.line(b"Transfer-Encoding", b"chunked"),
             _ => lines.copy(field),
@@ -89,11 +89,6 @@ fn write_line(head: &ResponseHead, buf: &[u8], out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(head.reason.of(buf));
     out.extend_from_slice(b"\r\n");
-}
-
-/// RFC 9110 section 8.6: no length in 1xx and 204.
-const fn may_have_length(status: u16) -> bool {
-    !matches!(status, 100..=199 | 204)
 }
 
 /// Room for the lines that are usually added, so that a fresh buffer grows once.
