@@ -37,6 +37,11 @@ pub(super) const PROCESS: Section = Section::new(
             "\"30s\"",
             "how long a stopping process waits for its tunnels, or \"never\" to give up",
         ),
+        setting(
+            "sandbox",
+            "true",
+            "the serving process confines itself, as far as the kernel can",
+        ),
     ],
 );
 
@@ -141,6 +146,7 @@ pub(super) fn process(table: &Table<'_>) -> Process {
         user: table.optional("user", account),
         group: table.optional("group", account),
         drain_timeout: table.setting("drain_timeout", |item| item.timeout()),
+        sandbox: table.setting("sandbox", |item| item.switch()),
     }
 }
 

@@ -101,6 +101,9 @@ pub struct Process {
     pub group: Option<String>,
     /// `drain_timeout`: how long a stopping process waits for its tunnels (default `"30s"`).
     pub drain_timeout: Timeout,
+    /// `sandbox`: whether the serving process confines itself with seccomp, Landlock and a restricted ring
+    /// (default true).
+    pub sandbox: bool,
 }
 
 /// How many workers run.

@@ -17,6 +17,7 @@ use super::{identity, limits, started_ms};
 use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;
 use crate::record::Event;
+use crate::ring::Operations;
 use crate::worker::{Setup, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::fs::{Mode, OFlags};
@@ -87,6 +88,11 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         logs: ends,
         cores: start.cores.clone(),
         events: events.clone(),
+        operations: if config.process.sandbox {
+            Operations::Few
+        } else {
+            Operations::All
+        },
     })
     .map_err(|error| format!("cannot start the workers: {error}"))?;
 

@@ -50,6 +50,7 @@ pub(super) fn waiting_for_restart(started: &Config, new: &Config) -> Vec<String>
     note(old.cores != now.cores, "process.cores");
     note(old.user != now.user, "process.user");
     note(old.group != now.group, "process.group");
+    note(old.sandbox != now.sandbox, "process.sandbox");
     note(
         started.control.socket != new.control.socket,
         "control.socket",
@@ -115,7 +116,7 @@ mod tests {
         let started = config("workers = 2", &[("a", "bind = \"127.0.0.1:81\"")]);
         assert_eq!(waiting_for_restart(&started, &started), [""; 0]);
         let new = config(
-            "workers = 3\ncores = [0]\nuser = \"u\"\ngroup = \"g\"\nmax_connections = 9",
+            "workers = 3\ncores = [0]\nuser = \"u\"\ngroup = \"g\"\nsandbox = false\nmax_connections = 9",
             &[("a", "bind = \"127.0.0.1:81\"\nbacklog = 7")],
         );
         let said = waiting_for_restart(&started, &new);
@@ -128,8 +129,9 @@ mod tests {
             "process.cores",
             "process.user",
             "process.group",
+            "process.sandbox",
         ];
-        assert_eq!(names[..4], wanted);
-        assert_eq!(names[4..], ["backlog of listener \"a\""]);
+        assert_eq!(names[..5], wanted);
+        assert_eq!(names[5..], ["backlog of listener \"a\""]);
     }
 }

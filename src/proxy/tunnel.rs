@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_resting_tunnel_is_small() {
-        ring::block_on(|_, _| async {
+        ring::block_on(ring::Operations::Few, |_| async {
             let (client, _a) = detach_test_stream().unwrap();
             let (server, _b) = detach_test_stream().unwrap();
             let tunnel = tunnel(client, server);
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_slow_receiver_is_no_ended_direction() {
-        ring::block_on(|_, _| async {
+        ring::block_on(ring::Operations::Few, |_| async {
             let (client, _a) = detach_test_stream().unwrap();
             let (server, _b) = detach_test_stream().unwrap();
             let tunnel = tunnel(client, server);
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn bytes_and_half_closes_are_carried_through() {
-        ring::block_on(|_, _| async {
+        ring::block_on(ring::Operations::Few, |_| async {
             let (client, mut outside) = detach_test_stream().unwrap();
             let (server, mut inside) = detach_test_stream().unwrap();
             outside.write_all(b"no frame at all").unwrap();

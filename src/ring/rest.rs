@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_byte_or_an_end_wakes_a_pair_once() {
-        super::super::block_on(|_, _| async {
+        super::super::block_on(super::super::Operations::All, |_| async {
             let rest = Rest::new().unwrap();
             let mut outside = Vec::new();
             for value in 0..3_u32 {

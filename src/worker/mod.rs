@@ -14,7 +14,7 @@ use std::sync::mpsc;
 
 use crate::proxy::{Gauge, Plan};
 use crate::record::{Events, Log};
-use crate::ring::{self, Rung, Sender};
+use crate::ring::{self, Driver, Operations, Rung, Sender};
 
 /// What workers start with.
 pub struct Setup {
@@ -28,6 +28,8 @@ pub struct Setup {
     pub cores: Vec<usize>,
     /// Where events go.
     pub events: Events,
+    /// What the rings should take.
+    pub operations: Operations,
 }
 
 /// The sockets of one listener: all that were opened for it. They are dealt out to the workers in
@@ -43,7 +45,8 @@ pub struct ListenerSockets {
 pub struct Workers {
     senders: Vec<Sender<Command>>,
     gauge: Arc<Gauge>,
-    rung: Rung,
+    /// The worst of them.
+    driver: Driver,
     refused: Option<String>,
 }
 
@@ -75,6 +78,7 @@ impl Workers {
             let worker = run::Worker {
                 index,
                 core: cores.get(index % cores.len().max(1)).copied(),
+                operations: setup.operations,
                 sockets: std::mem::take(&mut decks[index]),
                 plan: setup.plan.clone(),
                 log,
@@ -88,21 +92,22 @@ impl Workers {
                 .spawn(move || worker.run())?;
         }
         drop(report);
-        let mut best = (Rung::Deferred, None);
+        let mut driver: Option<Driver> = None;
         for _ in 0..count {
             let report = reports
                 .recv()
                 .map_err(|_| io::Error::other("a worker died at its start"))?;
-            let (rung, refused) = report?;
-            if rung >= best.0 {
-                best = (rung, refused);
-            }
+            driver = Some(match driver {
+                Some(other) => other.worse(report?),
+                None => report?,
+            });
         }
+        let driver = driver.ok_or_else(|| io::Error::other("there is no worker"))?;
         Ok(Self {
             senders,
             gauge,
-            rung: best.0,
-            refused: best.1,
+            refused: driver.refused.as_ref().map(ToString::to_string),
+            driver,
         })
     }
 
@@ -145,7 +150,12 @@ impl Workers {
 
     /// The driver that every worker has at least.
     pub fn driver(&self) -> Rung {
-        self.rung
+        self.driver.rung
+    }
+
+    /// What every ring takes at most.
+    pub fn operations(&self) -> Operations {
+        self.driver.operations
     }
 
     /// Why a better driver was refused.

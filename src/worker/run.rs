@@ -10,19 +10,20 @@ use std::sync::mpsc;
 use super::{Command, Dealt, accept};
 use crate::proxy::{Desk, Gauge, Plan};
 use crate::record::{Event, Events, Log};
-use crate::ring::{self, Call, Clock, Mailbox, Rung, Ticker};
+use crate::ring::{self, Call, Clock, Driver, Mailbox, Operations, Ticker};
 
 /// What one worker is made of, until its thread runs.
 pub(super) struct Worker {
     pub(super) index: usize,
     pub(super) core: Option<usize>,
+    pub(super) operations: Operations,
     pub(super) sockets: Vec<Dealt>,
     pub(super) plan: Arc<Plan>,
     pub(super) log: Log,
     pub(super) gauge: Arc<Gauge>,
     pub(super) events: Events,
     pub(super) mailbox: Mailbox<Command>,
-    pub(super) report: mpsc::Sender<io::Result<(Rung, Option<String>)>>,
+    pub(super) report: mpsc::Sender<io::Result<Driver>>,
 }
 
 impl Worker {
@@ -34,17 +35,14 @@ impl Worker {
         if let Some(id) = self.core {
             core_affinity::set_for_current(core_affinity::CoreId { id });
         }
-        let end = ring::block_on(|rung, refused| async move {
-            let refused = refused.map(|error| error.to_string());
-            self.work(rung, refused).await
-        });
+        let end = ring::block_on(self.operations, |driver| self.work(driver));
         if let Err(error) = end.and_then(|end| end) {
             let _ = report.send(Err(error));
         }
     }
 
     /// Sets everything up, says so, and goes on for ever.
-    async fn work(self, rung: Rung, refused: Option<String>) -> io::Result<()> {
+    async fn work(self, driver: Driver) -> io::Result<()> {
         let Self {
             index,
             sockets,
@@ -70,7 +68,7 @@ impl Worker {
         ring::spawn(async move {
             let _ = waker.wake_tunnels().await;
         });
-        let _ = report.send(Ok((rung, refused)));
+        let _ = report.send(Ok(driver));
         RUNNING.set(true);
         tick(&desk, &events, &ticker).await
     }
