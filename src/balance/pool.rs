@@ -72,6 +72,7 @@ impl Pool {
                     name: server.name.as_str().into(),
                     address: server.address.clone(),
                     key: sticky::key_of(settings.sticky.as_ref(), server),
+                    proxy_protocol: server.proxy_protocol,
                     check: server.check,
                     live,
                 })

@@ -1,7 +1,7 @@
 //! One server of a pool, as one plan sees it.
 
 use super::live::Live;
-use crate::config::{Address, AdminState, Check};
+use crate::config::{Address, AdminState, Check, ProxyVersion};
 use std::sync::Arc;
 
 /// A server: what the settings say, and the live state it shares with the plans before and after.
@@ -15,6 +15,8 @@ pub struct Server {
     pub address: Address,
     /// Its key in the cookie, explicit or derived; `None` when clients do not stick to it.
     pub key: Option<Box<str>>,
+    /// Every connection to it begins with a PROXY header of this version.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// How it is checked, if at all.
     pub check: Option<Check>,
     /// Its live state; the same one in every plan that has this pool, name and address.

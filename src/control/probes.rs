@@ -7,13 +7,17 @@
 
 use crate::balance::health::{Change, Health, Outcome, Reason};
 use crate::balance::{Pool, Server};
-use crate::config::{Address, Check};
+use crate::config::{Address, Check, ProxyVersion};
+use crate::wire::proxy_header::{self, Endpoints};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -43,6 +47,7 @@ struct Target {
     pool: String,
     server: Box<str>,
     address: Address,
+    introduce: Option<ProxyVersion>,
     interval: Duration,
     timeout: Duration,
     rise: u32,
@@ -108,6 +113,7 @@ fn targets(pools: &[Arc<Pool>]) -> impl Iterator<Item = Target> {
                 pool: pool.settings.name.clone(),
                 server: server.name.clone(),
                 address: server.address.clone(),
+                introduce: server.proxy_protocol,
                 interval,
                 timeout,
                 rise,
@@ -173,18 +179,51 @@ fn find<'a>(pools: &'a [Arc<Pool>], target: &Target) -> Option<(&'a Arc<Pool>, u
     Some((pool, index))
 }
 
-/// Connects and closes. Waiting for room is not counted against the server.
+/// Connects, says that it is a check where the server waits for a PROXY header, and closes. Waiting for room is
+/// not counted against the server.
 async fn probe(room: &Semaphore, target: &Target) -> Outcome {
     let _permit = room.acquire().await;
     let begun = Instant::now();
+    let introduce = target.introduce;
     let reason = match &target.address {
-        Address::Ip(address) => verdict(target.timeout, TcpStream::connect(address)).await,
-        Address::Unix(path) => verdict(target.timeout, UnixStream::connect(path)).await,
+        Address::Ip(address) => verdict(target.timeout, tcp(*address, introduce)).await,
+        Address::Unix(path) => verdict(target.timeout, unix(path, introduce)).await,
     };
     Outcome {
         reason,
         took: begun.elapsed(),
     }
+}
+
+async fn tcp(address: SocketAddr, introduce: Option<ProxyVersion>) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    if let Some(version) = introduce {
+        let ends = Endpoints {
+            source: stream.local_addr()?,
+            destination: address,
+        };
+        stream
+            .write_all(&introduction(version, Some(&ends)))
+            .await?;
+    }
+    Ok(stream)
+}
+
+async fn unix(path: &Path, introduce: Option<ProxyVersion>) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path).await?;
+    if let Some(version) = introduce {
+        stream.write_all(&introduction(version, None)).await?;
+    }
+    Ok(stream)
+}
+
+/// Of a connection on our own account, as HAProxy's `check-send-proxy`: `LOCAL` in version 2; version 1 has no such
+/// word, and some servers refuse `UNKNOWN`, so there the connection's own addresses stand (section 2.1).
+fn introduction(version: ProxyVersion, ends: Option<&Endpoints>) -> Vec<u8> {
+    let ends = ends.filter(|_| version == ProxyVersion::V1);
+    let mut header = Vec::new();
+    proxy_header::write(version, ends, &mut header);
+    header
 }
 
 async fn verdict<T>(limit: Duration, connect: impl Future<Output = io::Result<T>>) -> Reason {

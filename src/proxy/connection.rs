@@ -1,7 +1,9 @@
 //! One client connection: requests one after the other, until either side has had enough or a
 //! tunnel takes over.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +36,23 @@ pub async fn serve<C: Duplex + 'static>(
         inbox: Buffer::new(),
         timer: Timer::new(),
         served: false,
+        destination: None,
+        owner: Cell::new(None),
     };
-    loop {
+    if connection.is_introduced() && !connection.introduction().await {
+        return;
+    }
+    let after = loop {
         match connection.turn().await {
             After::Again => connection.served = true,
-            After::Close => return,
-            After::Linger => return connection.linger().await,
-            After::Tunnel(handshake) => return connection.hand_over(*handshake),
+            after => break after,
         }
+    };
+    connection.let_go_of_links();
+    match after {
+        After::Again | After::Close => {}
+        After::Linger => connection.linger().await,
+        After::Tunnel(handshake) => connection.hand_over(*handshake),
     }
 }
 
@@ -104,10 +115,14 @@ pub(super) struct Connection<C> {
     pub(super) inbox: Buffer,
     pub(super) timer: Timer,
     /// The client's IP address as text, for the heads that go on.
-    text: ([u8; 46], usize),
-    accepted: Stamp,
+    pub(super) text: ([u8; 46], usize),
+    pub(super) accepted: Stamp,
     /// An exchange has ended well on this connection.
     pub(super) served: bool,
+    /// What the client connected to, where a PROXY header told.
+    pub(super) destination: Option<Box<SocketAddr>>,
+    /// Kept links that are this connection's alone, if it has any.
+    pub(super) owner: Cell<Option<NonZeroU64>>,
 }
 
 /// What comes after a turn.
@@ -123,7 +138,7 @@ pub(super) enum After {
 }
 
 /// How the wait for a head ended, if not with one.
-enum NoHead {
+pub(super) enum NoHead {
     /// The client left without a byte, or was idle for too long.
     Quiet { slow: bool },
     /// The client left within a head.
@@ -242,7 +257,7 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// Waits for more of a head, or for its first byte.
-    async fn receive(&mut self, began: Option<Stamp>) -> Result<(), NoHead> {
+    pub(super) async fn receive(&mut self, began: Option<Stamp>) -> Result<(), NoHead> {
         let desk = &self.guest.desk;
         if began.is_none() {
             if desk.draining.get() {
@@ -285,7 +300,7 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// A connection that never sent a byte leaves a line of its own, if anybody wants it.
-    fn leave_quietly(&self, slow: bool) -> After {
+    pub(super) fn leave_quietly(&self, slow: bool) -> After {
         if !self.served {
             let desk = &self.guest.desk;
             let now = desk.now();
@@ -320,7 +335,7 @@ impl<C: Duplex + 'static> Connection<C> {
         After::Close
     }
 
-    async fn refuse(&self, began: Stamp, ending: Ending) -> After {
+    pub(super) async fn refuse(&self, began: Stamp, ending: Ending) -> After {
         let now = self.guest.desk.now();
         self.answer(Story::new(Request::unread(), began, now), ending)
             .await
@@ -383,6 +398,13 @@ impl<C: Duplex + 'static> Connection<C> {
                 }
                 Ok(Received::Bytes(_) | Received::Closed) | Err(_) => return,
             }
+        }
+    }
+
+    /// Nobody else may use them.
+    fn let_go_of_links(&self) {
+        if let Some(owner) = self.owner.get() {
+            self.guest.desk.links.let_go(owner);
         }
     }
 

@@ -12,6 +12,10 @@ pub enum Ending {
     Refused(Refusal),
     /// The client asks for WebSocket in a way that cannot be: 400, or 426 for another version.
     BadHandshake(u16),
+    /// What must begin with a PROXY header does not.
+    BadIntroduction,
+    /// The PROXY header did not come whole in time.
+    IntroductionTimeout,
     /// The client was too slow with its head.
     HeadTimeout,
     /// The client left before its head was complete.
@@ -60,6 +64,8 @@ impl Ending {
             Self::ServerBroke => 502,
             Self::BadResponse(refusal) => refusal.status(Blame::Server),
             Self::Complete
+            | Self::BadIntroduction
+            | Self::IntroductionTimeout
             | Self::LeftInHead
             | Self::LeftInConnect
             | Self::LeftInWait
@@ -75,8 +81,8 @@ impl Ending {
     pub fn letters(self) -> (u8, u8) {
         match self {
             Self::Complete => (b'-', b'-'),
-            Self::Refused(_) | Self::BadHandshake(_) => (b'P', b'R'),
-            Self::HeadTimeout => (b'c', b'R'),
+            Self::Refused(_) | Self::BadHandshake(_) | Self::BadIntroduction => (b'P', b'R'),
+            Self::HeadTimeout | Self::IntroductionTimeout => (b'c', b'R'),
             Self::LeftInHead => (b'C', b'R'),
             Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),
             Self::ConnectTimeout => (b's', b'C'),

@@ -97,6 +97,12 @@ async fn talk<C: Duplex + 'static>(
         server: plan::wait(pool.settings.timeouts.server),
     };
     let mut up = Flow::new(story.request.facts.body, &plan.limits);
+    if !link.reused
+        && let Some(server) = story.chosen()
+    {
+        connection.introduce_to(server, &mut up.waiting);
+    }
+    let ours = up.waiting.len() as u64;
     up.waiting
         .push(&story.request.held.bytes()[..story.request.head]);
     let along = up
@@ -140,7 +146,7 @@ async fn talk<C: Duplex + 'static>(
     }
     let outcome = {
         let up_timer = Timer::new();
-        let before = story.bytes_in;
+        let before = story.bytes_in + ours;
         let upload = async {
             let patience = Patience {
                 timer: &up_timer,
@@ -395,7 +401,7 @@ fn data_ending(stopped: &Stopped) -> Ending {
 }
 
 /// What becomes of both connections after the response.
-fn finish<C>(
+fn finish<C: Duplex>(
     connection: &Connection<C>,
     story: &Story,
     link: Link,
@@ -421,7 +427,11 @@ fn finish<C>(
                     reused: true,
                     ..link
                 };
-                connection.guest.desk.links.keep(busy.live().id(), link);
+                let owner = story
+                    .chosen()
+                    .and_then(|server| connection.owner_of_links(server));
+                let links = &connection.guest.desk.links;
+                links.keep(busy.live().id(), link, owner);
             }
             let keep = keep_client && request_sent;
             End::Done {

@@ -17,6 +17,7 @@ mod ending;
 mod exchange;
 mod flow;
 mod handover;
+mod introduction;
 mod plan;
 mod reach;
 mod request;

@@ -37,6 +37,8 @@ pub struct Listener {
     pub table: Table,
     /// Whose word on `X-Forwarded-…` and `Forwarded` is passed on.
     pub trusted: Vec<config::Network>,
+    /// Whose connections begin with a PROXY header.
+    pub senders: config::ProxySenders,
     /// What is copied into the log.
     pub capture: Captures,
     /// Shared with the plans before and after.
@@ -241,6 +243,7 @@ fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener 
         name: settings.name.as_str().into(),
         table: Table::new(&config.routes, index, settings.default_pool),
         trusted: settings.trusted_proxies.clone(),
+        senders: settings.proxy_protocol.clone(),
         capture: Captures {
             request_names: names(&settings.capture_request),
             response_names: names(&settings.capture_response),

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::ending::Ending;
 use super::plan;
 use super::story::Story;
-use crate::balance::{Counter, Pick, Pool, Why};
+use crate::balance::{Counter, Pick, Pool, Server, Why};
 use crate::ring::Duplex;
 use crate::upstream::{self, ConnectError, Link};
 
@@ -43,7 +43,7 @@ pub(super) async fn reach<C: Duplex>(
             story.busy = Some(pool.busy(pick.server));
         }
         let server = &pool.servers[pick.server];
-        if !fresh && let Some(link) = lend(connection, story, server.live.id()) {
+        if !fresh && let Some(link) = lend(connection, story, server) {
             story.marks.connected = Some(story.marks.head);
             return Ok(link);
         }
@@ -71,7 +71,7 @@ pub(super) async fn reach<C: Duplex>(
 }
 
 /// A kept link, unless it could die under a request that could not be sent twice.
-fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, slot: usize) -> Option<Link> {
+fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -> Option<Link> {
     let facts = &story.request.facts;
     let repeatable = facts.method.is_idempotent() && facts.body.is_empty();
     // The first request of a connection has nobody who would repeat it for us (RFC 9112 9.3.1
@@ -79,7 +79,9 @@ fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, slot: usize) -> Op
     if !repeatable && !connection.served {
         return None;
     }
-    connection.guest.desk.links.lend(slot)
+    let owner = connection.owner_of_links(server);
+    let links = &connection.guest.desk.links;
+    links.lend(server.live.id(), owner)
 }
 
 /// The server for another attempt. Without a cookie any other will do, at once; with one its server

@@ -4,7 +4,7 @@ use super::connection::Guest;
 use super::ending::Ending;
 use super::plan::PoolHeld;
 use super::request::{CAPTURES, Request};
-use crate::balance::{Busy, sticky};
+use crate::balance::{Busy, Server, sticky};
 use crate::record::{Counts, Kind, Record, Termination, Timers};
 use crate::ring::Stamp;
 use crate::wire::Span;
@@ -143,8 +143,13 @@ impl Story {
     }
 
     fn server_name(&self) -> Option<&str> {
+        self.chosen().map(|server| &*server.name)
+    }
+
+    /// The server that was chosen last.
+    pub(super) fn chosen(&self) -> Option<&Server> {
         let pool = self.pool.as_deref()?;
-        Some(&pool.servers[self.server?].name)
+        Some(&pool.servers[self.server?])
     }
 
     /// `-` where no cookie was looked for.

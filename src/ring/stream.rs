@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use monoio::net::UnixStream;
@@ -56,6 +57,8 @@ pub trait Duplex {
     /// A copy of the descriptor, so that the stream can be laid to rest and dropped. `None` where there is
     /// more to a stream than its descriptor, or no descriptor left.
     fn descriptor(&self) -> Option<OwnedFd>;
+    /// What the peer connected to; `None` where that has no IP address.
+    fn local_address(&self) -> Option<SocketAddr>;
     /// Whether bytes (or the end) wait to be received.
     fn has_input(&self) -> bool;
     /// Whether the peer has ended its side or is gone, whatever still waits to be read.
@@ -182,6 +185,11 @@ impl Duplex for Stream {
     fn descriptor(&self) -> Option<OwnedFd> {
         // The ring may hold the old one until a wait in flight has been cancelled.
         rustix::io::fcntl_dupfd_cloexec(self, 0).ok()
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        let address = rustix::net::getsockname(self).ok()?;
+        address.try_into().ok()
     }
 
     fn has_input(&self) -> bool {

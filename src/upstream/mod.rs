@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::config::Address;
@@ -66,11 +67,14 @@ pub struct Links {
     limit: Cell<usize>,
     age: Cell<Option<u32>>,
     now: Cell<u32>,
+    owners: Cell<u64>,
 }
 
 struct Idle {
     stream: Stream,
     since: u32,
+    /// The client's connection that alone may use it; `None`: anybody.
+    owner: Option<NonZeroU64>,
 }
 
 impl Links {
@@ -90,11 +94,13 @@ impl Links {
 
     /// Lends a kept link to the server in `slot`, if one is still quiet. A link on which something has
     /// come is closed, be it the end or bytes: those belong to nobody's request, and the next one would
-    /// get them for its answer.
-    pub fn lend(&self, slot: usize) -> Option<Link> {
+    /// get them for its answer. With an `owner`, only that one's own; without, only those that are nobody's.
+    pub fn lend(&self, slot: usize, owner: Option<NonZeroU64>) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let links = idle.get_mut(slot)?;
-        while let Some(Idle { stream, .. }) = links.pop() {
+        // The last one, unless a reload changed whether links to this server have owners.
+        while let Some(at) = links.iter().rposition(|idle| idle.owner == owner) {
+            let Idle { stream, .. } = links.remove(at);
             if stream.is_quiet() {
                 return Some(Link {
                     stream,
@@ -105,8 +111,9 @@ impl Links {
         None
     }
 
-    /// Keeps a link that stands between two exchanges, or closes it when there are enough.
-    pub fn keep(&self, slot: usize, link: Link) {
+    /// Keeps a link that stands between two exchanges, or closes it when there are enough. One with an `owner`
+    /// is lent to nobody else.
+    pub fn keep(&self, slot: usize, link: Link, owner: Option<NonZeroU64>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() <= slot {
             idle.resize_with(slot + 1, Vec::new);
@@ -116,7 +123,22 @@ impl Links {
             links.push(Idle {
                 stream: link.stream,
                 since: self.now.get(),
+                owner,
             });
+        }
+    }
+
+    /// A name for an owner of links, never given twice.
+    pub fn new_owner(&self) -> NonZeroU64 {
+        let next = NonZeroU64::MIN.saturating_add(self.owners.get());
+        self.owners.set(next.get());
+        next
+    }
+
+    /// Closes the links of an owner that has gone.
+    pub fn let_go(&self, owner: NonZeroU64) {
+        for links in self.idle.borrow_mut().iter_mut() {
+            links.retain(|idle| idle.owner != Some(owner));
         }
     }
 

@@ -19,6 +19,7 @@
 mod access_line;
 mod conn;
 mod message;
+mod peer;
 mod port;
 mod process;
 mod proxy;
@@ -30,6 +31,7 @@ mod websocket;
 pub use access_line::AccessLine;
 pub use conn::Conn;
 pub use message::Message;
+pub use peer::Peer;
 pub use port::Port;
 pub use process::Usage;
 pub use proxy::{Driver, Ended, Proxy, ringbolt};
