@@ -19,6 +19,9 @@ on_both_drivers!(
     a_signal_to_stop_ends_the_pause,
     a_new_configuration_ends_the_pause,
     a_configuration_that_kills_is_not_in_force,
+    a_worker_that_dies_takes_its_generation_along,
+    a_panic_in_an_exchange_ends_only_it,
+    a_panic_in_a_tunnel_ends_only_it,
 );
 
 fn refuses(proxy: &Proxy) -> bool {
@@ -168,4 +171,121 @@ fn a_configuration_that_kills_is_not_in_force(on: Driver) {
     assert_eq!(proxy.get("/").server(), "one");
     proxy.sighup();
     assert_eventually!(proxy.get("/").server() == "two");
+}
+
+// === A panic ===
+
+/// A request that makes a worker panic, at a place that src/proxy/fault.rs knows.
+fn fatal(place: &str) -> String {
+    format!("GET /{place} HTTP/1.1\r\nHost: a\r\nX-Panic: {place}\r\n\r\n")
+}
+
+fn panicking(on: Driver) -> Setup {
+    Setup::new(on).environment("RINGBOLT_TEST_PANIC", "X-Panic")
+}
+
+fn a_worker_that_dies_takes_its_generation_along(on: Driver) {
+    for (place, words) in [
+        ("accept", "worker 0 has lost accepting by a panic"),
+        ("tick", "worker 0 has ended"),
+        ("abort", "was ended by signal 6 (SIGABRT)"),
+    ] {
+        let server = Server::named("one");
+        let proxy = panicking(on).server(&server).start();
+        let dead = proxy.generation();
+        let mut client = proxy.client();
+        client.send(fatal(place));
+        if place == "accept" {
+            assert_eq!(client.read_response().status(), 200);
+            drop(proxy.client());
+        }
+        proxy.wait_for_complaint(words);
+        proxy.wait_for_complaint("another one starts");
+        assert_eq!(proxy.get("/").status(), 200, "{place}");
+        assert_ne!(proxy.generation(), dead, "{place}");
+        if place != "abort" {
+            proxy.wait_for_complaint("ended with exit code 70: another one starts");
+        }
+    }
+}
+
+fn a_panic_in_an_exchange_ends_only_it(on: Driver) {
+    for (place, status, letters) in [("head", 500, "IR"), ("wait", 500, "IH"), ("data", -1, "ID")] {
+        let server = Server::named("one");
+        let proxy = panicking(on)
+            .server(&server)
+            .limits("idle_links = 0")
+            .start();
+        let mut beside = proxy.client();
+        assert_eq!(beside.get("/").status(), 200);
+        let before = proxy.settled_descriptors();
+        for _ in 0..10 {
+            let mut client = proxy.client();
+            client.send(fatal(place));
+            match status {
+                500 => assert_eq!(client.read_response().status(), 500, "{place}"),
+                _ => client.expect_closed(),
+            }
+        }
+        let lines = eventually("a line for each", || {
+            let mut lines = proxy.all_access_lines();
+            lines.retain(|line| line.termination.starts_with(letters));
+            (lines.len() == 10).then_some(lines)
+        });
+        for line in lines {
+            let wanted = if place == "data" { 200 } else { 500 };
+            assert_eq!(line.status, wanted, "{place}: {}", line.line);
+        }
+        let said = proxy.wait_for_line("of worker 0 panicked and ended: src/proxy/");
+        assert!(
+            said.contains("critical: ") && said.contains(place),
+            "{said}"
+        );
+        let told = || {
+            proxy
+                .lines()
+                .iter()
+                .filter(|line| line.contains("panicked"))
+                .count()
+        };
+        assert_eventually!(proxy.status().unwrap()["panics"] == 10);
+        assert!(told() < 5, "not a line for each");
+        assert_eventually!(server.open() == 0, "{place}: the links are closed");
+        proxy.wait_for_descriptors(before);
+        let status = proxy.status().unwrap();
+        assert_eq!(status["connections"], 1, "{place}: {status}");
+        assert_eq!(status["pools"][0]["sessions"], 0, "{place}: {status}");
+        assert_eq!(status["pools"][0]["servers"][0]["sessions"], 0, "{place}");
+        assert_eq!(beside.get("/").status(), 200, "the rest is unharmed");
+        assert_eq!(status["restarts"], 0);
+    }
+}
+
+fn a_panic_in_a_tunnel_ends_only_it(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = panicking(on).server(&server).start();
+    let mut beside = proxy.client();
+    beside.upgrade("/beside");
+    let before = proxy.settled_descriptors();
+    let mut client = proxy.client();
+    client.upgrade("/fatal");
+    client.echoes("so far");
+    client.send("X-Panic: tunnel\r\n");
+    client.expect_closed();
+    let ended = eventually("the tunnel's end is logged", || {
+        let mut lines = proxy.lines().into_iter();
+        lines.find(|line| line.contains("/fatal") && !line.contains("ws=open"))
+    });
+    assert!(ended.contains(" ID-- "), "{ended}");
+    proxy.wait_for_line("1 task of worker 0 panicked and ended: src/proxy/fault.rs");
+    assert_eventually!(server.open() == 1);
+    proxy.wait_for_descriptors(before);
+    let status = proxy.status().unwrap();
+    assert_eq!(
+        (&status["tunnels"], &status["connections"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(status["pools"][0]["servers"][0]["tunnels"], 1);
+    assert_eq!(status["panics"], 1);
+    beside.echoes("unharmed");
 }

@@ -218,3 +218,27 @@ fn names_are_found_in_every_form_of_use() {
     );
     assert_eq!(named, ["wire", "config", "proxy", "ring", "balance"]);
 }
+
+#[test]
+fn faults_on_purpose_are_in_debug_builds_only() {
+    // The module exists under this condition only, so a mention without it would not compile for release.
+    const CONDITION: &str = "#[cfg(debug_assertions)]";
+    let mut mentions = 0;
+    for path in files(&top().join("src")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let within = path.ends_with("src/proxy/fault.rs");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let named = line.contains("fault::at") || line.contains("mod fault;");
+            assert!(
+                !named || lines[number - 1] == CONDITION,
+                "{}:{}: without {CONDITION}",
+                path.display(),
+                number + 1
+            );
+            mentions += usize::from(named);
+            assert!(within || !line.contains("RINGBOLT_TEST_PANIC"), "{line}");
+        }
+    }
+    assert!(mentions >= 7, "{mentions}");
+}

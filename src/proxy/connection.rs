@@ -17,7 +17,7 @@ use super::request::{self, Client, Reading, Request, address_text};
 use super::story::Story;
 use crate::balance::sticky;
 use crate::record::{Kind, Record, Termination, Timers};
-use crate::ring::{Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
+use crate::ring::{self, Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
 use crate::wire::reply;
 
 /// Serves a client of the listener at `place` until its connection ends. Over a stream that may be plain or encrypted.
@@ -158,11 +158,15 @@ struct Head {
 impl<C: Duplex + 'static> Connection<C> {
     /// One request, from its first byte to the last of its response.
     async fn turn(&mut self) -> After {
-        let head = match self.head().await {
-            Ok(head) => head,
-            Err(NoHead::Quiet { slow }) => return self.leave_quietly(slow),
-            Err(NoHead::Left(began)) => return self.refuse(began, Ending::LeftInHead).await,
-            Err(NoHead::Slow(began)) => return self.refuse(began, Ending::HeadTimeout).await,
+        let head = match ring::caught(self.head()).await {
+            Ok(Ok(head)) => head,
+            Ok(Err(NoHead::Quiet { slow })) => return self.leave_quietly(slow),
+            Ok(Err(NoHead::Left(began))) => return self.refuse(began, Ending::LeftInHead).await,
+            Ok(Err(NoHead::Slow(began))) => return self.refuse(began, Ending::HeadTimeout).await,
+            Err(ring::Panicked) => {
+                let now = self.guest.desk.now();
+                return self.refuse(now, Ending::PanickedInHead).await;
+            }
         };
         self.guest.follow(&head.plan);
         match head.reading {
@@ -193,7 +197,15 @@ impl<C: Duplex + 'static> Connection<C> {
     ) -> After {
         story.pool = Some(pool);
         story.verdict = verdict;
-        match exchange::run(self, &mut story, plan).await {
+        let end = ring::caught(exchange::run(self, &mut story, plan)).await;
+        let end = end.unwrap_or_else(|_| {
+            exchange::End::Failed(if story.status == 0 {
+                Ending::Panicked
+            } else {
+                Ending::PanickedInData
+            })
+        });
+        match end {
             exchange::End::Done { keep, received } => {
                 story.log(&self.guest, Ending::Complete);
                 match (keep, received) {
@@ -238,6 +250,8 @@ impl<C: Duplex + 'static> Connection<C> {
     fn read_head(&self, seen: usize, began: Stamp, now: Stamp) -> Option<Head> {
         let desk = &self.guest.desk;
         let plan = desk.plan();
+        #[cfg(debug_assertions)]
+        super::fault::at(self.inbox.bytes(), "head");
         let (text, length) = &self.text;
         let client = Client {
             address: self.guest.address,
@@ -388,7 +402,7 @@ impl<C: Duplex + 'static> Connection<C> {
         self.timer.arm(Some(LINGER));
         let mut left = LINGER_BYTES;
         loop {
-            let received = crate::ring::with_scratch(|scratch| self.stream.try_recv(scratch));
+            let received = ring::with_scratch(|scratch| self.stream.try_recv(scratch));
             match received {
                 Ok(Received::Bytes(count)) if left > count => left -= count,
                 Ok(Received::Empty) => {

@@ -50,6 +50,12 @@ pub enum Ending {
     DataTimeout,
     /// The server's body is malformed.
     BadData(Refusal),
+    /// A fault of our own in the client's head.
+    PanickedInHead,
+    /// A fault of our own before the response began.
+    Panicked,
+    /// And one within it.
+    PanickedInData,
 }
 
 impl Ending {
@@ -62,6 +68,7 @@ impl Ending {
             Self::NoRoute | Self::NoServer | Self::ConnectFailed | Self::ConnectTimeout => 503,
             Self::ServerTimeout => 504,
             Self::ServerBroke => 502,
+            Self::PanickedInHead | Self::Panicked => 500,
             Self::BadResponse(refusal) => refusal.status(Blame::Server),
             Self::Complete
             | Self::BadIntroduction
@@ -73,7 +80,8 @@ impl Ending {
             | Self::ClientTimeout
             | Self::DataBroke
             | Self::DataTimeout
-            | Self::BadData(_) => 0,
+            | Self::BadData(_)
+            | Self::PanickedInData => 0,
         }
     }
 
@@ -96,6 +104,9 @@ impl Ending {
             Self::DataBroke => (b'S', b'D'),
             Self::DataTimeout => (b's', b'D'),
             Self::BadData(_) => (b'P', b'D'),
+            Self::PanickedInHead => (b'I', b'R'),
+            Self::Panicked => (b'I', b'H'),
+            Self::PanickedInData => (b'I', b'D'),
         }
     }
 }

@@ -258,6 +258,8 @@ impl<C: Duplex> Down<'_, C> {
     async fn run(&self, story: &mut Story) -> Result<Outcome, Attempt> {
         let mut inbox = Buffer::new();
         let (mut seen, mut interims) = (0, 0);
+        #[cfg(debug_assertions)]
+        super::fault::at(story.request.held.bytes(), "wait");
         loop {
             if inbox.len() == seen {
                 self.receive(&mut inbox, interims == 0).await?;
@@ -371,6 +373,8 @@ impl<C: Duplex> Down<'_, C> {
         story.marks.answered = Some(self.guest.desk.now());
         story.status = status;
         inbox.consume(taken);
+        #[cfg(debug_assertions)]
+        super::fault::at(story.request.held.bytes(), "data");
         let sent = match flow.send_now(self.client) {
             Ok(true) if flow.received_all() => Ok(()),
             Ok(_) => {

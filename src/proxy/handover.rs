@@ -133,7 +133,8 @@ fn spawn<C: Duplex + 'static, S: Duplex + 'static>(awake: Awake<C, S>) {
         let timer = Timer::new();
         timer.heed(Some(Call::Tunnel));
         loop {
-            match awake.tunnel.run(&timer).await {
+            let pause = ring::caught(awake.tunnel.run(&timer)).await;
+            match pause.unwrap_or(Pause::End(TunnelEnd::Panicked)) {
                 Pause::End(end) => return awake.end(end),
                 Pause::Rest(quiet) => match awake.lay_down(quiet) {
                     Ok(()) => return,
@@ -265,6 +266,7 @@ fn letters(end: TunnelEnd) -> (u8, u8) {
         TunnelEnd::ServerBroke => (b'S', b'D'),
         TunnelEnd::Idle => (b'c', b'D'),
         TunnelEnd::Killed => (b'K', b'D'),
+        TunnelEnd::Panicked => (b'I', b'D'),
     }
 }
 

@@ -15,6 +15,8 @@ mod connection;
 mod desk;
 mod ending;
 mod exchange;
+#[cfg(debug_assertions)]
+pub(crate) mod fault;
 mod flow;
 mod handover;
 mod introduction;

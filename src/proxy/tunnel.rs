@@ -68,6 +68,8 @@ pub enum TunnelEnd {
     Idle,
     /// The process is stopping.
     Killed,
+    /// A fault of our own.
+    Panicked,
 }
 
 impl Direction {
@@ -104,6 +106,8 @@ impl Direction {
     }
 
     fn account(&self, bytes: &[u8]) {
+        #[cfg(debug_assertions)]
+        super::fault::at(bytes, "tunnel");
         self.bytes.set(self.bytes.get() + bytes.len() as u64);
         if let Some(mut tracker) = self.tracker.get() {
             tracker.advance(bytes);

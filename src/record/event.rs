@@ -77,6 +77,8 @@ pub enum Event {
         worker: usize,
         /// How many since this was last said.
         tasks: u64,
+        /// Where the last of them did, and what it said.
+        place: String,
     },
     /// A worker can accept no more from one of its sockets.
     ListenerFailed {
@@ -121,8 +123,12 @@ pub struct ServerName {
 
 impl Event {
     /// Tasks of a worker panicked.
-    pub fn panicked(worker: usize, tasks: u64) -> Self {
-        Self::Panicked { worker, tasks }
+    pub fn panicked(worker: usize, tasks: u64, place: String) -> Self {
+        Self::Panicked {
+            worker,
+            tasks,
+            place,
+        }
     }
 
     /// A worker lost one of its sockets.
@@ -224,12 +230,17 @@ impl Event {
             }
             Self::ServerSet { server, to } => format!("server {server} set to {to}"),
             Self::LimitReached { limit, value } => format!("{limit} reached: {value}"),
-            Self::Panicked { worker, tasks } => {
-                format!(
+            Self::Panicked {
+                worker,
+                tasks,
+                place,
+            } => after(
+                &format!(
                     "{} of worker {worker} panicked and ended",
                     many(*tasks, "task")
-                )
-            }
+                ),
+                place,
+            ),
             Self::ListenerFailed { worker, why } => {
                 format!("worker {worker} cannot accept any more: {why}")
             }
@@ -311,9 +322,14 @@ impl Event {
             Self::LimitReached { limit, value } => {
                 vec![("limit", Text(limit)), ("value", Number(*value))]
             }
-            Self::Panicked { worker, tasks } => vec![
+            Self::Panicked {
+                worker,
+                tasks,
+                place,
+            } => vec![
                 ("worker", Number(*worker as u64)),
                 ("tasks", Number(*tasks)),
+                ("place", Text(place)),
             ],
             Self::ListenerFailed { worker, why } => {
                 vec![("worker", Number(*worker as u64)), ("reason", Text(why))]
@@ -425,7 +441,7 @@ mod tests {
             (down(0), "emergency: server app/node1 is down after 1d 2h: connection refused; 0 up in the pool"),
             (Event::limit_reached(4096), "warning: max_connections reached: 4096"),
             (Event::accepting_again(), "notice: accepting again"),
-            (Event::panicked(2, 1), "critical: 1 task of worker 2 panicked and ended"),
+            (Event::panicked(2, 1, "src/a.rs:1:2: no".to_owned()), "critical: 1 task of worker 2 panicked and ended: src/a.rs:1:2: no"),
             (Event::LinesDropped { lines: 7, target: "file:/x".to_owned() }, "warning: dropped 7 lines because file:/x is slow"),
             (Event::Said { level: Level::Debug, message: "hm".to_owned() }, "debug: hm"),
         ];

@@ -33,6 +33,8 @@ pub use mailbox::{Mailbox, Sender, mailbox};
 pub use rest::{Pair, Rest};
 pub use runtime::{Driver, Operations, Rung, block_on};
 pub use stream::{Duplex, Received, Stream};
-pub use task::{breathe, panics, spawn};
+pub use task::{
+    Caught, Panicked, breathe, caught, last_panic, panics, remember_panics, spawn, spawn_vital,
+};
 pub use time::{Clock, Stamp};
 pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call};

@@ -56,6 +56,8 @@ enum Batch {
 
 /// Takes the clients who wait, some at a time so that those who are served already have their turn.
 fn batch(desk: &Rc<Desk>, listener: &Listener, index: usize) -> Batch {
+    #[cfg(debug_assertions)]
+    proxy::fault::at_accept();
     let plan = desk.plan();
     let limit = plan.config.process.max_connections;
     for _ in 0..BATCH {

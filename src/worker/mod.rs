@@ -66,6 +66,7 @@ impl Workers {
     /// # Errors
     /// When a thread, a mailbox, or not even the epoll driver can be had: out of descriptors or memory.
     pub fn start(setup: Setup) -> io::Result<Self> {
+        ring::remember_panics();
         let count = setup.logs.len();
         let gauge = Arc::new(Gauge::default());
         let mut decks = deal(setup.listeners, count);

@@ -57,16 +57,21 @@ impl Worker {
         let desk = Rc::new(Desk::new(index, plan, log, gauge, seed())?);
         let ticker = Ticker::new()?;
         for (listener, socket) in sockets {
-            ring::spawn(accept::run(desk.clone(), events.clone(), listener, socket));
+            let accepting = accept::run(desk.clone(), events.clone(), listener, socket);
+            ring::spawn_vital(accepting, move |place| lost(index, "accepting", place));
         }
         let reader = desk.clone();
-        ring::spawn(async move {
+        let reading = async move {
             // The mailbox ends with the thread; a ring that cannot poll cannot serve either.
             let _ = mailbox.deliver(|command| obey(&reader, command)).await;
-        });
+        };
+        ring::spawn_vital(reading, move |place| lost(index, "its mailbox", place));
         let waker = desk.clone();
-        ring::spawn(async move {
+        let waking = async move {
             let _ = waker.wake_tunnels().await;
+        };
+        ring::spawn_vital(waking, move |place| {
+            lost(index, "waking tunnels", place);
         });
         let _ = report.send(Ok(driver));
         RUNNING.set(true);
@@ -89,6 +94,12 @@ impl Drop for Last {
             std::process::exit(WORKER_ENDED);
         }
     }
+}
+
+/// Without this task the worker is a trap for clients: the process ends, and the launcher starts another.
+fn lost(index: usize, what: &str, place: &str) {
+    eprintln!("ringbolt: worker {index} has lost {what} by a panic, and the process ends: {place}");
+    std::process::exit(WORKER_ENDED);
 }
 
 /// The exit code of a generation whose worker has ended: EX_SOFTWARE of sysexits(3).
@@ -116,6 +127,8 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
     let (steps, panics) = (Cell::new(0_u32), Cell::new(0));
     loop {
         ticker.tick().await?;
+        #[cfg(debug_assertions)]
+        crate::proxy::fault::at_tick();
         desk.log.borrow_mut().flush();
         steps.set(steps.get().wrapping_add(1));
         if !steps.get().is_multiple_of(10) {
@@ -128,7 +141,11 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
         let caught = ring::panics();
         if caught > panics.get() {
             desk.gauge.add_panics(caught - panics.get());
-            events.send(Event::panicked(desk.worker, caught - panics.get()));
+            events.send(Event::panicked(
+                desk.worker,
+                caught - panics.get(),
+                ring::last_panic(),
+            ));
             panics.set(caught);
         }
     }

@@ -52,19 +52,29 @@ impl Proxy {
     /// `{listen6}` become free addresses and `{folder}` the proxy's own folder; without `[[log]]` it
     /// logs to standard output.
     pub fn start(on: Driver, text: &str) -> Self {
-        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap());
+        Self::start_with(on, text, &[])
+    }
+
+    /// The same with further variables in its environment.
+    pub fn start_with(on: Driver, text: &str, environment: &[(String, String)]) -> Self {
+        let proxy = Self::launch(on, text, tempfile::tempdir().unwrap(), environment);
         proxy.wait_until_ready();
         proxy
     }
 
     /// The same in a folder that the test has already put something into.
     pub fn start_in(on: Driver, folder: tempfile::TempDir, text: &str) -> Self {
-        let proxy = Self::launch(on, text, folder);
+        let proxy = Self::launch(on, text, folder, &[]);
         proxy.wait_until_ready();
         proxy
     }
 
-    fn launch(on: Driver, text: &str, folder: tempfile::TempDir) -> Self {
+    fn launch(
+        on: Driver,
+        text: &str,
+        folder: tempfile::TempDir,
+        environment: &[(String, String)],
+    ) -> Self {
         let ports = vec![Port::v4(), Port::v4(), Port::v6()];
         let config = folder.path().join("config.toml");
         std::fs::write(&config, fill_in(text, &ports, folder.path())).unwrap();
@@ -80,6 +90,7 @@ impl Proxy {
             .arg(&config)
             .process_group(0);
         command.env("NOTIFY_SOCKET", &notify);
+        command.envs(environment.iter().cloned());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -360,7 +371,10 @@ impl Lines {
     }
 
     fn all(&self) -> Vec<String> {
-        self.shared.0.lock().unwrap().clone()
+        let lines = self.shared.0.lock();
+        lines
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
     }
 
     fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {

@@ -16,6 +16,7 @@ pub struct Setup {
     sticky: String,
     servers: String,
     more: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -33,6 +34,7 @@ impl Setup {
             sticky: empty(),
             servers: empty(),
             more: empty(),
+            environment: Vec::new(),
         }
     }
 
@@ -119,6 +121,12 @@ impl Setup {
         self
     }
 
+    /// A variable of the proxy's environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The file.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -153,7 +161,7 @@ impl Setup {
     }
 
     pub fn start(&self) -> Proxy {
-        Proxy::start(self.on, &self.text())
+        Proxy::start_with(self.on, &self.text(), &self.environment)
     }
 }
 
