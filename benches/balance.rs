@@ -2,12 +2,13 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ringbolt::balance::sticky::{Asked, Verdict};
-use ringbolt::balance::{Counter, Pool};
+use ringbolt::balance::{Ask, Counter, Pool, key_of};
 use ringbolt::config::{
-    Address, AdminState, Balance, HostPattern, PathPattern, PoolTimeouts, Route, Secret, Secure,
-    Server, Sticky, StickyMode, Timeout,
+    self, Address, AdminState, Balance, Hash, HashKey, HostPattern, PathPattern, PoolTimeouts,
+    Route, Secret, Secure, Server, Sticky, StickyMode, Timeout,
 };
 use ringbolt::route::Table;
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 /// Small, usual, and far beyond what one pool should hold.
@@ -15,19 +16,85 @@ const SIZES: [u16; 3] = [3, 100, 10_000];
 
 fn pick(c: &mut Criterion) {
     let mut group = c.benchmark_group("pick");
-    for count in SIZES {
-        let pool = Pool::new(&pool(count, None), None, 1);
-        group.bench_function(BenchmarkId::new("by turn", count), |b| {
-            b.iter(|| pool.pick(None, None));
-        });
-        group.bench_function(BenchmarkId::new("after a failure", count), |b| {
-            b.iter(|| pool.pick(None, Some(0)));
-        });
+    let hash = |bound| {
+        Balance::Hash(Hash {
+            by: HashKey::Source,
+            bound,
+        })
+    };
+    for (policy, balance) in [
+        ("round robin", Balance::RoundRobin),
+        ("least connections", Balance::LeastConnections),
+        ("two choices", Balance::TwoChoices),
+        ("first", Balance::First),
+        ("hash", hash(None)),
+        ("hash, bounded", hash(Some(125))),
+    ] {
+        for count in SIZES {
+            let settings = config::Pool {
+                balance: balance.clone(),
+                ..pool(count, None)
+            };
+            let pool = Pool::new(&settings, None, 1);
+            // Sessions that last, as tunnels do: two for each server.
+            let mut key = 0u64;
+            let mut ask = |avoid| {
+                key += 1;
+                let key = Some(key_of(&key.to_ne_bytes()));
+                let wanted = None;
+                Ask { wanted, avoid, key }
+            };
+            let mut held: VecDeque<_> = (0..2 * count).map(|_| pool.take(&ask(None))).collect();
+            group.bench_function(BenchmarkId::new(policy, count), |b| {
+                b.iter(|| pool.pick(&ask(None)));
+            });
+            group.bench_function(BenchmarkId::new(format!("{policy}, counted"), count), |b| {
+                b.iter(|| pool.take(&ask(None)));
+            });
+            // One comes, the oldest goes.
+            group.bench_function(BenchmarkId::new(format!("{policy}, tunnels"), count), |b| {
+                b.iter(|| {
+                    held.push_back(pool.take(&ask(None)));
+                    held.pop_front()
+                });
+            });
+            group.bench_function(
+                BenchmarkId::new(format!("{policy}, after a failure"), count),
+                |b| {
+                    b.iter(|| pool.pick(&ask(Some(0))));
+                },
+            );
+        }
     }
     let pool = Pool::new(&pool(3, None), None, 1);
     group.bench_function("busy, counted", |b| {
         b.iter(|| pool.busy(1).add(0, Counter::Requests, 1));
     });
+    group.finish();
+}
+
+/// What the control thread does when a server goes or comes.
+fn renew(c: &mut Criterion) {
+    let mut group = c.benchmark_group("renew");
+    group.sample_size(10);
+    let by = HashKey::Source;
+    let hash = Balance::Hash(Hash { by, bound: None });
+    for (policy, balance) in [
+        ("round robin", Balance::RoundRobin),
+        ("least connections", Balance::LeastConnections),
+        ("hash", hash),
+    ] {
+        for count in SIZES {
+            let settings = config::Pool {
+                balance: balance.clone(),
+                ..pool(count, None)
+            };
+            let pool = Pool::new(&settings, None, 1);
+            group.bench_function(BenchmarkId::new(policy, count), |b| {
+                b.iter(|| pool.set_weight(0, 2));
+            });
+        }
+    }
     group.finish();
 }
 
@@ -88,7 +155,7 @@ fn route(c: &mut Criterion) {
     group.finish();
 }
 
-fn pool(count: u16, sticky: Option<Sticky>) -> ringbolt::config::Pool {
+fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
     let server = |n: u16| Server {
         name: format!("node{n}"),
         address: Address::Ip(([127, 0, 0, 1], n + 1).into()),
@@ -101,7 +168,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> ringbolt::config::Pool {
         check: None,
         state: AdminState::Ready,
     };
-    ringbolt::config::Pool {
+    config::Pool {
         name: "socket_servers".into(),
         balance: Balance::RoundRobin,
         retries: 3,
@@ -147,5 +214,5 @@ fn sticky() -> Sticky {
     }
 }
 
-criterion_group!(benches, pick, cookie, route);
+criterion_group!(benches, pick, renew, cookie, route);
 criterion_main!(benches);

@@ -13,11 +13,19 @@ pub struct Busy {
 
 impl Busy {
     pub(super) fn new(live: Arc<Live>) -> Self {
-        live.begin();
-        Self {
-            live,
-            tunnel: false,
-        }
+        Self::counted(live).0
+    }
+
+    /// And how many sessions there are with it: the server's and the pool's.
+    pub(super) fn counted(live: Arc<Live>) -> (Self, u32, u32) {
+        let (server, pool) = live.begin();
+        let tunnel = false;
+        (Self { live, tunnel }, server, pool)
+    }
+
+    /// The session never was: another server is chosen, or none.
+    pub fn withdraw(self) {
+        self.live.unbegin();
     }
 
     /// Counts it as a tunnel as well, from now on.

@@ -5,17 +5,23 @@
 //! writes (its counters). All orderings are relaxed: nobody derives one value from another.
 
 use super::health::{Change, Reason};
+use super::policy::Lows;
+use super::slow_start;
 use crate::config::AdminState;
+use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
+use std::time::Duration;
 
 /// Live state of one server. An operator's word and the checks' verdict are kept apart: neither
 /// lifts the other.
 #[derive(Debug)]
 pub struct Live {
     id: usize,
+    /// Its number in the pool, for as long as it lives.
+    slot: u32,
     gate: Gate,
     load: Load,
     slots: Box<[Slot]>,
@@ -75,6 +81,10 @@ pub struct PoolLive {
     load: Load,
     /// Position in the pool's turn; on its own line, because every pick moves it.
     pub(super) turn: Turn,
+    /// Of the present policy, if it keeps any.
+    lows: ArcSwapOption<Lows>,
+    /// Servers that the pool has had.
+    slots: AtomicU32,
 }
 
 /// The shared turn counter of a pool.
@@ -87,7 +97,11 @@ pub(super) struct Turn(AtomicU64);
 #[repr(align(128))]
 struct Gate {
     admin: AtomicU8,
+    /// Sixteenths of the weight that count: fewer than all in a slow start.
+    share: AtomicU8,
     weight: AtomicU16,
+    /// When the slow start under way began: milliseconds since the Unix epoch; [`DUE`], or [`NONE`].
+    slow_since: AtomicU64,
     /// `since_ms << 8 | reason << 1 | up`.
     health: AtomicU64,
     failures: AtomicU64,
@@ -102,6 +116,8 @@ struct Load {
     sessions: AtomicU32,
     tunnels: AtomicU32,
     total: AtomicU64,
+    /// Only in a pool's: whether there are bounds to be lowered when a session ends. Here, where ending writes anyway.
+    lows: AtomicBool,
 }
 
 /// Written by one worker.
@@ -114,8 +130,11 @@ impl Live {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self {
             id: NEXT.fetch_add(1, Relaxed),
+            slot: pool.slots.fetch_add(1, Relaxed),
             gate: Gate {
                 admin: AtomicU8::new(admin as u8),
+                share: AtomicU8::new(slow_start::WHOLE),
+                slow_since: AtomicU64::new(NONE),
                 weight: AtomicU16::new(weight),
                 health: AtomicU64::new(pack(State::START)),
                 failures: AtomicU64::new(0),
@@ -155,6 +174,11 @@ impl Live {
     /// Its present share of the turn, 0 to 256.
     pub fn weight(&self) -> u16 {
         self.gate.weight.load(Relaxed)
+    }
+
+    /// Sixteenths of that share which count now: less than 16 in a slow start.
+    pub fn sixteenths(&self) -> u8 {
+        self.gate.share.load(Relaxed)
     }
 
     /// Requests and tunnels on it now.
@@ -223,12 +247,68 @@ impl Live {
         self.slots.len()
     }
 
-    pub(super) fn set_admin(&self, admin: AdminState) {
+    /// An operator's word. A server that comes back from maintenance starts slowly, if it does at all.
+    pub(super) fn admit(&self, admin: AdminState, slow_start: Option<Duration>) {
+        let back = self.admin() == AdminState::Maintenance && admin != AdminState::Maintenance;
+        if back && slow_start.is_some() {
+            self.begin_slowly();
+        }
         self.gate.admin.store(admin as u8, Relaxed);
     }
 
     pub(super) fn set_weight(&self, weight: u16) {
         self.gate.weight.store(weight.min(256), Relaxed);
+    }
+
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The weight that counts now, in sixteenths: 0 to 4,096.
+    pub(super) fn share_of_weight(&self) -> u16 {
+        self.weight() * u16::from(self.sixteenths())
+    }
+
+    /// The load of one session for a server of this weight in sixteenths.
+    pub(super) fn load_of_one(weight: u16) -> u64 {
+        (1 << 32) / u64::from(weight.max(1))
+    }
+
+    /// Its sessions for the weight that counts now; to be compared only.
+    pub(super) fn load_for_weight(&self) -> u64 {
+        u64::from(self.sessions()) * Self::load_of_one(self.share_of_weight())
+    }
+
+    /// It came back: a slow start begins with the next [`Live::advance`], and its share is small from now on.
+    pub(super) fn begin_slowly(&self) {
+        self.gate.share.store(1, Relaxed);
+        self.gate.slow_since.store(DUE, Relaxed);
+    }
+
+    /// Whatever slow start was under way is over.
+    pub(super) fn end_slow_start(&self) {
+        self.gate.slow_since.store(NONE, Relaxed);
+        self.gate.share.store(slow_start::WHOLE, Relaxed);
+    }
+
+    /// Moves a slow start on. Says whether the share has changed, and how long it stays as it is.
+    pub(super) fn advance(&self, length: Duration, now_ms: u64) -> (bool, Option<Duration>) {
+        let since = match self.gate.slow_since.load(Relaxed) {
+            NONE => return (false, None),
+            DUE => {
+                self.gate.slow_since.store(now_ms, Relaxed);
+                now_ms
+            }
+            since => since,
+        };
+        let since = Duration::from_millis(now_ms.saturating_sub(since));
+        let share = slow_start::share(since, length);
+        let changed = self.gate.share.swap(share, Relaxed) != share;
+        let next = slow_start::next_step(since, length);
+        if next.is_none() {
+            self.gate.slow_since.store(NONE, Relaxed);
+        }
+        (changed, next)
     }
 
     pub(super) fn mark(&self, change: &Change, now_ms: u64) {
@@ -248,9 +328,15 @@ impl Live {
         self.gate.health.store(pack(State::START), Relaxed);
     }
 
-    pub(super) fn begin(&self) {
-        self.load.begin();
-        self.pool.load.begin();
+    /// Counts a session, and says how many there are now: the server's and the pool's.
+    pub(super) fn begin(&self) -> (u32, u32) {
+        (self.load.begin(), self.pool.load.begin())
+    }
+
+    /// Takes back a session that was counted a moment ago and never was.
+    pub(super) fn unbegin(&self) {
+        self.load.total.fetch_sub(1, Relaxed);
+        self.pool.load.total.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn begin_tunnel(&self) {
@@ -261,6 +347,16 @@ impl Live {
     pub(super) fn end(&self, tunnel: bool) {
         self.load.end(tunnel);
         self.pool.load.end(tunnel);
+        if self.pool.load.lows.load(Relaxed) {
+            self.lower();
+        }
+    }
+
+    #[cold]
+    fn lower(&self) {
+        if let Some(lows) = &*self.pool.lows.load() {
+            lows.ended(Lows::group(self.slot), self.load_for_weight());
+        }
     }
 }
 
@@ -281,7 +377,20 @@ impl PoolLive {
     }
 }
 
+impl PoolLive {
+    /// The bounds that sessions lower from now on when they end.
+    pub(super) fn set_lows(&self, lows: Option<Arc<Lows>>) {
+        self.load.lows.store(lows.is_some(), Relaxed);
+        self.lows.store(lows);
+    }
+}
+
 impl Turn {
+    /// Where the count stands.
+    pub(super) fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
     /// This pick's turn.
     pub(super) fn next(&self) -> u64 {
         self.0.fetch_add(1, Relaxed)
@@ -289,9 +398,9 @@ impl Turn {
 }
 
 impl Load {
-    fn begin(&self) {
-        self.sessions.fetch_add(1, Relaxed);
+    fn begin(&self) -> u32 {
         self.total.fetch_add(1, Relaxed);
+        self.sessions.fetch_add(1, Relaxed) + 1
     }
 
     fn end(&self, tunnel: bool) {
@@ -333,6 +442,11 @@ impl State {
         since_ms: 0,
     };
 }
+
+/// No slow start is under way.
+const NONE: u64 = 0;
+/// One is to begin.
+const DUE: u64 = u64::MAX;
 
 fn pack(state: State) -> u64 {
     state.since_ms << 8 | (state.reason as u64) << 1 | u64::from(state.up)

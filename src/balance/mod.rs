@@ -1,25 +1,28 @@
 //! A pool of servers → the server for this request.
 //!
-//! [`sticky`] reads the persistence cookie and says which server it names; [`Pool::pick`] takes that
-//! server, or the next one of the weighted turn; [`Busy`] counts it as busy until dropped; and
+//! [`sticky`] reads the persistence cookie and says which server it names; [`Pool::take`] takes that
+//! server, or the one that the pool's policy chooses; [`Busy`] counts it as busy until dropped; and
 //! [`sticky`] again says what becomes of the cookie in the answer. [`health`] is the step from one
-//! check's outcome to up or down.
+//! check's outcome to up or down, `slow_start` the growth of a server's share after it came back.
 //!
 //! Nothing here reads a clock, a socket or a random source. What workers share are atomics: they
 //! take no lock and allocate nothing. Operators and checks act through [`Pool::mark`],
-//! [`Pool::set_admin`] and [`Pool::set_weight`], off the workers.
+//! [`Pool::set_admin`], [`Pool::set_weight`] and [`Pool::advance`], off the workers.
 
 pub mod health;
 pub mod sticky;
 
 mod busy;
 mod live;
+mod policy;
 mod pool;
 mod schedule;
 mod server;
+mod slow_start;
 
 pub use busy::Busy;
 pub use health::{Change, Health, Outcome, Reason};
 pub use live::{Counter, Live, PoolLive, State, Totals};
-pub use pool::{Pick, Pool, Why};
+pub use policy::key_of;
+pub use pool::{Ask, Pick, Pool, Why};
 pub use server::Server;

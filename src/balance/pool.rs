@@ -3,12 +3,13 @@
 use super::busy::Busy;
 use super::health::Change;
 use super::live::{Live, PoolLive};
-use super::schedule::Schedule;
+use super::policy::{Policy, View};
 use super::server::Server;
 use super::sticky::{self, Sticky};
 use crate::config::{self, AdminState};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Servers that stand in for each other, as one plan sees them.
 #[derive(Debug)]
@@ -21,8 +22,19 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// Shared with the plans before and after.
     pub live: Arc<PoolLive>,
-    /// Of the servers that take new sessions; replaced whole, off the workers, when that changes.
-    schedule: ArcSwap<Schedule>,
+    /// For the servers that take new sessions; replaced whole, off the workers, when that changes.
+    policy: ArcSwap<Policy>,
+}
+
+/// What is known of a session that needs a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ask {
+    /// What a [`sticky::Verdict`] names; it is not asked again whether it accepts, since persistence may overrule that.
+    pub wanted: Option<usize>,
+    /// One that just failed: it comes back only when nothing else takes new sessions.
+    pub avoid: Option<usize>,
+    /// The [hash](super::key_of) of what the pool's `balance` hashes, if the request has it.
+    pub key: Option<u64>,
 }
 
 /// A choice.
@@ -39,10 +51,12 @@ pub struct Pick {
 pub enum Why {
     /// The client's cookie.
     Cookie,
-    /// It was this server's turn.
+    /// The pool's policy.
     Policy,
-    /// The server whose turn it was did not qualify any more: another that does, or, when there is
-    /// none, the one to be avoided.
+    /// The same, by the request's key: the next request with this key belongs there too.
+    Key,
+    /// The server whose turn it was did not qualify any more: another that does, of the lowest tier that has one, or,
+    /// when there is none, the one to be avoided.
     Fallback,
 }
 
@@ -74,58 +88,70 @@ impl Pool {
                     key: sticky::key_of(settings.sticky.as_ref(), server),
                     proxy_protocol: server.proxy_protocol,
                     check: server.check,
+                    weight: server.weight,
+                    tier: server.tier,
+                    slow_start: server.slow_start,
                     live,
                 })
             })
             .collect();
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
-        let schedule = ArcSwap::from_pointee(Schedule::new(&weights(&servers)));
+        let policy = Policy::new(&settings.balance, &servers, &live);
         Self {
             settings: settings.clone(),
             servers,
             sticky,
             live,
-            schedule,
+            policy: ArcSwap::from_pointee(policy),
         }
     }
 
-    /// The server for a session: `wanted` (what a [`sticky::Verdict`] names; it is not asked again
-    /// whether it accepts, since persistence may overrule that) unless it is to be avoided, else the
-    /// next by turn. `avoid` is one that just failed: it comes back only when nothing else takes new
-    /// sessions. `None` when nothing is left.
-    pub fn pick(&self, wanted: Option<usize>, avoid: Option<usize>) -> Option<Pick> {
-        if let Some(server) = wanted.filter(|_| wanted != avoid) {
+    /// The server for a session, counted as busy from now on: the one it wants unless that is to be avoided, else the
+    /// policy's. `None` when nothing is left.
+    pub fn take(&self, ask: &Ask) -> Option<(Pick, Busy)> {
+        for _ in 0..TAKEN_BACK {
+            let pick = self.pick(ask)?;
+            let (busy, sessions, total) =
+                Busy::counted(Arc::clone(&self.servers[pick.server].live));
+            let overfull = || self.policy.load().overfull(pick.server, sessions, total);
+            // Another worker may have taken the last place since we looked.
+            if pick.why != Why::Key || !overfull() {
+                return Some((pick, busy));
+            }
+            busy.withdraw();
+        }
+        let pick = self.pick(ask)?;
+        Some((pick, self.busy(pick.server)))
+    }
+
+    /// The same without counting it: for whoever only wants to know.
+    pub fn pick(&self, ask: &Ask) -> Option<Pick> {
+        if let Some(server) = ask.wanted.filter(|_| ask.wanted != ask.avoid) {
             let why = Why::Cookie;
             return Some(Pick { server, why });
         }
-        let schedule = self.schedule.load();
-        let fits = |server: &usize| Some(*server) != avoid && self.servers[*server].accepts_new();
-        let mut why = Why::Policy;
-        let mut turn = 0;
-        for _ in 0..TURNS_TRIED {
-            turn = self.live.turn.next();
-            let Some(server) = schedule.at(turn) else {
-                break;
-            };
-            if fits(&server) {
-                return Some(Pick { server, why });
-            }
-            // Taking a further turn, instead of the neighbour in this one, spreads a lost
-            // server's turns over the others in proportion until the schedule is rebuilt.
-            why = Why::Fallback;
-        }
-        let (count, begin) = (
-            self.servers.len(),
-            turn as usize % self.servers.len().max(1),
-        );
-        let mut around = (begin..count).chain(0..begin);
-        around
-            .find(fits)
-            .or_else(|| avoid.filter(|a| self.servers[*a].accepts_new()))
-            .map(|server| Pick {
-                server,
-                why: Why::Fallback,
-            })
+        let view = View {
+            servers: &self.servers,
+            live: &self.live,
+            avoid: ask.avoid,
+            key: ask.key,
+        };
+        let picked = self.policy.load().pick(&view);
+        picked.or_else(|| self.search(&view))
+    }
+
+    /// The servers one by one, for one of the lowest tier; the one to be avoided comes last.
+    #[cold]
+    fn search(&self, view: &View<'_>) -> Option<Pick> {
+        let count = self.servers.len();
+        let begin = self.live.turn.now() as usize % count.max(1);
+        let around = (begin..count).chain(0..begin);
+        let fits = around.filter(|server| view.fits(*server));
+        let found = fits.min_by_key(|server| self.servers[*server].tier);
+        let avoided = || view.avoid.filter(|a| self.servers[*a].accepts_new());
+        let server = found.or_else(avoided)?;
+        let why = Why::Fallback;
+        Some(Pick { server, why })
     }
 
     /// Counts a server of this pool as busy.
@@ -138,30 +164,59 @@ impl Pool {
         self.servers.iter().filter(|s| s.accepts_new()).count()
     }
 
-    /// What checks found out about a server; not for workers. This and the next two are to be called
-    /// on the newest plan's pool: an older plan's sees the state as well, but keeps its turns.
+    /// What checks found out about a server; not for workers. This and the next three are to be called
+    /// on the newest plan's pool: an older plan's sees the state as well, but keeps its turns. Who calls them calls
+    /// [`Pool::advance`] next.
     pub fn mark(&self, server: usize, change: &Change, now_ms: u64) {
-        self.servers[server].live.mark(change, now_ms);
-        self.reschedule();
+        let Server {
+            live, slow_start, ..
+        } = &*self.servers[server];
+        match slow_start {
+            Some(_) if change.up && !live.is_up() => live.begin_slowly(),
+            _ => live.end_slow_start(),
+        }
+        live.mark(change, now_ms);
+        self.renew();
     }
 
     /// What an operator says of a server; not for workers.
     pub fn set_admin(&self, server: usize, admin: AdminState) {
-        self.servers[server].live.set_admin(admin);
-        self.reschedule();
+        let Server {
+            live, slow_start, ..
+        } = &*self.servers[server];
+        live.admit(admin, *slow_start);
+        self.renew();
     }
 
     /// Gives a server another weight, 0 to 256; not for workers.
     pub fn set_weight(&self, server: usize, weight: u16) {
         self.servers[server].live.set_weight(weight);
-        self.reschedule();
+        self.renew();
     }
 
-    /// Lays the turns out anew over the servers that take new sessions. Called by the three above;
+    /// Moves slow starts on to `now_ms`, milliseconds since the Unix epoch; not for workers. Says when to do it again;
+    /// `None` when none is under way.
+    pub fn advance(&self, now_ms: u64) -> Option<Duration> {
+        let (mut changed, mut soonest) = (false, None);
+        for server in &self.servers {
+            let Some(length) = server.slow_start else {
+                continue;
+            };
+            let (moved, next) = server.live.advance(length, now_ms);
+            changed |= moved;
+            soonest = soonest.into_iter().chain(next).min();
+        }
+        if changed {
+            self.renew();
+        }
+        soonest
+    }
+
+    /// Makes the policy anew for the servers that take new sessions now. Called by the four above;
     /// one thread at a time.
-    fn reschedule(&self) {
-        let schedule = Schedule::new(&weights(&self.servers));
-        self.schedule.store(Arc::new(schedule));
+    fn renew(&self) {
+        let policy = Policy::new(&self.settings.balance, &self.servers, &self.live);
+        self.policy.store(Arc::new(policy));
     }
 
     /// The live state of a server that this, the previous, pool has as well.
@@ -172,8 +227,11 @@ impl Pool {
         if live.workers() != workers.max(1) {
             return None;
         }
+        if now.slow_start.is_none() {
+            live.end_slow_start();
+        }
         if before.state != now.state {
-            live.set_admin(now.state);
+            live.admit(now.state, now.slow_start);
         }
         if before.weight != now.weight {
             live.set_weight(now.weight);
@@ -185,15 +243,8 @@ impl Pool {
     }
 }
 
-/// The weights that count for new sessions.
-fn weights(servers: &[Arc<Server>]) -> Vec<u16> {
-    let weight = |s: &Arc<Server>| if s.accepts_new() { s.live.weight() } else { 0 };
-    servers.iter().map(weight).collect()
-}
-
-/// Turns taken until the servers are searched one by one. More than this many useless turns in a
-/// row mean that the schedule is older than a change to many servers.
-const TURNS_TRIED: usize = 16;
+/// Times that a session is taken back because its server was full by then.
+const TAKEN_BACK: usize = 16;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -219,11 +270,25 @@ mod tests {
         Pool::new(&settings, None, 2)
     }
 
+    fn avoiding(avoid: Option<usize>) -> Ask {
+        Ask {
+            avoid,
+            ..Ask::default()
+        }
+    }
+
+    fn wanting(server: usize) -> Ask {
+        Ask {
+            wanted: Some(server),
+            ..Ask::default()
+        }
+    }
+
     /// How often each server is picked.
     fn shares(pool: &Pool, picks: usize, avoid: Option<usize>) -> Vec<usize> {
         let mut shares = vec![0; pool.servers.len()];
         for _ in 0..picks {
-            shares[pool.pick(None, avoid).unwrap().server] += 1;
+            shares[pool.pick(&avoiding(avoid)).unwrap().server] += 1;
         }
         shares
     }
@@ -235,7 +300,7 @@ mod tests {
         assert_eq!(shares(&pool, 600, None), [300, 100, 0, 200]);
         pool.set_weight(2, 6);
         assert_eq!(shares(&pool, 1200, None), [300, 100, 600, 200]);
-        let why = pool.pick(None, None).unwrap().why;
+        let why = pool.pick(&Ask::default()).unwrap().why;
         assert_eq!(why, Why::Policy);
     }
 
@@ -246,10 +311,18 @@ mod tests {
             server: 2,
             why: Why::Cookie,
         };
-        assert_eq!(pool.pick(Some(2), None), Some(cookie));
+        assert_eq!(pool.pick(&wanting(2)), Some(cookie));
         assert_eq!(shares(&pool, 300, Some(1)), [150, 0, 150]);
         for _ in 0..3 {
-            assert_ne!(pool.pick(Some(2), Some(2)).unwrap().server, 2);
+            assert_ne!(
+                pool.pick(&Ask {
+                    avoid: Some(2),
+                    ..wanting(2)
+                })
+                .unwrap()
+                .server,
+                2
+            );
         }
     }
 
@@ -261,13 +334,13 @@ mod tests {
             server: 1,
             why: Why::Fallback,
         };
-        assert_eq!(pool.pick(None, Some(1)), Some(last));
+        assert_eq!(pool.pick(&avoiding(Some(1))), Some(last));
         pool.set_admin(1, AdminState::Drain);
-        assert_eq!(pool.pick(None, None), None);
-        assert_eq!(pool.pick(None, Some(1)), None);
+        assert_eq!(pool.pick(&Ask::default()), None);
+        assert_eq!(pool.pick(&avoiding(Some(1))), None);
         assert_eq!(pool.active(), 0);
         pool.set_admin(0, AdminState::Ready);
-        assert_eq!(pool.pick(None, None).unwrap().server, 0);
+        assert_eq!(pool.pick(&Ask::default()).unwrap().server, 0);
     }
 
     #[test]
@@ -298,7 +371,7 @@ mod tests {
         for server in &pool.servers[60..99] {
             server.live.mark(&DOWN, 1);
         }
-        let last = pool.pick(None, None).unwrap();
+        let last = pool.pick(&Ask::default()).unwrap();
         assert_eq!((last.server, last.why), (99, Why::Fallback));
     }
 

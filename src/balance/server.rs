@@ -3,6 +3,7 @@
 use super::live::Live;
 use crate::config::{Address, AdminState, Check, ProxyVersion};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A server: what the settings say, and the live state it shares with the plans before and after.
 #[derive(Debug)]
@@ -19,6 +20,12 @@ pub struct Server {
     pub proxy_protocol: Option<ProxyVersion>,
     /// How it is checked, if at all.
     pub check: Option<Check>,
+    /// Its weight in the file, whatever it is now.
+    pub weight: u16,
+    /// It takes new sessions only while no server of a lower tier does.
+    pub tier: u8,
+    /// How long its share grows after it came back.
+    pub slow_start: Option<Duration>,
     /// Its live state; the same one in every plan that has this pool, name and address.
     pub live: Arc<Live>,
 }

@@ -12,10 +12,9 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::exchange;
 use super::handover::{self, Handshake};
-use super::plan::{Held, Listener, Plan, PoolHeld};
+use super::plan::{Held, Listener, Plan};
 use super::request::{self, Client, Reading, Request, address_text};
 use super::story::Story;
-use crate::balance::sticky;
 use crate::record::{Kind, Record, Termination, Timers};
 use crate::ring::{self, Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
 use crate::wire::reply;
@@ -174,11 +173,15 @@ impl<C: Duplex + 'static> Connection<C> {
                 request,
                 pool,
                 verdict,
+                key,
                 taken,
             } => {
                 self.inbox.consume(taken);
-                let story = Story::new(request, head.began, head.complete);
-                self.forward(story, &head.plan, pool, verdict).await
+                let mut story = Story::new(request, head.began, head.complete);
+                story.verdict = verdict;
+                story.key = key;
+                story.pool = Some(pool);
+                self.forward(story, &head.plan).await
             }
             Reading::Answer { request, ending } => {
                 let story = Story::new(request, head.began, head.complete);
@@ -188,15 +191,7 @@ impl<C: Duplex + 'static> Connection<C> {
         }
     }
 
-    async fn forward(
-        &mut self,
-        mut story: Story,
-        plan: &Plan,
-        pool: PoolHeld,
-        verdict: sticky::Verdict,
-    ) -> After {
-        story.pool = Some(pool);
-        story.verdict = verdict;
+    async fn forward(&mut self, mut story: Story, plan: &Plan) -> After {
         let end = ring::caught(exchange::run(self, &mut story, plan)).await;
         let end = end.unwrap_or_else(|_| {
             exchange::End::Failed(if story.status == 0 {

@@ -20,6 +20,7 @@ pub(crate) mod fault;
 mod flow;
 mod handover;
 mod introduction;
+mod key;
 mod plan;
 mod reach;
 mod request;

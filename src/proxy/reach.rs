@@ -1,6 +1,6 @@
 //! A link to a server for an exchange: which server, which link, and what if it cannot be reached.
 //!
-//! The cookie's server is asked again while it is up, and left at the last attempt; a server that
+//! The cookie's server, or the key's, is asked again while it is up, and left at the last attempt; a server that
 //! only had its turn is left at once. Nothing of the request has been sent until a link stands, so
 //! every attempt may be another server's (HAProxy's `retries` and `option redispatch`).
 
@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::ending::Ending;
 use super::plan;
 use super::story::Story;
-use crate::balance::{Counter, Pick, Pool, Server, Why};
+use crate::balance::{Ask, Counter, Pick, Pool, Server, Why};
 use crate::ring::Duplex;
 use crate::upstream::{self, ConnectError, Link};
 
@@ -26,22 +26,23 @@ pub(super) async fn reach<C: Duplex>(
     let mut pick = match story.server.filter(|_| fresh) {
         Some(server) => Pick {
             server,
-            why: if story.verdict.server.is_some() {
-                Why::Cookie
-            } else {
-                Why::Policy
+            why: match (story.verdict.server, story.key) {
+                (Some(_), _) => Why::Cookie,
+                (None, Some(_)) => Why::Key,
+                (None, None) => Why::Policy,
             },
         },
-        None => pool
-            .pick(story.verdict.server, None)
-            .ok_or(Ending::NoServer)?,
+        None => {
+            let ask = Ask {
+                wanted: story.verdict.server,
+                avoid: None,
+                key: story.key,
+            };
+            take(story, pool, &ask).ok_or(Ending::NoServer)?
+        }
     };
     let mut left = pool.settings.retries;
     loop {
-        if story.busy.is_none() || story.server != Some(pick.server) {
-            story.server = Some(pick.server);
-            story.busy = Some(pool.busy(pick.server));
-        }
         let server = &pool.servers[pick.server];
         if !fresh && let Some(link) = lend(connection, story, server) {
             story.marks.connected = Some(story.marks.head);
@@ -70,6 +71,18 @@ pub(super) async fn reach<C: Duplex>(
     }
 }
 
+/// A server other than the one to be avoided, counted as busy instead of the one before.
+fn take(story: &mut Story, pool: &Pool, ask: &Ask) -> Option<Pick> {
+    let (pick, busy) = pool.take(ask)?;
+    if Some(pick.server) == ask.avoid {
+        busy.withdraw();
+        return None;
+    }
+    story.server = Some(pick.server);
+    story.busy = Some(busy);
+    Some(pick)
+}
+
 /// A kept link, unless it could die under a request that could not be sent twice.
 fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -> Option<Link> {
     let facts = &story.request.facts;
@@ -84,7 +97,7 @@ fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -
     links.lend(server.live.id(), owner)
 }
 
-/// The server for another attempt. Without a cookie any other will do, at once; with one its server
+/// The server for another attempt. Without a cookie or a key any other will do, at once; with one its server
 /// is asked again, until the last attempt or until it has left "up".
 async fn next<C: Duplex>(
     connection: &Connection<C>,
@@ -96,14 +109,16 @@ async fn next<C: Duplex>(
 ) -> Option<Pick> {
     let worker = connection.guest.desk.worker;
     let server = &pool.servers[failed.server];
-    let sticks = failed.why == Why::Cookie;
+    let sticks = matches!(failed.why, Why::Cookie | Why::Key);
     let moves = pool.settings.redispatch
         && !story.verdict.force
         && (!sticks || left == 0 || !server.accepts_sticky());
-    if moves
-        && let Some(pick) = pool.pick(None, Some(failed.server))
-        && pick.server != failed.server
-    {
+    let ask = Ask {
+        wanted: None,
+        avoid: Some(failed.server),
+        key: story.key,
+    };
+    if moves && let Some(pick) = take(story, pool, &ask) {
         server.live.add(worker, Counter::Redispatches, 1);
         story.redispatched = true;
         story.verdict.redispatched();

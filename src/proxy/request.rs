@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use super::desk::Desk;
 use super::ending::Ending;
+use super::key;
 use super::plan::{Listener, Local, PoolHeld};
 use crate::balance::{self, sticky};
 use crate::ring::Buffer;
@@ -78,6 +79,7 @@ pub(super) enum Reading {
         request: Request,
         pool: PoolHeld,
         verdict: sticky::Verdict,
+        key: Option<u64>,
         taken: usize,
     },
     /// It is answered here.
@@ -134,6 +136,7 @@ fn decide(
         return answer(facts, Ending::NoRoute);
     };
     let verdict = verdict(&pool, client, head, bytes, now_s);
+    let key = key::of(&pool.settings.balance, client.address, head, bytes);
     let mut request = Request::unsent(facts);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
     request.write(desk, &pool, client, head, bytes, id.as_ref());
@@ -145,6 +148,7 @@ fn decide(
         request,
         pool,
         verdict,
+        key,
         taken: head.size,
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Story {
     pub(super) request: Request,
     pub(super) pool: Option<PoolHeld>,
     pub(super) verdict: sticky::Verdict,
+    /// The hash of what the pool's `balance` hashes.
+    pub(super) key: Option<u64>,
     pub(super) server: Option<usize>,
     /// Counts the server as busy for as long as the exchange lasts.
     pub(super) busy: Option<Busy>,
@@ -43,6 +45,7 @@ impl Story {
             request,
             pool: None,
             verdict: sticky::Verdict::NONE,
+            key: None,
             server: None,
             busy: None,
             marks: Marks {

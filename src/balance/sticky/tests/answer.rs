@@ -1,6 +1,15 @@
 //! What the answers say of the cookie.
 
 use super::*;
+use crate::balance::{Ask, Pick};
+
+fn pick(pool: &Pool, wanted: Option<usize>) -> Pick {
+    let ask = Ask {
+        wanted,
+        ..Ask::default()
+    };
+    pool.pick(&ask).unwrap()
+}
 
 #[test]
 fn a_cookie_is_issued_when_absent_or_different_and_only_then() {
@@ -19,11 +28,11 @@ fn a_cookie_is_issued_when_absent_or_different_and_only_then() {
     // A drained server keeps its clients without a new cookie; a stopped one loses them.
     pool.set_admin(0, AdminState::Drain);
     let kept = read(&pool, &["bridge1"]);
-    assert_eq!(pool.pick(kept.server, None).unwrap().server, 0);
+    assert_eq!(pick(&pool, kept.server).server, 0);
     assert_eq!(new(&kept, 0), nothing);
     down(&pool, 0);
     let lost = read(&pool, &["bridge1"]);
-    assert_eq!(pool.pick(lost.server, None).unwrap().server, 1);
+    assert_eq!(pick(&pool, lost.server).server, 1);
     assert_eq!(new(&lost, 1), cookie("bridge2"));
 }
 

@@ -1,0 +1,142 @@
+//! Equal keys to the same server: a consistent hash, with bounded load if one is set.
+//!
+//! Every server has points on a ring, in proportion to its weight, at places that only its own name decides. A key
+//! belongs to the next point. So when one of N servers goes, its keys move (about one in N) and no others do; when it
+//! comes back, they do. (D. Karger et al., "Consistent hashing and random trees", 1997.)
+//!
+//! With a bound, a server that holds so many times its share of the pool's sessions is passed over, and the key goes to
+//! the next server on the ring that has room. (V. Mirrokni et al., "Consistent hashing with bounded loads", 2016.)
+
+use super::{Entrant, View, mix, round_robin::RoundRobin};
+use crate::balance::pool::{Pick, Why};
+use crate::balance::server::Server;
+use crate::balance::slow_start;
+use std::sync::Arc;
+use twox_hash::XxHash64;
+
+/// The points in order, and for each of equal parts of the ring the first point in it or behind: a key's point is found
+/// in a step or two, whatever the number of servers.
+#[derive(Debug)]
+pub(in crate::balance) struct Ring {
+    points: Box<[Point]>,
+    parts: Box<[u32]>,
+    /// By server, in the pool's order; 0 for those that are not on the ring.
+    weights: Box<[u16]>,
+    /// All of them.
+    weight: u64,
+    /// In hundredths.
+    bound: Option<u32>,
+    /// For requests without a key.
+    turns: RoundRobin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Point {
+    at: u32,
+    server: u32,
+}
+
+impl Ring {
+    pub(super) fn new(entrants: &[Entrant], servers: &[Arc<Server>], bound: Option<u32>) -> Self {
+        let mut points = points(entrants, servers);
+        points.sort_unstable();
+        let weights = super::weights(entrants, servers.len());
+        Self {
+            parts: parts(&points),
+            points: points.into(),
+            weight: weights.iter().map(|weight| u64::from(*weight)).sum(),
+            weights: weights.into(),
+            bound,
+            turns: RoundRobin::new(entrants, servers.len()),
+        }
+    }
+
+    pub(super) fn pick(&self, view: &View<'_>) -> Option<Pick> {
+        let Some(key) = view.key else {
+            return self.turns.pick(view);
+        };
+        let begin = self.find((mix(key) >> 32) as u32);
+        let (before, from) = self.points.split_at(begin);
+        let why = Why::Key;
+        let mut full: Option<usize> = None;
+        for point in from.iter().chain(before) {
+            let server = point.server as usize;
+            if Some(server) == full || !view.fits(server) {
+                continue;
+            }
+            let sessions = view.servers[server].live.sessions();
+            if !self.overfull(server, sessions + 1, view.live.sessions() + 1) {
+                return Some(Pick { server, why });
+            }
+            full = full.or(Some(server));
+        }
+        // Only the one to be avoided has room.
+        full.map(|server| Pick { server, why })
+    }
+
+    /// Whether so many of the pool's `total` are more than the server may have.
+    pub(super) fn overfull(&self, server: usize, sessions: u32, total: u32) -> bool {
+        let Some(bound) = self.bound else {
+            return false;
+        };
+        let share = u64::from(bound) * u64::from(total) * u64::from(self.weights[server]);
+        u64::from(sessions) > share.div_ceil(100 * self.weight.max(1))
+    }
+
+    /// The first point at this place or behind it.
+    fn find(&self, at: u32) -> usize {
+        let part = u64::from(at) >> part_shift(self.parts.len());
+        let begin = self.parts[part as usize] as usize;
+        let behind = self.points[begin..].iter().position(|point| point.at >= at);
+        behind.map_or(0, |steps| begin + steps)
+    }
+}
+
+/// A request's key for [`super::super::Ask::key`], of what is hashed in it: XXH64, seed 0, so that several proxies agree.
+pub fn key_of(bytes: &[u8]) -> u64 {
+    XxHash64::oneshot(0, bytes)
+}
+
+fn points(entrants: &[Entrant], servers: &[Arc<Server>]) -> Vec<Point> {
+    let each = if servers.len() <= MANY { FINE } else { COARSE };
+    // The heaviest server of the file has so many points: whether servers are up does not change the others' points.
+    let heaviest = servers.iter().map(|server| server.weight).max();
+    let heaviest = u64::from(heaviest.unwrap_or(1).max(1)) * u64::from(slow_start::WHOLE);
+    let mut points = Vec::new();
+    for entrant in entrants {
+        let name = XxHash64::oneshot(0, servers[entrant.server as usize].name.as_bytes());
+        let count = (each * u64::from(entrant.weight)).div_ceil(heaviest);
+        points.extend((0..count).map(|number| Point {
+            at: (mix(name ^ mix(number)) >> 32) as u32,
+            server: entrant.server,
+        }));
+    }
+    points
+}
+
+/// As many parts as points, rounded up to a power of two.
+fn parts(points: &[Point]) -> Box<[u32]> {
+    let count = points.len().next_power_of_two();
+    let shift = part_shift(count);
+    let mut next = 0;
+    (0..count as u64)
+        .map(|part| {
+            let begin = part << shift;
+            while points.get(next).is_some_and(|p| u64::from(p.at) < begin) {
+                next += 1;
+            }
+            next as u32
+        })
+        .collect()
+}
+
+/// Bits of a place that do not say in which part it is.
+fn part_shift(parts: usize) -> u32 {
+    32 - parts.trailing_zeros()
+}
+
+/// Points of the heaviest server in a pool of up to [`MANY`]: shares then differ by some 6 % (one in its root).
+const FINE: u64 = 256;
+/// And in larger pools.
+const COARSE: u64 = 32;
+const MANY: usize = 1024;

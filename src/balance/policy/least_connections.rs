@@ -1,0 +1,189 @@
+//! The server with the fewest requests and tunnels for its weight; those that are level take turns.
+//!
+//! Counts are shared by all workers and are read at every pick, so that a worker can be wrong by no more than the
+//! sessions that others begin while it looks: a server gets at most one per worker above the least busy one.
+
+use super::lows::{GROUPS, Lows};
+use super::{Entrant, View};
+use crate::balance::live::Live;
+use crate::balance::pool::{Pick, Why};
+use crate::balance::server::Server;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Up to [`SCANNED`] servers are looked at one by one; for more, there are lower bounds by group ([`Lows`]).
+#[derive(Debug)]
+pub(in crate::balance) struct LeastConnections {
+    /// By group, if there are groups.
+    members: Box<[Member]>,
+    groups: Option<Groups>,
+}
+
+#[derive(Debug)]
+struct Groups {
+    lows: Arc<Lows>,
+    ranges: Box<[Range<usize>; GROUPS]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    server: u32,
+    weight: u16,
+    /// The load of one session.
+    unit: u64,
+}
+
+/// The least load in a row of members.
+struct Least {
+    load: u64,
+    /// The weights of all that have it.
+    weight: u64,
+    /// The first that has it.
+    server: usize,
+}
+
+impl LeastConnections {
+    pub(super) fn new(entrants: &[Entrant], servers: &[Arc<Server>]) -> Self {
+        let mut members: Box<[Member]> = entrants.iter().map(Member::new).collect();
+        if members.len() <= SCANNED {
+            let groups = None;
+            return Self { members, groups };
+        }
+        let group = |member: &Member| Lows::group(servers[member.server as usize].live.slot());
+        members.sort_by_key(group);
+        let range = |wanted: usize| {
+            members.partition_point(|m| group(m) < wanted)
+                ..members.partition_point(|m| group(m) <= wanted)
+        };
+        let ranges = Box::new(std::array::from_fn(range));
+        let lows = Arc::new(Lows::new());
+        let groups = Some(Groups { lows, ranges });
+        Self { members, groups }
+    }
+
+    /// What sessions have to lower when they end.
+    pub(super) fn lows(&self) -> Option<Arc<Lows>> {
+        self.groups.as_ref().map(|groups| Arc::clone(&groups.lows))
+    }
+
+    pub(super) fn pick(&self, view: &View<'_>) -> Option<Pick> {
+        let turn = view.turn();
+        // What a group has at least does not say what it has besides the server to be avoided.
+        let groups = self.groups.as_ref().filter(|_| view.avoid.is_none());
+        let server = match groups {
+            Some(groups) => groups.pick(&self.members, view, turn)?,
+            None => {
+                let least = least(&self.members, view)?;
+                least.in_turn(&self.members, view, turn)
+            }
+        };
+        let why = Why::Policy;
+        Some(Pick { server, why })
+    }
+}
+
+impl Groups {
+    fn pick(&self, members: &[Member], view: &View<'_>, turn: u64) -> Option<usize> {
+        loop {
+            let (low, level) = self.lowest();
+            if low == u64::MAX {
+                return None;
+            }
+            let group = self.nth(low, turn % level);
+            let members = &members[self.ranges[group].clone()];
+            match least(members, view) {
+                Some(least) if least.load <= low => {
+                    return Some(least.in_turn(members, view, turn / level));
+                }
+                found => {
+                    // Each round raises a bound that was too low; the sessions that made it so paid for it.
+                    let load = |least: Option<Least>| least.map_or(u64::MAX, |least| least.load);
+                    let again = || load(least(members, view));
+                    self.lows.raise(group, low, load(found), again);
+                }
+            }
+        }
+    }
+
+    /// The lowest bound, and how many groups have it.
+    fn lowest(&self) -> (u64, u64) {
+        let mut lowest = (u64::MAX, 1);
+        for group in self.filled() {
+            let low = self.lows.get(group);
+            if low < lowest.0 {
+                lowest = (low, 1);
+            } else if low == lowest.0 {
+                lowest.1 += 1;
+            }
+        }
+        lowest
+    }
+
+    /// One of the groups with this bound.
+    fn nth(&self, low: u64, place: u64) -> usize {
+        let level = || self.filled().filter(|group| self.lows.get(*group) <= low);
+        // The bounds may have changed: any group does, its bound will be looked at again.
+        let found = level().nth(place as usize).or_else(|| level().next());
+        found.unwrap_or_default()
+    }
+
+    fn filled(&self) -> impl Iterator<Item = usize> {
+        (0..GROUPS).filter(|group| !self.ranges[*group].is_empty())
+    }
+}
+
+impl Member {
+    fn new(entrant: &Entrant) -> Self {
+        Self {
+            server: entrant.server,
+            weight: entrant.weight,
+            unit: Live::load_of_one(entrant.weight),
+        }
+    }
+
+    fn load(&self, view: &View<'_>) -> u64 {
+        u64::from(view.servers[self.server as usize].live.sessions()) * self.unit
+    }
+}
+
+/// The least load that a server has which may be chosen.
+fn least(members: &[Member], view: &View<'_>) -> Option<Least> {
+    let mut least: Option<Least> = None;
+    for member in members {
+        let (server, weight) = (member.server as usize, u64::from(member.weight));
+        let load = member.load(view);
+        match &mut least {
+            Some(least) if load > least.load => {}
+            _ if !view.fits(server) => {}
+            Some(least) if load == least.load => least.weight += weight,
+            _ => {
+                least = Some(Least {
+                    load,
+                    weight,
+                    server,
+                });
+            }
+        }
+    }
+    least
+}
+
+impl Least {
+    /// Those that are level take turns by weight.
+    fn in_turn(&self, members: &[Member], view: &View<'_>, turn: u64) -> usize {
+        let mut place = turn % self.weight;
+        for member in members {
+            let (server, weight) = (member.server as usize, u64::from(member.weight));
+            if member.load(view) <= self.load && view.fits(server) {
+                if place < weight {
+                    return server;
+                }
+                place -= weight;
+            }
+        }
+        self.server
+    }
+}
+
+/// Servers that are looked at one by one at most.
+const SCANNED: usize = 256;
