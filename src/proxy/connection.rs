@@ -290,10 +290,8 @@ impl<C: Duplex + 'static> Connection<C> {
             (Ok(Err(_)), Some(began)) => return Err(NoHead::Left(began)),
             (Err(Elapsed), Some(began)) => return Err(NoHead::Slow(began)),
         }
-        match (
-            self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE),
-            began,
-        ) {
+        let most = desk.plan().limits.size.max(Buffer::LARGE);
+        match (self.stream.try_recv_into(&mut self.inbox, most), began) {
             (Ok(Received::Bytes(_) | Received::Empty), _) => Ok(()),
             (Ok(Received::Closed) | Err(_), None) => Err(NoHead::Quiet { slow: false }),
             (Ok(Received::Closed) | Err(_), Some(began)) => Err(NoHead::Left(began)),

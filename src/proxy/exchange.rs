@@ -155,7 +155,8 @@ async fn talk<C: Duplex + 'static>(
                 client: None::<&C>,
                 meanwhile: None,
             };
-            up.run(&*stream, &link.stream, inbox, &patience).await
+            let next = |bytes: &[u8]| inbox.push(bytes);
+            up.run(&*stream, &link.stream, next, &patience).await
         };
         let outcome = both(upload, down.run(story), &uploading, &delivered).await;
         story.bytes_in += up.sent.saturating_sub(before);
@@ -319,7 +320,8 @@ impl<C: Duplex> Down<'_, C> {
                     | Stopped::ReceiverSlow
                     | Stopped::Malformed(_) => Ending::ServerBroke,
                 })?;
-            match self.link.stream.try_recv_into(inbox, Buffer::LARGE) {
+            let most = self.plan.limits.size.max(Buffer::LARGE);
+            match self.link.stream.try_recv_into(inbox, most) {
                 Ok(Received::Bytes(_)) => return Ok(()),
                 Ok(Received::Empty) => {}
                 Ok(Received::Closed) | Err(_) if first && inbox.is_empty() && self.can_repeat => {
@@ -345,12 +347,7 @@ impl<C: Duplex> Down<'_, C> {
         let mut flow = Flow::new(crate::wire::BodyLength::None, &self.plan.limits);
         flow.waiting = out;
         let sent = flow
-            .run(
-                &self.link.stream,
-                self.client,
-                &mut Buffer::new(),
-                &self.patience(),
-            )
+            .run(&self.link.stream, self.client, |_| (), &self.patience())
             .await;
         story.bytes_out += flow.sent;
         sent.map_err(|stopped| data_ending(&stopped))
@@ -375,21 +372,26 @@ impl<C: Duplex> Down<'_, C> {
         inbox.consume(taken);
         #[cfg(debug_assertions)]
         super::fault::at(story.request.held.bytes(), "data");
+        // Bytes behind the end belong to no request: such a link is not used again, and nothing of what they
+        // and the request's head were is kept while the client reads.
+        let surplus = Cell::new(!inbox.is_empty());
+        drop(inbox);
+        story.shed();
         let sent = match flow.send_now(self.client) {
             Ok(true) if flow.received_all() => Ok(()),
             Ok(_) => {
                 let client = self.patience();
-                flow.run(&self.link.stream, self.client, &mut inbox, &client)
+                let beyond = |_: &[u8]| surplus.set(true);
+                flow.run(&self.link.stream, self.client, beyond, &client)
                     .await
             }
             Err(_) => Err(Stopped::ReceiverLeft),
         };
         story.bytes_out += flow.sent;
         sent.map_err(|stopped| data_ending(&stopped))?;
-        // A byte behind the end belongs to no request: such a link is not used again.
         Ok(Outcome::Final {
             keep_client,
-            keep_server: keep_server && inbox.is_empty(),
+            keep_server: keep_server && !surplus.get(),
         })
     }
 }

@@ -149,13 +149,13 @@ impl Flow {
         Ok(true)
     }
 
-    /// Moves the body to its end. Bytes behind the end, which belong to the next message, are put
-    /// into `beyond`.
+    /// Moves the body to its end. Bytes behind the end, which belong to the next message, are given to
+    /// `beyond`.
     pub(super) async fn run<S: Duplex, R: Duplex>(
         &mut self,
         from: &S,
         to: &R,
-        beyond: &mut Buffer,
+        mut beyond: impl FnMut(&[u8]),
         patience: &Patience<'_, impl Duplex>,
     ) -> Result<(), Stopped> {
         let mut received = 0_u32;
@@ -168,7 +168,7 @@ impl Flow {
             }
             patience.until_readable(from).await?;
             let mut turns = TURNS;
-            while turns > 0 && self.relay(from, to, beyond)? {
+            while turns > 0 && self.relay(from, to, &mut beyond)? {
                 turns -= 1;
             }
             received += 1;
@@ -183,7 +183,7 @@ impl Flow {
         &mut self,
         from: &impl Duplex,
         to: &impl Duplex,
-        beyond: &mut Buffer,
+        beyond: &mut impl FnMut(&[u8]),
     ) -> Result<bool, Stopped> {
         ring::with_scratch(|scratch| {
             let room = self.room().min(scratch.len());
@@ -198,7 +198,7 @@ impl Flow {
             };
             let taken = self.follow(bytes).map_err(Stopped::Malformed)?;
             if taken < bytes.len() {
-                beyond.push(&bytes[taken..]);
+                beyond(&bytes[taken..]);
             }
             if self.bare {
                 return Ok(false);

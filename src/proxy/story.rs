@@ -3,10 +3,10 @@
 use super::connection::Guest;
 use super::ending::Ending;
 use super::plan::PoolHeld;
-use super::request::{CAPTURES, Request};
+use super::request::{CAPTURES, Request, Texts};
 use crate::balance::{Busy, Server, sticky};
 use crate::record::{Counts, Kind, Record, Termination, Timers};
-use crate::ring::Stamp;
+use crate::ring::{Buffer, Stamp};
 use crate::wire::Span;
 
 /// The facts of an exchange, collected as it goes.
@@ -61,6 +61,33 @@ impl Story {
             bytes_out: 0,
             cookie_response: b'-',
             response_captures: [Span::default(); CAPTURES],
+        }
+    }
+
+    /// Lets go of the request's head, which nobody will be sent again, and keeps the log's texts. Only of one that
+    /// is not small: a response may be read slowly by thousands.
+    pub(super) fn shed(&mut self) {
+        if self.request.held.capacity() <= Buffer::SMALL {
+            return;
+        }
+        let from = std::mem::take(&mut self.request.head);
+        let mut texts = Buffer::new();
+        texts.push(&self.request.held.bytes()[from..]);
+        self.request.held = texts;
+        let Texts {
+            method,
+            target,
+            host,
+            id,
+            captures,
+        } = &mut self.request.texts;
+        for span in [method, target, host, id]
+            .into_iter()
+            .chain(captures)
+            .chain(&mut self.response_captures)
+            .filter(|span| !span.is_empty())
+        {
+            *span = Span::new(span.from() - from, span.to() - from);
         }
     }
 

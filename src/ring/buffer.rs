@@ -59,6 +59,20 @@ impl Buffer {
         }
     }
 
+    /// Bytes of storage that it owns, used or not.
+    pub fn capacity(&self) -> usize {
+        self.storage.capacity()
+    }
+
+    /// The storage that so many bytes take: one of the two classes, or whole pages.
+    pub const fn storage_for(bytes: usize) -> usize {
+        match bytes {
+            0..=Self::SMALL => Self::SMALL,
+            0..=Self::LARGE => Self::LARGE,
+            _ => bytes.next_multiple_of(PAGE),
+        }
+    }
+
     /// Appends bytes, growing where needed. The caller keeps the bound.
     pub fn push(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
@@ -73,24 +87,37 @@ impl Buffer {
         &mut self.storage
     }
 
-    /// Makes room for `size` further bytes without a later reallocation.
+    /// Makes room for `size` further bytes without a later reallocation. Never takes more storage than
+    /// what it then holds needs ([`Buffer::storage_for`]).
     pub fn reserve(&mut self, size: usize) {
-        if self.storage.capacity() == 0 {
-            self.storage = POOL.with_borrow_mut(|pool| pool.take(size));
+        if self.storage.capacity() - self.storage.len() >= size && self.storage.capacity() > 0 {
+            return;
         }
-        if self.start > 0 && self.storage.capacity() - self.storage.len() < size {
-            self.storage.drain(..self.start);
-            self.start = 0;
+        self.storage.drain(..self.start);
+        self.start = 0;
+        let needed = self.storage.len() + size;
+        if needed > self.storage.capacity() {
+            let grown = POOL.with_borrow_mut(|pool| pool.take(needed));
+            let old = std::mem::replace(&mut self.storage, grown);
+            self.storage.extend_from_slice(&old);
+            if old.capacity() > 0 {
+                POOL.with_borrow_mut(|pool| pool.put(old));
+            }
         }
-        self.storage.reserve(size);
     }
 
-    /// Makes room to receive into: `size` bytes of fresh storage, or what is left of the present one
-    /// unless that is nearly full.
-    pub(super) fn make_room(&mut self, size: usize) {
-        if self.storage.capacity() - self.storage.len() < size.min(LEAST_ROOM) {
-            self.reserve(size);
+    /// Makes room to receive into: storage for `most` bytes (at first the large class at most, a head of 64 KiB is
+    /// rare), or what is left of the present one unless that is nearly full.
+    pub(super) fn make_room(&mut self, most: usize) {
+        let (len, capacity) = (self.len(), self.storage.capacity());
+        if capacity == 0 {
+            return self.reserve(most.min(Self::LARGE));
         }
+        if capacity - self.storage.len() >= LEAST_ROOM {
+            return;
+        }
+        let goal = most.min(2 * capacity).max(len + 1);
+        self.reserve(goal - len);
     }
 
     /// Forgets everything and gives the storage back to the pool.
@@ -123,15 +150,24 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// Lends the thread's scratch buffer ([`SCRATCH`] bytes) for as long as `work` runs.
+/// Lends the thread's scratch buffer for as long as `work` runs.
 ///
-/// For bytes that are received and passed on at once. `work` must not lend it again.
+/// For bytes that are received and passed on at once. What the receiver does not take at once has to
+/// wait in a [`Buffer`], so the scratch buffer has [`SCRATCH`] bytes only while few such buffers are
+/// lent; with [`GENEROUS`] of them it shrinks to [`Buffer::LARGE`], and thousands of receivers that
+/// stopped reading hold a quarter of what they could. `work` must not lend it again.
 pub fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH_BUFFER.with_borrow_mut(|scratch| work(scratch))
+    let generous = POOL.with_borrow(|pool| pool.generous < GENEROUS);
+    let size = if generous { SCRATCH } else { Buffer::LARGE };
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| work(&mut scratch[..size]))
 }
 
 /// 64 KiB: a 1 MiB body passes in 16 steps, and it stays in a core's second-level cache.
-pub(crate) const SCRATCH: usize = 64 * 1024;
+pub const SCRATCH: usize = 64 * 1024;
+
+/// Storage above the large class that a thread lends before its scratch buffer shrinks: what 64 receivers
+/// that stopped reading leave behind.
+pub const GENEROUS: usize = 64 * SCRATCH;
 
 /// Gives memory back after a burst: storage that no buffer wanted since the last time, and whole pages
 /// that the allocator kept of what this thread has freed. Takes about a millisecond per 10 MiB.
@@ -144,12 +180,17 @@ pub fn trim() {
 /// Less room than this is not worth a receive of its own.
 const LEAST_ROOM: usize = 1024;
 
-/// Storage kept for reuse, per class. What is above goes back to the allocator.
-const KEPT: usize = 128;
+/// Storage kept for reuse, per class and thread. What is above goes back to the allocator.
+pub const KEPT: usize = 128;
+
+/// Storage above the classes comes in whole pages: what the allocator would round to anyway.
+const PAGE: usize = 4 * 1024;
 
 struct Pool {
     small: Class,
     large: Class,
+    /// Bytes of storage above the large class that is lent.
+    generous: usize,
 }
 
 /// Storage of one size, and how much of it was never wanted since the last trim.
@@ -180,15 +221,16 @@ impl Class {
 
 impl Pool {
     fn take(&mut self, size: usize) -> Vec<u8> {
-        let (class, capacity) = if size <= Buffer::SMALL {
-            (&mut self.small, Buffer::SMALL)
-        } else {
-            (&mut self.large, Buffer::LARGE.max(size))
+        let capacity = Buffer::storage_for(size);
+        let kept = match capacity {
+            Buffer::SMALL => self.small.pop(),
+            Buffer::LARGE => self.large.pop(),
+            _ => {
+                self.generous += capacity;
+                None
+            }
         };
-        match class.pop() {
-            Some(storage) if storage.capacity() >= capacity => storage,
-            _ => Vec::with_capacity(capacity),
-        }
+        kept.unwrap_or_else(|| Vec::with_capacity(capacity))
     }
 
     fn trim(&mut self) {
@@ -200,7 +242,10 @@ impl Pool {
         let class = match storage.capacity() {
             Buffer::SMALL => &mut self.small,
             Buffer::LARGE => &mut self.large,
-            _ => return,
+            capacity => {
+                self.generous = self.generous.saturating_sub(capacity);
+                return;
+            }
         };
         if class.kept.len() < KEPT {
             storage.clear();
@@ -210,7 +255,7 @@ impl Pool {
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { small: Class::new(), large: Class::new() }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { small: Class::new(), large: Class::new(), generous: 0 }) };
     static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
 }
 
@@ -238,6 +283,35 @@ mod tests {
             address,
             "and the next byte takes it again"
         );
+    }
+
+    #[test]
+    fn storage_grows_by_what_is_needed_and_to_its_bound() {
+        let mut buffer = Buffer::new();
+        let mut sizes = Vec::new();
+        for _ in 0..44 {
+            buffer.make_room(Buffer::LARGE + Buffer::SMALL);
+            buffer.push(&[1; 400]);
+            sizes.push(buffer.capacity());
+        }
+        sizes.dedup();
+        assert_eq!(sizes, [Buffer::LARGE, Buffer::LARGE + Buffer::SMALL]);
+        buffer.push(&[1; 4_000]);
+        assert_eq!(buffer.capacity(), Buffer::storage_for(44 * 400 + 4_000));
+    }
+
+    #[test]
+    fn many_large_leftovers_make_the_scratch_buffer_small() {
+        let scratch = || with_scratch(|scratch| scratch.len());
+        let mut left = Vec::new();
+        while scratch() == SCRATCH {
+            let mut buffer = Buffer::new();
+            buffer.push(&[1; SCRATCH - 1]);
+            left.push(buffer);
+        }
+        assert_eq!((left.len(), scratch()), (GENEROUS / SCRATCH, Buffer::LARGE));
+        left.pop();
+        assert_eq!(scratch(), SCRATCH);
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod task;
 mod time;
 mod timer;
 
-pub use buffer::{Buffer, trim, with_scratch};
+pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
 pub use connect::{connect, detach_test_stream};
 pub use listener::{Accepted, Listener};
 pub use mailbox::{Mailbox, Sender, mailbox};

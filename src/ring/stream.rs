@@ -41,12 +41,11 @@ pub trait Duplex {
     /// # Errors
     /// Those of recv(2): the connection is gone.
     fn try_recv(&self, space: &mut [u8]) -> io::Result<Received>;
-    /// Receives to the end of `buffer`, into what room it has; an empty one gets `room` bytes, a nearly
-    /// full one that much more.
+    /// Receives to the end of `buffer`, whose storage grows to `most` bytes as it fills.
     ///
     /// # Errors
     /// Those of recv(2): the connection is gone.
-    fn try_recv_into(&self, buffer: &mut Buffer, room: usize) -> io::Result<Received>;
+    fn try_recv_into(&self, buffer: &mut Buffer, most: usize) -> io::Result<Received>;
     /// Sends what fits now and says how much that was; 0 means: wait until writable.
     ///
     /// # Errors
@@ -160,8 +159,8 @@ impl Duplex for Stream {
         received(|| rustix::net::recv(self, &mut *space, RecvFlags::DONTWAIT).map(|(_, n)| n))
     }
 
-    fn try_recv_into(&self, buffer: &mut Buffer, room: usize) -> io::Result<Received> {
-        buffer.make_room(room);
+    fn try_recv_into(&self, buffer: &mut Buffer, most: usize) -> io::Result<Received> {
+        buffer.make_room(most);
         let storage = buffer.tail();
         let before = storage.len();
         let got = received(|| {
