@@ -613,8 +613,13 @@ fn check_says_ok_or_everything_as_json() {
     let output = check(&good, &[]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
+    let (first, second) = said.trim_end().split_once('\n').unwrap();
     assert!(
-        said.ends_with(": ok: 1 listener, 0 routes, 1 pool, 1 server\n"),
+        second.starts_with("memory: at most ") && second.contains(" resident: 4096 connections × "),
+        "{said}"
+    );
+    assert!(
+        first.ends_with(": ok: 1 listener, 0 routes, 1 pool, 1 server"),
         "{said}"
     );
     assert!(output.stderr.is_empty());

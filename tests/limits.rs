@@ -11,6 +11,8 @@ use support::{Conn, Driver, Server, Setup};
 
 on_both_drivers!(
     at_max_connections_it_stops_accepting_and_refuses_nobody,
+    at_max_connections_newcomers_take_the_places_of_the_idle,
+    a_head_that_arrives_slowly_yields_to_newcomers_after_a_second,
     max_connections_counts_all_workers,
     a_head_beyond_its_size_is_a_431,
     a_head_that_never_ends_is_a_431,
@@ -45,43 +47,108 @@ fn at_max_connections_it_stops_accepting_and_refuses_nobody(on: Driver) {
         .server(&server)
         .process("max_connections = 2")
         .start();
-    let mut first = proxy.client();
-    let mut second = proxy.client();
-    assert_eq!(first.get("/").status(), 200);
-    assert_eq!(second.get("/").status(), 200);
+    let busy = || {
+        let mut client = proxy.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+        client
+    };
+    let (mut first, mut second) = (busy(), busy());
+    assert_eventually!(server.open() == 2);
     let mut waiting: Vec<Conn> = (0..3).map(|_| proxy.client()).collect();
     for client in &mut waiting {
         client.send(request("/waited"));
     }
     waiting[0].expect_silence(Duration::from_millis(200));
     proxy.wait_for_line("max_connections reached: 2");
-    assert_eq!(first.get("/").status(), 200, "those inside are served");
     let spent = proxy.processor_time_during(Duration::from_millis(300));
     assert!(
         spent < Duration::from_millis(100),
         "waiting at the limit costs {spent:?}"
     );
-    drop(first);
-    drop(second);
+    for client in [&mut first, &mut second] {
+        client.send("x");
+        assert_eq!(
+            client.read_response().status(),
+            200,
+            "those inside are served"
+        );
+    }
     for client in &mut waiting {
         assert_eq!(client.read_response().status(), 200);
-        client.send("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        assert_eq!(client.read_response().status(), 200);
     }
+}
+
+fn at_max_connections_newcomers_take_the_places_of_the_idle(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .process("max_connections = 3")
+        .start();
+    let mut kept = proxy.client();
+    assert_eq!(kept.get("/").status(), 200);
+    let mut silent = [(), ()].map(|()| {
+        let silent = proxy.client();
+        assert_eq!(kept.get("/").status(), 200);
+        silent
+    });
+    let mut busy = proxy.client();
+    busy.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+    assert_eventually!(server.open() == 2);
+    silent[0].expect_closed();
+    assert_eq!(proxy.get("/").status(), 200);
+    silent[1].expect_closed();
+    assert_eq!(
+        kept.get("/").status(),
+        200,
+        "who never sent a byte goes before one who was served"
+    );
+    let mut slow = proxy.client();
+    slow.send("GET / HT");
+    let began = Instant::now();
+    let mut waits = [proxy.client(), proxy.client()];
+    for client in &mut waits {
+        client.send(request("/"));
+    }
+    kept.expect_closed();
+    assert_eq!(waits[0].read_response().status(), 200);
+    assert_eq!(waits[1].read_response().status(), 200);
+    drop(waits);
+    busy.send("x");
+    assert_eq!(busy.read_response().status(), 200);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+fn a_head_that_arrives_slowly_yields_to_newcomers_after_a_second(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .process("max_connections = 1")
+        .start();
+    let mut slow = proxy.client();
+    slow.send("GET / HT");
+    let mut next = proxy.client();
+    next.send(request("/"));
+    assert_eq!(slow.read_response().status(), 408);
+    assert_eq!(next.read_response().status(), 200);
 }
 
 fn max_connections_counts_all_workers(on: Driver) {
     let server = Server::named("one");
     let setup = Setup::new(on).server(&server);
     let proxy = setup.process("workers = 2\nmax_connections = 4").start();
-    let mut clients: Vec<Conn> = (0..12).map(|_| proxy.client()).collect();
-    for client in &mut clients {
-        client.send(request("/"));
-    }
-    assert_eventually!(server.requests().len() == 4);
+    let busy = |_| {
+        let mut client = proxy.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+        client
+    };
+    let mut clients: Vec<Conn> = (0..12).map(busy).collect();
+    assert_eventually!(server.open() == 4);
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(server.requests().len(), 4, "no fifth one is let in");
-    // As those inside leave, the others come in; nobody was refused.
+    assert_eq!(server.open(), 4, "no fifth one is let in");
+    for client in &mut clients {
+        client.send("x");
+    }
+    // As those inside leave, or idle, the others come in, whichever worker they are on; nobody was refused.
     let mut served = 0;
     while !clients.is_empty() {
         let ready = support::eventually("someone is served", || {

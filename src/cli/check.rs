@@ -1,8 +1,9 @@
-//! `ringbolt check`: everything that is wrong with a configuration, in one run.
+//! `ringbolt check`: everything that is wrong with a configuration, in one run; and how much memory a good one can take.
 
 use crate::config::{Config, Problems};
 use crate::control::file::{self, Refused};
 use crate::control::launcher::EXIT_CONFIG;
+use crate::control::memory::{Bound, Term};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ pub(super) fn run(path: &Path, json: bool) -> ExitCode {
                 eprint!("{}", loaded.warnings);
             }
             println!("{}: ok: {}", path.display(), summary(&loaded.config));
+            if let Ok(bound) = bound(&loaded.config) {
+                println!("memory: {bound}");
+            }
             ExitCode::SUCCESS
         }
         Ok(_) => ExitCode::SUCCESS,
@@ -44,6 +48,21 @@ fn report(problems: &Problems, config: Option<&Config>) -> serde_json::Value {
         "file": problems.file,
         "problems": problems.problems,
         "summary": config.map(summary),
+        "memory": config.and_then(|config| bound(config).ok()).map(|bound| memory(&bound)),
+    })
+}
+
+/// For as many workers as would start here; nothing where that cannot be known.
+fn bound(config: &Config) -> Result<Bound, String> {
+    let (workers, _) = crate::control::place(config)?;
+    Ok(Bound::of(config, workers))
+}
+
+fn memory(bound: &Bound) -> serde_json::Value {
+    let term = |term: &Term| serde_json::json!({ "what": term.what, "count": term.count, "each": term.each });
+    serde_json::json!({
+        "bytes": bound.total(),
+        "terms": bound.terms.iter().map(term).collect::<Vec<_>>(),
     })
 }
 

@@ -19,6 +19,7 @@ pub mod launcher;
 mod limits;
 mod listen;
 pub mod logs;
+pub mod memory;
 mod notify;
 mod opening;
 mod page;
@@ -27,6 +28,7 @@ mod reload;
 pub mod status;
 
 pub use environment::Machine;
+pub use opening::place;
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -49,7 +49,10 @@ pub(super) fn same(program: &Path) -> PathBuf {
 }
 
 /// How many workers, and on which cores.
-pub(super) fn place(config: &Config) -> Result<(usize, Vec<usize>), String> {
+///
+/// # Errors
+/// One line: a core that is not usable here.
+pub fn place(config: &Config) -> Result<(usize, Vec<usize>), String> {
     let set = rustix::thread::sched_getaffinity(None)
         .map_err(|error| format!("cannot ask for usable cores: {error}"))?;
     let usable: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)

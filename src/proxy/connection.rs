@@ -222,9 +222,12 @@ impl<C: Duplex + 'static> Connection<C> {
     /// Waits for a head and reads it.
     async fn head(&mut self) -> Result<Head, NoHead> {
         let (mut began, mut seen) = (None, 0);
+        let mut may_be_empty = self.served;
         loop {
-            // An empty line after a body is no beginning of a head (RFC 9112 section 2.2).
-            if self.served && self.inbox.bytes() == b"\r\n" {
+            // An empty line after a body is no beginning of a head (RFC 9112 section 2.2); a second one is, or
+            // empty lines would keep a connection for ever.
+            if may_be_empty && self.inbox.bytes() == b"\r\n" {
+                may_be_empty = false;
                 self.inbox.consume(2);
             }
             if self.inbox.len() > seen {
@@ -273,12 +276,15 @@ impl<C: Duplex + 'static> Connection<C> {
                 return self.last_look();
             }
             let waits = desk.plan().waits;
-            self.timer.heed(Some(Call::Idle));
-            self.timer.arm(if self.served {
-                waits.keep_alive
+            let (call, wait) = if self.served {
+                (Call::Idle, waits.keep_alive)
             } else {
-                waits.request_head
-            });
+                (Call::Fresh, waits.request_head)
+            };
+            self.timer.heed(Some(call));
+            self.timer.arm(wait);
+        } else {
+            self.timer.heed(Some(Call::Late));
         }
         let waited = self.timer.limit(self.stream.readable()).await;
         self.timer.heed(None);
@@ -298,11 +304,14 @@ impl<C: Duplex + 'static> Connection<C> {
         }
     }
 
-    /// A worker that drains still takes a request that has arrived already.
+    /// Whoever has to leave, because the worker drains or somebody needs the place, is still served if a request
+    /// has arrived already.
     fn last_look(&mut self) -> Result<(), NoHead> {
         match self.stream.try_recv_into(&mut self.inbox, Buffer::LARGE) {
             Ok(Received::Bytes(_)) => Ok(()),
-            Ok(Received::Empty | Received::Closed) | Err(_) => Err(NoHead::Quiet { slow: false }),
+            Ok(Received::Empty | Received::Closed) | Err(_) => Err(NoHead::Quiet {
+                slow: !self.guest.desk.draining.get(),
+            }),
         }
     }
 
@@ -393,6 +402,7 @@ impl<C: Duplex + 'static> Connection<C> {
         self.stream.finish();
         self.inbox.release();
         self.timer.arm(Some(LINGER));
+        self.timer.heed(Some(Call::Late));
         let mut left = LINGER_BYTES;
         loop {
             let received = ring::with_scratch(|scratch| self.stream.try_recv(scratch));
@@ -421,8 +431,26 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 }
 
+/// What the task of a connection takes, whatever it does.
+pub const TASK: usize = 6 * 1024;
+
 /// How long a client that was told "close" may take to close.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// And how much it may still send meanwhile.
 const LINGER_BYTES: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, D, E, F>(_: impl Fn(A, B, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_s_task_is_no_larger_than_is_said() {
+        let size = size_of_future(serve::<crate::ring::Stream>);
+        assert!(size <= TASK, "{size}");
+    }
+}

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
 use super::handover::{self, Resting};
@@ -67,6 +67,7 @@ pub struct Gauge {
     tunnels: AtomicU32,
     total_connections: AtomicU64,
     panics: AtomicU64,
+    room_wanted: AtomicBool,
 }
 
 impl Gauge {
@@ -102,6 +103,16 @@ impl Gauge {
         }
         self.connections.fetch_sub(1, Relaxed);
         false
+    }
+
+    /// A worker has newcomers, and nobody of its own whose place they could have (or has no longer).
+    pub fn want_room(&self, wanted: bool) {
+        self.room_wanted.store(wanted, Relaxed);
+    }
+
+    /// Whether some worker does.
+    pub fn room_is_wanted(&self) -> bool {
+        self.room_wanted.load(Relaxed)
     }
 
     /// A connection has ended.

@@ -108,6 +108,7 @@ impl Flow {
             }
             Left::Chunks(decoder) => {
                 let step = if self.bare {
+                    self.waiting.reserve(bytes.len());
                     decoder.payload(bytes, self.waiting.tail())?
                 } else {
                     decoder.step(bytes)?

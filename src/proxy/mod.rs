@@ -28,8 +28,9 @@ mod response;
 mod story;
 mod tunnel;
 
-pub use connection::serve;
+pub use connection::{TASK, serve};
 pub use desk::{Desk, Gauge};
 pub use ending::Ending;
 pub use plan::{Captures, Held, Listener, ListenerLive, Local, Plan, PoolHeld, Waits, wait};
+pub use request::{ADDED, TEXTS};
 pub use tunnel::{Direction, Tunnel, TunnelEnd};

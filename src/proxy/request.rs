@@ -70,6 +70,12 @@ pub(super) const CAPTURES: usize = 8;
 /// Longest target that the log shows; the rest is cut. HAProxy's default is the same.
 const LOGGED_TARGET: usize = 1024;
 
+/// Longest method and host that it shows: a name of the DNS, its brackets and its port fit.
+const LOGGED_NAME: usize = 262;
+
+/// What the log's texts of one request take, without captures.
+pub const TEXTS: usize = LOGGED_TARGET + 2 * LOGGED_NAME + 32;
+
 /// What the head leads to.
 pub(super) enum Reading {
     /// More bytes are needed.
@@ -251,10 +257,13 @@ impl Request {
 
     /// Copies what the log will want to know.
     fn note(&mut self, head: &RequestHead, bytes: &[u8], listener: &Listener) {
-        self.texts.method = self.keep(head.method_name.of(bytes));
-        let target = head.target.of(bytes);
-        self.texts.target = self.keep(&target[..target.len().min(LOGGED_TARGET)]);
-        self.texts.host = self.keep(head.host.of(bytes));
+        let cut = |span: Span, most| {
+            let text = span.of(bytes);
+            &text[..text.len().min(most)]
+        };
+        self.texts.method = self.keep(cut(head.method_name, LOGGED_NAME));
+        self.texts.target = self.keep(cut(head.target, LOGGED_TARGET));
+        self.texts.host = self.keep(cut(head.host, LOGGED_NAME));
         for (index, capture) in listener.capture.request.iter().take(CAPTURES).enumerate() {
             let value = head
                 .fields
@@ -296,7 +305,7 @@ fn hide_cookie(sticky: &sticky::Sticky, head: &RequestHead, bytes: &[u8], edits:
 }
 
 /// Room for what is added to a head, so that the buffer of a common one never grows.
-const ADDED: usize = 256;
+pub const ADDED: usize = 256;
 
 /// The client's address as text, kept with the connection.
 pub(super) fn address_text(address: Option<SocketAddr>) -> ([u8; 46], usize) {

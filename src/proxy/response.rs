@@ -3,7 +3,7 @@
 
 use super::desk::Desk;
 use super::flow::Flow;
-use super::request::CAPTURES;
+use super::request::{ADDED, CAPTURES};
 use super::story::Story;
 use crate::balance::sticky::{self, Issue, Theirs};
 use crate::config::Capture;
@@ -73,6 +73,7 @@ pub(super) fn read(
 fn interim(story: &Story, head: &ResponseHead, bytes: &[u8]) -> Reading {
     let mut out = Buffer::new();
     if story.request.facts.minor > 0 {
+        out.reserve(head.size + ADDED);
         forward::write_response(head, bytes, &ResponseEdits::default(), out.tail());
     }
     Reading::Interim {
@@ -211,7 +212,8 @@ fn write(
         edits.cookies = &scratch.edits;
         edits.text = &scratch.text;
     }
-    out.reserve(head.size + ADDED);
+    let put = scratch.edits.len() * scratch.text.len() + scratch.line.len();
+    out.reserve(head.size + put + ADDED);
     forward::write_response(head, bytes, &edits, out.tail());
 }
 
@@ -255,6 +257,3 @@ fn capture(story: &mut Story, head: &ResponseHead, bytes: &[u8], captures: &[Cap
             .keep(&value[..value.len().min(capture.length)]);
     }
 }
-
-/// Room for what is added to a head, so that the buffer of a common one never grows.
-const ADDED: usize = 256;

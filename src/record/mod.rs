@@ -25,6 +25,6 @@ pub use facts::{Counts, Kind, Record, Termination, Timers, TunnelCounts};
 pub use httplog::httplog;
 pub use json::json;
 pub use log::Log;
-pub use queue::{Block, Line, Queue, Wanted};
+pub use queue::{BLOCK, Block, Line, Queue, Wanted, most_blocks};
 pub use stamp::Stamp;
 pub use text::TARGET_MAX;

@@ -307,6 +307,14 @@ impl Line<'_> {
     }
 }
 
+/// Blocks that there can be at once: waiting, empty, being filled by each worker in both formats, being written.
+pub const fn most_blocks(workers: usize) -> usize {
+    BLOCKS + SPARE + 2 * workers + 1
+}
+
+/// Bytes that a block takes. (Only a line of more than 8 KiB, which needs large captures, makes one grow.)
+pub const BLOCK: usize = BLOCK_CAPACITY;
+
 /// Blocks that may wait for the writer; 128 × 32 KiB are 4 MiB, some twenty thousand lines.
 const BLOCKS: usize = 128;
 /// Empty blocks that are kept; a burst's further ones are freed.

@@ -66,10 +66,12 @@ impl Buffer {
 
     /// The storage that so many bytes take: one of the two classes, or whole pages.
     pub const fn storage_for(bytes: usize) -> usize {
-        match bytes {
-            0..=Self::SMALL => Self::SMALL,
-            0..=Self::LARGE => Self::LARGE,
-            _ => bytes.next_multiple_of(PAGE),
+        if bytes <= Self::SMALL {
+            Self::SMALL
+        } else if bytes <= Self::LARGE {
+            Self::LARGE
+        } else {
+            bytes.next_multiple_of(PAGE)
         }
     }
 

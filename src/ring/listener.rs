@@ -46,6 +46,11 @@ impl Listener {
         self.socket.readable().await
     }
 
+    /// Whether somebody waits now.
+    pub fn is_wanted(&self) -> bool {
+        self.socket.has_input()
+    }
+
     /// Accepts one client. Errors of a single connection (it left before we came) count as nobody's.
     pub fn accept(&self) -> Accepted {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

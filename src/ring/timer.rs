@@ -21,8 +21,14 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// What can end a wait before its deadline: the worker says it to all who heed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
+    /// Nobody more should be accepted.
+    Drain,
+    /// Connections that have not sent a byte yet should close.
+    Fresh,
     /// Connections between two requests should close.
     Idle,
+    /// What has had its time may close early when room is needed: heads on their way, clients that were told to leave.
+    Late,
     /// Tunnels should end.
     Tunnel,
 }
@@ -30,6 +36,13 @@ pub enum Call {
 /// Fires every timer of this thread that heeds `call`. Walks the whole table: for rare events.
 pub fn call(call: Call) {
     WHEEL.with_borrow_mut(|wheel| wheel.call(call));
+}
+
+/// Fires some timers for the sake of newcomers, the longest armed first: of those that heed [`Call::Fresh`],
+/// without any of those that heed [`Call::Idle`], without any of those that heed [`Call::Late`] and have had a second.
+/// Says how many: an eighth of their kind, 32 at most. Walks the whole table: for when there is no room.
+pub fn make_room() -> usize {
+    WHEEL.with_borrow_mut(Wheel::make_room)
 }
 
 /// The wait was over before the future was.
@@ -181,6 +194,12 @@ impl Ticker {
 const SLOTS: usize = 512;
 const NONE: u32 = u32::MAX;
 
+/// Steps after which [`Call::Late`] is heeded for the sake of newcomers.
+const LATE: u32 = 10;
+
+/// Timers that [`make_room`] fires at most.
+const MOST_AT_ONCE: usize = 32;
+
 /// [`TICK`] in milliseconds.
 const STEP_MS: u64 = 100;
 
@@ -190,6 +209,8 @@ struct Wheel {
     entries: Vec<Entry>,
     free: Vec<u32>,
     slots: Vec<Vec<u32>>,
+    /// Counts armings.
+    armed: u32,
 }
 
 struct Entry {
@@ -197,6 +218,9 @@ struct Entry {
     deadline: u32,
     /// The step at whose slot it stands, or [`NONE`]: other places that name it are stale.
     place: u32,
+    /// The step at which it was last armed, and which arming that was.
+    since: u32,
+    order: u32,
     fired: bool,
     /// Fired by a call rather than by time.
     called: bool,
@@ -205,11 +229,23 @@ struct Entry {
     waker: Option<Waker>,
 }
 
+impl Entry {
+    fn call(&mut self) {
+        self.fired = true;
+        self.called = true;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Wheel {
     fn add(&mut self) -> u32 {
         let entry = Entry {
             deadline: NONE,
             place: NONE,
+            since: 0,
+            order: 0,
             fired: false,
             called: false,
             used: true,
@@ -240,7 +276,9 @@ impl Wheel {
     fn arm(&mut self, slot: u32, after: u32) {
         let deadline = self.now.saturating_add(after).min(NONE - 1);
         let place = deadline.min(self.now + (SLOTS as u32 - 1));
+        self.armed = self.armed.wrapping_add(1);
         let entry = &mut self.entries[slot as usize];
+        (entry.since, entry.order) = (self.now, self.armed);
         entry.deadline = deadline;
         entry.fired = false;
         entry.called = false;
@@ -283,12 +321,32 @@ impl Wheel {
             .iter_mut()
             .filter(|entry| entry.heeds == Some(call))
         {
-            entry.fired = true;
-            entry.called = true;
-            if let Some(waker) = entry.waker.take() {
-                waker.wake();
-            }
+            entry.call();
         }
+    }
+
+    fn make_room(&mut self) -> usize {
+        let kinds = [(Call::Fresh, 0), (Call::Idle, 0), (Call::Late, LATE)];
+        for (call, age) in kinds {
+            let ready = |entry: &Entry| {
+                entry.heeds == Some(call) && !entry.fired && self.now - entry.since >= age
+            };
+            let mut found: Vec<(u32, usize)> = (0..)
+                .zip(&self.entries)
+                .filter(|(_, entry)| ready(entry))
+                .map(|(slot, entry)| (u32::MAX - self.armed.wrapping_sub(entry.order), slot))
+                .collect();
+            if found.is_empty() {
+                continue;
+            }
+            let count = (found.len() / 8).clamp(1, MOST_AT_ONCE);
+            found.select_nth_unstable(count - 1);
+            for (_, slot) in &found[..count] {
+                self.entries[*slot].call();
+            }
+            return count;
+        }
+        0
     }
 
     fn put(&mut self, slot: u32, place: u32) {
@@ -400,6 +458,40 @@ mod tests {
             advance(900);
         }
         assert!(timer.expired());
+    }
+
+    #[test]
+    fn room_is_made_by_the_longest_armed_of_the_first_kind_that_there_is() {
+        let new = |heeds| {
+            let timer = Timer::new();
+            timer.arm(Some(Duration::from_secs(60)));
+            timer.heed(Some(heeds));
+            timer
+        };
+        let timers = [
+            new(Call::Tunnel),
+            new(Call::Late),
+            new(Call::Idle),
+            new(Call::Fresh),
+            new(Call::Idle),
+            new(Call::Fresh),
+        ];
+        timers[3].arm(Some(Duration::from_secs(1)));
+        let mut order = Vec::new();
+        let mut look = || {
+            assert_eq!(make_room(), 1);
+            let called = (0..timers.len()).find(|at| timers[*at].called() && !order.contains(at));
+            order.extend(called);
+        };
+        (0..4).for_each(|_| look());
+        assert_eq!(make_room(), 0, "the late one is not late yet");
+        advance(LATE);
+        assert_eq!(make_room(), 1);
+        assert!(timers[1].called() && !timers[0].called());
+        assert_eq!(order, [5, 3, 2, 4]);
+        let many: Vec<Timer> = (0..100).map(|_| new(Call::Fresh)).collect();
+        assert_eq!(make_room(), 12);
+        assert!(many[..12].iter().all(Timer::called) && !many[12].called());
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Accepting: in batches after a poll, never beyond the limit, pausing when the system has no more.
+//!
+//! At the limit newcomers take the places of those who have sent nothing for the longest time, so that silent
+//! connections, however many, keep nobody out. Where there is none of those, newcomers wait.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -22,7 +25,7 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
     let mut pause = Pause::default();
     while !desk.draining.get() {
         timer.arm(None);
-        timer.heed(Some(Call::Idle));
+        timer.heed(Some(Call::Drain));
         match timer.limit(listener.readable()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -37,6 +40,9 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
             }
             Batch::Full(limit) => {
                 pause.begin(&events, Some(limit), || Event::limit_reached(limit));
+                if listener.is_wanted() {
+                    desk.gauge.want_room(ring::make_room() == 0);
+                }
                 room(&desk, &timer, limit).await;
             }
             Batch::Exhausted(error) => {

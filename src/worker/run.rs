@@ -115,13 +115,15 @@ fn obey(desk: &Desk, command: Command) {
         Command::Adopt(plan) => desk.adopt(plan),
         Command::Drain => {
             desk.draining.set(true);
-            ring::call(Call::Idle);
+            for call in [Call::Drain, Call::Fresh, Call::Idle] {
+                ring::call(call);
+            }
         }
         Command::EndTunnels => desk.end_tunnels(),
     }
 }
 
-/// Ten times a second: deadlines, and log lines that wait. Once a second: kept links, the wall's
+/// Ten times a second: deadlines, log lines that wait, room for another worker's newcomers. Once a second: kept links, the wall's
 /// time, panics.
 async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
     let (steps, panics) = (Cell::new(0_u32), Cell::new(0));
@@ -130,6 +132,9 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
         #[cfg(debug_assertions)]
         crate::proxy::fault::at_tick();
         desk.log.borrow_mut().flush();
+        if desk.gauge.room_is_wanted() && ring::make_room() > 0 {
+            desk.gauge.want_room(false);
+        }
         steps.set(steps.get().wrapping_add(1));
         if !steps.get().is_multiple_of(10) {
             continue;

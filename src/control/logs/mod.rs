@@ -13,6 +13,8 @@
 mod sink;
 mod target;
 
+pub use target::TARGET;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{self, Receiver, Sender};

@@ -285,6 +285,8 @@ fn header(settings: &Log, host: &str) -> Option<Header> {
 
 /// Bytes that may wait for one target: some five thousand lines.
 pub(super) const WAITING_MAX: usize = 1024 * 1024;
+/// What a target can hold: as much waiting, as much already sent in front of it, and storage that doubles.
+pub const TARGET: usize = 4 * WAITING_MAX;
 /// Room that is kept when nothing waits.
 const WAITING_KEPT: usize = 64 * 1024;
 /// How long a target that failed is left alone.

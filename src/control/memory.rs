@@ -1,0 +1,234 @@
+//! How much memory the service can come to hold: a bound that follows from the configuration.
+//!
+//! [`Bound::of`] adds up what there can be at once, each thing in the state in which it holds most. Every [`Term`]
+//! says what is held; the constants beside it say why it cannot be more. `ringbolt check` prints the sum, and
+//! tests/floods.rs drives the proxy against it: the peak stays below, and the heaviest flood comes within a third.
+//!
+//! It is about resident memory of both processes. The kernel's own (socket buffers above all, see
+//! `net.ipv4.tcp_mem`) is not in it: Ringbolt stops receiving for whoever does not read, so there it is
+//! the kernel's usual bound per socket, twice a connection.
+
+use crate::config::{Config, Listener};
+use crate::control::logs;
+use crate::proxy;
+use crate::record;
+use crate::ring::{self, Buffer};
+
+/// The bound, taken apart; the largest term first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// What it consists of.
+    pub terms: Vec<Term>,
+}
+
+/// A kind of thing that takes memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    /// What is counted, as a plural.
+    pub what: &'static str,
+    /// How many there can be.
+    pub count: u64,
+    /// Bytes that one of them can hold.
+    pub each: u64,
+}
+
+impl Term {
+    /// Bytes of all of them.
+    pub const fn bytes(&self) -> u64 {
+        self.count.saturating_mul(self.each)
+    }
+}
+
+impl Bound {
+    /// The bound of a configuration that so many workers carry.
+    pub fn of(config: &Config, workers: usize) -> Self {
+        let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+        let clients = config.process.max_connections as usize;
+        let links = (workers * servers * config.limits.idle_links).min(clients);
+        let term = |what, count: usize, each: usize| Term {
+            what,
+            count: count as u64,
+            each: each as u64,
+        };
+        let mut terms = vec![
+            term("connections", clients, connection(config)),
+            term("workers", workers, worker()),
+            term("idle links", links, LINK),
+            term("log blocks", record::most_blocks(workers), record::BLOCK),
+            term("log targets", config.logs.len(), logs::TARGET),
+            term("servers", servers, server(workers)),
+            term("processes", 1, PROCESSES),
+        ];
+        terms.retain(|term| term.count > 0);
+        terms.sort_by_key(|term| std::cmp::Reverse(term.bytes()));
+        Self { terms }
+    }
+
+    /// Bytes in all.
+    pub fn total(&self) -> u64 {
+        self.terms.iter().map(Term::bytes).sum()
+    }
+}
+
+impl std::fmt::Display for Bound {
+    /// `at most 341 MiB resident: 4096 connections × 80 KiB, …`: what is at least a hundredth of it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at most {} resident: ", size(self.total()))?;
+        let (large, small): (Vec<&Term>, Vec<&Term>) = self
+            .terms
+            .iter()
+            .partition(|term| term.bytes() * 100 >= self.total());
+        for Term { what, count, each } in large.into_iter().copied() {
+            match count {
+                1 => write!(f, "{} for the {what}, ", size(each))?,
+                _ => write!(f, "{count} {what} × {}, ", size(each))?,
+            }
+        }
+        let rest: u64 = small.into_iter().map(Term::bytes).sum();
+        write!(f, "{} for the rest", size(rest))
+    }
+}
+
+/// A client's connection while its exchange holds most: the request not yet taken by the server, the response
+/// not yet taken by the client. Before (a head that arrives) and after (a tunnel: two directions, and at
+/// its start two heads) it holds less.
+fn connection(config: &Config) -> usize {
+    let head = config.limits.head_size;
+    let captures = config.listeners.iter().map(captures).max().unwrap_or(0);
+    // Received from the client: the head on its way, or what was sent behind the present request. Grows to the bound
+    // of a head; more is left in the kernel.
+    let inbox = Buffer::storage_for(head);
+    // The head as it goes on and the log's texts, until a server has answered.
+    let request = Buffer::storage_for(head + proxy::ADDED + proxy::TEXTS + captures);
+    // Towards the server: first that head and what came behind it, later what one receive gave. Beyond the large class
+    // it is the worker's allowance.
+    let up = Buffer::storage_for(head + proxy::ADDED);
+    // Towards the client: the response's head as it arrives; then as it goes on, or what one receive gave.
+    let down = Buffer::storage_for(head + proxy::ADDED);
+    proxy::TASK + RUNTIME + inbox + request + up + down
+}
+
+/// Texts that a listener copies into its log lines.
+fn captures(listener: &Listener) -> usize {
+    let both = listener
+        .capture_request
+        .iter()
+        .chain(&listener.capture_response);
+    both.map(|capture| capture.length).sum()
+}
+
+/// A worker: its scratch buffer, buffers kept for reuse, the allowance for large leftovers (one receive begins below
+/// it and may end above), its ring, its stack.
+const fn worker() -> usize {
+    let kept = ring::KEPT * (Buffer::SMALL + Buffer::LARGE);
+    2 * ring::SCRATCH + kept + ring::GENEROUS + RING + STACK
+}
+
+/// A server: its settings in the plans that are in use, with turns in the pool's schedule, and its counters, a
+/// slot for each worker.
+const fn server(workers: usize) -> usize {
+    PLANS * SETTINGS + workers * COUNTERS
+}
+
+/// Two operations and their polls, a place on the wheel of deadlines, the listener's and the link's streams: measured
+/// at 1 KiB, with tables that double as they grow. And what the allocator rounds the task's size up to.
+const RUNTIME: usize = 4 * 1024;
+/// An unused link: its stream, its place in the store, its entry in the driver's table. There are as many as the
+/// settings allow, but no more than there were clients to need them: descriptors are counted in the same way.
+const LINK: usize = 512;
+/// A ring of 1,024 submissions and 8,192 completions, as the process sees it, was measured at 270 KiB.
+const RING: usize = 512 * 1024;
+/// What of a worker's stack was ever touched: parsing keeps its lines there (256 of them), nothing is recursive.
+const STACK: usize = 256 * 1024;
+/// The present plan, the next one while it is built, and two that exchanges from before still follow. (Each reload
+/// during a long exchange may keep one more.)
+const PLANS: usize = 4;
+/// Names, address, keys, its share of the schedule (256 turns at most), health.
+const SETTINGS: usize = 4 * 1024;
+/// A worker's slot of a server's counters, in cache lines of its own.
+const COUNTERS: usize = 256;
+/// Both processes before the first client, measured at 13 MiB (26 in a debug build): program, allocator, control
+/// thread with its sockets' 64 clients, the log's writer.
+const PROCESSES: usize = 32 * 1024 * 1024;
+
+/// `341 MiB`, `80 KiB`, `512 bytes`
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::{self, EmptyEnvironment};
+    use std::path::Path;
+
+    fn bound(lines: &str, listener: &str, workers: usize) -> Bound {
+        let text = format!(
+            "{lines}\n[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:81\"\ndefault_pool = \"app\"\n{listener}\n\
+             [[pool.app.server]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n"
+        );
+        let config = config::load(Path::new("test.toml"), &text, &EmptyEnvironment);
+        Bound::of(&config.unwrap(), workers)
+    }
+
+    #[test]
+    fn the_bound_follows_the_settings() {
+        let usual = bound("", "", 2);
+        let (few, many) = (
+            bound("[process]\nmax_connections = 500", "", 2),
+            bound("[process]\nmax_connections = 1500", "", 2),
+        );
+        let each = (many.total() - few.total()) / 1000;
+        assert!((70..90).contains(&(each >> 10)), "{each}");
+        let larger = [
+            ("[limits]\nhead_size = \"32KiB\"", "", 2),
+            ("[limits]\nidle_links = 1000", "", 2),
+            ("[[log]]\ntarget = \"stdout\"", "", 2),
+            ("", "", 3),
+            (
+                "",
+                "capture_request = [{ header = \"a\", length = 1024 }, { header = \"b\", length = 1024 }, \
+                  { header = \"c\", length = 1024 }]",
+                2,
+            ),
+        ];
+        for (lines, listener, workers) in larger {
+            let total = bound(lines, listener, workers).total();
+            assert!(total > usual.total(), "{lines}{listener}: {total}");
+        }
+    }
+
+    #[test]
+    fn it_reads_as_one_line() {
+        let terms = vec![
+            Term {
+                what: "connections",
+                count: 4096,
+                each: 80 << 10,
+            },
+            Term {
+                what: "processes",
+                count: 1,
+                each: 32 << 20,
+            },
+            Term {
+                what: "workers",
+                count: 2,
+                each: 7 << 20,
+            },
+            Term {
+                what: "idle links",
+                count: 3,
+                each: 500,
+            },
+        ];
+        let text = "at most 367 MiB resident: 4096 connections × 80 KiB, 32 MiB for the processes, \
+                    2 workers × 7168 KiB, 1500 bytes for the rest";
+        assert_eq!(Bound { terms }.to_string(), text);
+    }
+}
