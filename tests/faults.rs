@@ -9,8 +9,8 @@ mod support;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-use support::{Conn, Driver, Proxy, Server, Setup, eventually};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use support::{Conn, Driver, Proxy, Server, Setup, eventually, thread_time};
 
 on_both_drivers!(
     a_generation_that_dies_is_followed_by_another,
@@ -22,6 +22,9 @@ on_both_drivers!(
     a_worker_that_dies_takes_its_generation_along,
     a_panic_in_an_exchange_ends_only_it,
     a_panic_in_a_tunnel_ends_only_it,
+    without_descriptors_accepting_pauses_and_goes_on,
+    without_descriptors_a_server_is_not_blamed,
+    a_kept_link_gives_its_descriptor_to_a_request,
 );
 
 fn refuses(proxy: &Proxy) -> bool {
@@ -288,4 +291,143 @@ fn a_panic_in_a_tunnel_ends_only_it(on: Driver) {
     assert_eq!(status["pools"][0]["servers"][0]["tunnels"], 1);
     assert_eq!(status["panics"], 1);
     beside.echoes("unharmed");
+}
+
+// === No descriptors ===
+
+/// The process that serves gets no descriptor beyond those that it has, until this value goes.
+struct Starved {
+    process: Pid,
+    before: Rlimit,
+}
+
+impl Starved {
+    fn of(proxy: &Proxy) -> Self {
+        let process = proxy.generation();
+        let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+        let numbers = open.filter_map(|one| one.ok()?.file_name().to_str()?.parse::<u64>().ok());
+        let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+        let limit = Rlimit {
+            current: Some(numbers.max().unwrap() + 1),
+            maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+        };
+        let before = prlimit(Some(process), Resource::Nofile, limit).unwrap();
+        Self { process, before }
+    }
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        let _ = prlimit(Some(self.process), Resource::Nofile, self.before.clone());
+    }
+}
+
+fn count_of(proxy: &Proxy, words: &str) -> usize {
+    let lines = proxy.lines();
+    lines.iter().filter(|line| line.contains(words)).count()
+}
+
+/// Connects clients until the proxy can accept no more: gaps among its descriptors are filled then.
+fn crowd(proxy: &Proxy) -> Vec<Conn> {
+    let mut clients = Vec::new();
+    eventually("accepting pauses", || {
+        clients.push(proxy.client());
+        (count_of(proxy, "cannot accept, pausing") > 0).then_some(())
+    });
+    clients
+}
+
+fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let mut beside = proxy.client();
+    assert_eq!(beside.get("/").status(), 200);
+    let starved = Starved::of(&proxy);
+    let crowd = crowd(&proxy);
+    let mut waiting: Vec<Conn> = (0..5).map(|_| proxy.client()).collect();
+    for client in &mut waiting {
+        client.send("GET /waited HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let spent = thread_time(proxy.generation());
+    waiting[0].expect_silence(Duration::from_secs(1));
+    let spent = thread_time(proxy.generation()) - spent;
+    assert!(spent < Duration::from_millis(50), "{spent:?} in a second");
+    assert_eq!(beside.get("/").status(), 200, "those inside are served");
+    let said = proxy.wait_for_line("cannot accept, pausing");
+    assert!(
+        said.contains("error: ") && said.contains("Too many open files"),
+        "{said}"
+    );
+    assert_eq!(
+        count_of(&proxy, "cannot accept, pausing"),
+        1,
+        "not one for each attempt"
+    );
+    drop(starved);
+    for client in &mut waiting {
+        assert_eq!(client.read_response().status(), 200);
+    }
+    drop((crowd, waiting));
+    eventually("accepting goes on, and says so", || {
+        assert_eq!(proxy.get("/").status(), 200);
+        (count_of(&proxy, "accepting again") == 1).then_some(())
+    });
+    assert_eq!(count_of(&proxy, "cannot accept, pausing"), 1);
+}
+
+fn without_descriptors_a_server_is_not_blamed(on: Driver) {
+    let server = Server::named("one");
+    let check = "check = { interval = \"50ms\", timeout = \"1s\", rise = 1, fall = 1 }";
+    let proxy = Setup::new(on)
+        .server_with(&server, check)
+        .limits("idle_links = 0")
+        .start();
+    let mut inside: Vec<Conn> = (0..5).map(|_| proxy.client()).collect();
+    for client in &mut inside {
+        assert_eq!(client.get("/").status(), 200);
+    }
+    let starved = Starved::of(&proxy);
+    let crowd = crowd(&proxy);
+    for client in &mut inside {
+        let from = Instant::now();
+        assert_eq!(client.get("/starved").status(), 503);
+        assert!(
+            from.elapsed() < Duration::from_millis(900),
+            "no retry would help"
+        );
+        client.expect_closed();
+        // A gap that this client leaves is filled again.
+        proxy.client().send("GET / HTTP/1.1\r\n");
+    }
+    for line in proxy.access_lines("GET /starved", 5) {
+        assert_eq!(&line.termination[..2], "RC", "{}", line.line);
+        assert!(line.counts.ends_with("/0"), "no retries: {}", line.line);
+    }
+    proxy.wait_for_line("error: no descriptor or memory left to connect to a server: ");
+    assert_eq!(count_of(&proxy, "no descriptor or memory left"), 1);
+    // Checks cannot be made either, and that is no verdict.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(count_of(&proxy, "is down"), 0);
+    drop((starved, crowd));
+    assert_eventually!(proxy.get("/").status() == 200);
+    let status = proxy.status().unwrap();
+    assert_eq!(
+        status["pools"][0]["servers"][0]["connect_errors"], 0,
+        "{status}"
+    );
+}
+
+fn a_kept_link_gives_its_descriptor_to_a_request(on: Driver) {
+    let (one, two) = (Server::named("one"), Server::named("two"));
+    let proxy = Proxy::before(on, &[&one, &two]);
+    let mut clients = [proxy.client(), proxy.client()];
+    assert_eq!(clients[0].get("/").server(), "one");
+    assert_eventually!(one.open() == 1);
+    let _starved = Starved::of(&proxy);
+    let _crowd = crowd(&proxy);
+    assert_eq!(clients[1].get("/").server(), "two", "it is its turn");
+    assert_eventually!(
+        one.open() == 0,
+        "the link that nobody used is closed for it"
+    );
 }

@@ -31,6 +31,8 @@ pub struct Desk {
     pub draining: Cell<bool>,
     /// Shared with the other workers.
     pub gauge: Arc<Gauge>,
+    /// Requests that had no descriptor for a connection to their server.
+    pub exhausted: Cell<u64>,
     plan: RefCell<Held>,
     pub(super) request: RefCell<RequestHead>,
     pub(super) response: RefCell<ResponseHead>,
@@ -156,6 +158,7 @@ impl Desk {
             log: RefCell::new(log),
             clock: Cell::new(Clock::new()),
             draining: Cell::new(false),
+            exhausted: Cell::new(0),
             gauge,
             request: RefCell::new(RequestHead::new(&plan.limits)),
             response: RefCell::new(ResponseHead::new(&plan.limits)),

@@ -26,6 +26,8 @@ pub enum Ending {
     NoServer,
     /// The server could not be reached.
     ConnectFailed,
+    /// Nor could it be: no descriptor or memory is left here.
+    Exhausted,
     /// Nor did it answer within the connect timeout.
     ConnectTimeout,
     /// The client left while the server was being reached.
@@ -65,7 +67,11 @@ impl Ending {
             Self::Refused(refusal) => refusal.status(Blame::Client),
             Self::BadHandshake(status) => status,
             Self::HeadTimeout | Self::BodyTimeout => 408,
-            Self::NoRoute | Self::NoServer | Self::ConnectFailed | Self::ConnectTimeout => 503,
+            Self::NoRoute
+            | Self::NoServer
+            | Self::ConnectFailed
+            | Self::Exhausted
+            | Self::ConnectTimeout => 503,
             Self::ServerTimeout => 504,
             Self::ServerBroke => 502,
             Self::PanickedInHead | Self::Panicked => 500,
@@ -93,6 +99,7 @@ impl Ending {
             Self::HeadTimeout | Self::IntroductionTimeout => (b'c', b'R'),
             Self::LeftInHead => (b'C', b'R'),
             Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),
+            Self::Exhausted => (b'R', b'C'),
             Self::ConnectTimeout => (b's', b'C'),
             Self::LeftInConnect => (b'C', b'C'),
             Self::LeftInWait => (b'C', b'H'),
@@ -116,6 +123,7 @@ impl From<&ConnectError> for Ending {
         match error {
             ConnectError::Timeout => Self::ConnectTimeout,
             ConnectError::Failed(_) => Self::ConnectFailed,
+            ConnectError::Exhausted(_) => Self::Exhausted,
         }
     }
 }

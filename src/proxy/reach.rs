@@ -54,6 +54,12 @@ pub(super) async fn reach<C: Duplex>(
                 story.marks.connected = Some(desk.now());
                 return Ok(link);
             }
+            // Neither the server's fault nor its business: no retry would help, and another server neither.
+            Err(ConnectError::Exhausted(_)) if desk.links.shed() => continue,
+            Err(ConnectError::Exhausted(_)) => {
+                desk.exhausted.set(desk.exhausted.get() + 1);
+                return Err(Ending::Exhausted);
+            }
             Err(error) => error,
         };
         server.live.add(desk.worker, Counter::ConnectErrors, 1);

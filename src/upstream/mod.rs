@@ -28,13 +28,15 @@ pub enum ConnectError {
     Timeout,
     /// The kernel's reason, such as refused or unreachable.
     Failed(io::Error),
+    /// No descriptor or memory is left here: no fault of the server's.
+    Exhausted(io::Error),
 }
 
 impl std::fmt::Display for ConnectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Timeout => f.write_str("connect timeout"),
-            Self::Failed(error) => error.fmt(f),
+            Self::Failed(error) | Self::Exhausted(error) => error.fmt(f),
         }
     }
 }
@@ -54,7 +56,12 @@ pub async fn open(
             stream,
             reused: false,
         }),
-        Ok(Err(error)) => Err(ConnectError::Failed(error)),
+        Ok(Err(error)) => Err(match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                ConnectError::Exhausted(error)
+            }
+            _ => ConnectError::Failed(error),
+        }),
         Err(Elapsed) => Err(ConnectError::Timeout),
     }
 }
@@ -140,6 +147,14 @@ impl Links {
         for links in self.idle.borrow_mut().iter_mut() {
             links.retain(|idle| idle.owner != Some(owner));
         }
+    }
+
+    /// Closes one kept link, the oldest of its server's, for somebody who needs a descriptor now. False when there
+    /// is none.
+    pub fn shed(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let longest = idle.iter_mut().max_by_key(|links| links.len());
+        longest.is_some_and(|links| !links.is_empty() && links.drain(..1).count() == 1)
     }
 
     /// Closes what the server has closed and what has waited too long. Called once a second.

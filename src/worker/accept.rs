@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::proxy::{self, Desk};
 use crate::record::{Event, Events};
-use crate::ring::{self, Accepted, Call, Listener, Timer};
+use crate::ring::{self, Accepted, Call, Listener, Stamp, Timer};
 
 /// Accepts from one socket until the worker drains.
 pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket: OwnedFd) {
@@ -35,18 +35,21 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
         }
         match batch(&desk, &listener, listener_index) {
             Batch::Taken => {
-                pause.over(&events, desk.gauge.connections());
+                pause.over(&events, &desk);
                 ring::breathe().await;
             }
             Batch::Full(limit) => {
-                pause.begin(&events, Some(limit), || Event::limit_reached(limit));
+                pause.begin(&events, &desk, limit, || Event::limit_reached(limit));
                 if listener.is_wanted() {
                     desk.gauge.want_room(ring::make_room() == 0);
                 }
                 room(&desk, &timer, limit).await;
             }
             Batch::Exhausted(error) => {
-                pause.begin(&events, None, || Event::accept_failed(&error.to_string()));
+                let all = desk.gauge.connections();
+                pause.begin(&events, &desk, all, || {
+                    Event::accept_failed(&error.to_string())
+                });
                 timer.arm(Some(PAUSE));
                 timer.fired().await;
             }
@@ -100,31 +103,30 @@ async fn room(desk: &Desk, timer: &Timer, limit: u32) {
     let _ = timer.limit(freed).await;
 }
 
-/// Says once that accepting paused, and once that it goes on: after a limit, only when a tenth of it is
-/// free, so that a proxy which is just full does not say both with every client that comes and goes.
+/// Says once that accepting paused, and once that it goes on: when a tenth of the connections that there were is
+/// gone, or nothing has gone wrong for a while. So a proxy that is just full does not say both with every client
+/// that comes and goes.
 #[derive(Default)]
 struct Pause {
-    paused: bool,
-    limit: Option<u32>,
+    /// Accepting paused; since when it was last so, and with how many connections.
+    last: Option<(Stamp, u32)>,
 }
 
 impl Pause {
-    fn begin(&mut self, events: &Events, limit: Option<u32>, event: impl FnOnce() -> Event) {
-        if !self.paused {
-            *self = Self {
-                paused: true,
-                limit,
-            };
+    fn begin(&mut self, events: &Events, desk: &Desk, full: u32, event: impl FnOnce() -> Event) {
+        if self.last.is_none() {
             events.send(event());
         }
+        self.last = Some((desk.now(), full));
     }
 
-    fn over(&mut self, events: &Events, connections: u32) {
-        let enough = self
-            .limit
-            .map_or(u32::MAX, |limit| limit - limit.div_ceil(10));
-        if self.paused && connections <= enough {
-            self.paused = false;
+    fn over(&mut self, events: &Events, desk: &Desk) {
+        let Some((last, full)) = self.last else {
+            return;
+        };
+        let enough = desk.gauge.connections() <= full - full.div_ceil(10);
+        if enough || desk.now().since(last) >= CALM {
+            self.last = None;
             events.send(Event::accepting_again());
         }
     }
@@ -135,3 +137,6 @@ const BATCH: usize = 64;
 
 /// How long accepting pauses when it cannot go on.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Milliseconds without a failure after which accepting goes on as before.
+const CALM: u64 = 10_000;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use super::{Command, Dealt, accept};
+use crate::config::Level;
 use crate::proxy::{Desk, Gauge, Plan};
 use crate::record::{Event, Events, Log};
 use crate::ring::{self, Call, Clock, Driver, Mailbox, Operations, Ticker};
@@ -127,6 +128,7 @@ fn obey(desk: &Desk, command: Command) {
 /// time, panics.
 async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
     let (steps, panics) = (Cell::new(0_u32), Cell::new(0));
+    let mut exhaustion = Exhaustion::default();
     loop {
         ticker.tick().await?;
         #[cfg(debug_assertions)]
@@ -143,6 +145,7 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
         desk.end_idle_tunnels();
         desk.trim();
         desk.clock.set(Clock::new());
+        exhaustion.look(desk, events);
         let caught = ring::panics();
         if caught > panics.get() {
             desk.gauge.add_panics(caught - panics.get());
@@ -153,6 +156,32 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
             ));
             panics.set(caught);
         }
+    }
+}
+
+/// Says that descriptors are used up for connections to servers: at once, and then at most once a minute.
+#[derive(Default)]
+struct Exhaustion {
+    told: u64,
+    seconds: u32,
+}
+
+impl Exhaustion {
+    /// Once a second.
+    fn look(&mut self, desk: &Desk, events: &Events) {
+        self.seconds = self.seconds.saturating_sub(1);
+        let times = desk.exhausted.get() - self.told;
+        if times == 0 || self.seconds > 0 {
+            return;
+        }
+        (self.told, self.seconds) = (desk.exhausted.get(), 60);
+        let s = if times == 1 { "" } else { "s" };
+        events.say(
+            Level::Error,
+            format!(
+                "no descriptor or memory left to connect to a server: {times} request{s} answered with 503"
+            ),
+        );
     }
 }
 

@@ -33,7 +33,7 @@ pub use conn::Conn;
 pub use message::Message;
 pub use peer::Peer;
 pub use port::Port;
-pub use process::Usage;
+pub use process::{Usage, thread_time};
 pub use proxy::{Driver, Ended, Proxy, ringbolt};
 pub use server::{Server, Unreachable};
 pub use setup::Setup;

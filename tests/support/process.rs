@@ -47,6 +47,16 @@ impl Usage {
     }
 }
 
+/// Time that all threads of a process have spent on a processor, to the nanosecond.
+pub fn thread_time(process: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let spent = threads.filter_map(|thread| {
+        let schedule = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        schedule.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(spent.sum())
+}
+
 /// Lets this test program open as many descriptors as the system allows: it is client and server
 /// of hundreds of connections. Proxies start with the usual 1,024 all the same.
 pub fn raise_own_limit() {
