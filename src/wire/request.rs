@@ -107,7 +107,10 @@ impl RequestHead {
                 self.read(&window[..skip + size], &raw)?;
                 Ok(Progress::Complete)
             }
-            Err(httparse::Error::Version) => Err(rules::version_refusal(&window[skip..])),
+            Err(httparse::Error::Version) => match rules::version_refusal(&window[skip..]) {
+                Some(refusal) => Err(refusal),
+                None => head::not_yet(window, seen, limits),
+            },
             Err(error) => Err(rules::raw(error)),
         }
     }
@@ -164,13 +167,14 @@ impl RequestHead {
         Ok(())
     }
 
-    /// The path without query, `/` where an absolute target has none, `*` for the asterisk form.
+    /// The path without query. Where an absolute target has none it is `/`, and for OPTIONS `*` as in the
+    /// asterisk form (RFC 9112 section 3.2.4).
     #[inline]
     pub fn path<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        match (self.form, self.path_span.is_empty()) {
-            (TargetForm::Asterisk, _) => b"*",
-            (_, true) => b"/",
-            (_, false) => self.path_span.of(buf),
+        match (self.path_span.is_empty(), self.method) {
+            (false, _) => self.path_span.of(buf),
+            (true, Method::Options) => b"*",
+            (true, _) => b"/",
         }
     }
 }

@@ -82,17 +82,18 @@ pub fn raw(error: httparse::Error) -> Refusal {
 
 /// RFC 9112 section 2.3: `HTTP/` digit `.` digit. A version that is spelled otherwise makes the line
 /// no request line (HTTP/0.9 has none at all); one that we do not speak is 505, also 1.2 to 1.9, which nobody
-/// ever defined, and the HTTP/2 preface. `line` is the request line so far.
-pub fn version_refusal(line: &[u8]) -> Refusal {
-    let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
+/// ever defined, and the HTTP/2 preface. `line` is what has come of the request line and behind it; `None`: it
+/// cannot be told yet.
+pub fn version_refusal(line: &[u8]) -> Option<Refusal> {
+    let line = &line[..memchr::memchr2(b'\r', b'\n', line)?];
     let version = line
         .splitn(3, |byte| *byte == b' ')
         .nth(2)
         .unwrap_or_default();
-    match version {
+    Some(match version {
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Refusal::BadVersion,
         _ => Refusal::BadRequestLine,
-    }
+    })
 }
 
 // ---- RFC 9112 section 3: the request line -------------------------------------------------------

@@ -1,7 +1,7 @@
 use super::lines::Lines;
 use super::{Connection, Edit};
 use crate::wire::request::{RequestHead, TargetForm};
-use crate::wire::{BodyLength, Field, Known, Method, rules};
+use crate::wire::{BodyLength, Field, Known, rules};
 
 /// How a request's head differs from what the client sent. `Default` is a head with nothing added.
 #[derive(Debug, Clone, Copy)]
@@ -81,10 +81,8 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
 fn write_line(head: &RequestHead, buf: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_name.of(buf));
     out.push(b' ');
-    let nothing = head.path_span.is_empty() && head.query.is_empty();
     match head.form {
         TargetForm::Origin | TargetForm::Asterisk => out.extend_from_slice(head.target.of(buf)),
-        TargetForm::Absolute if nothing && head.method == Method::Options => out.push(b'*'),
         TargetForm::Absolute => {
             out.extend_from_slice(head.path(buf));
             out.extend_from_slice(head.query.of(buf));

@@ -42,8 +42,8 @@ pub fn each_offset(length: usize) -> impl Iterator<Item = Way> {
 }
 
 /// Bytes from either end of an input in which every offset is tried, and the step in between.
-const NEAR: usize = 600;
-const STRIDE: usize = 97;
+const NEAR: usize = 300;
+const STRIDE: usize = 499;
 
 /// Bounds small enough to be reached.
 const LIMITS: HeadLimits = HeadLimits {

@@ -59,6 +59,8 @@ fn targets() {
         ("GET /?a=%zz&b={|}\" HTTP/1.1", "/", "?a=%zz&b={|}\"", "h"),
         ("GET /a?b?c/../.. HTTP/1.1", "/a", "?b?c/../..", "h"),
         ("OPTIONS * HTTP/1.1", "*", "", "h"),
+        ("OPTIONS http://h HTTP/1.1", "*", "", "h"),
+        ("OPTIONS http://h/ HTTP/1.1", "/", "", "h"),
         ("GET http://h/p?q HTTP/1.1", "/p", "?q", "h"),
         ("GET HTTP://H HTTP/1.1", "/", "", "H"),
         ("GET http://h:80 HTTP/1.1", "/", "", "h:80"),
