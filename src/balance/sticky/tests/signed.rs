@@ -45,3 +45,58 @@ fn signing_keys_can_be_replaced_without_losing_a_client() {
     assert_eq!(seen(&new, &[&renewed]), ('V', Some(1)));
     assert_eq!(seen(&new, &[&value]), ('I', None));
 }
+
+/// Every other byte in every place, every byte more and every byte less: nothing but the value itself is believed.
+#[test]
+fn no_change_of_one_byte_is_believed() {
+    let pool = two(signed(&["new"]));
+    let value = value_of(&issued(&pool, &read(&pool, &[]), 0).0).into_bytes();
+    // Of what a cookie's value may hold, and what else might come.
+    let bytes: Vec<char> = (0x20..0x7f)
+        .map(char::from)
+        .chain(['\t', '\u{e4}'])
+        .collect();
+    let believed = |changed: &[u8]| {
+        let changed = String::from_utf8_lossy(changed);
+        seen(&pool, &[&changed]).0 != 'I'
+    };
+    assert!(believed(&value));
+    for at in 0..=value.len() {
+        for byte in &bytes {
+            let more = byte.to_string();
+            let with = |skip: usize| [&value[..at], more.as_bytes(), &value[at + skip..]].concat();
+            assert!(!believed(&with(0)), "{byte:?} put in at {at}");
+            if at < value.len() && value[at] != more.as_bytes()[0] {
+                assert!(!believed(&with(1)), "{byte:?} at {at}");
+            }
+        }
+        if at < value.len() {
+            let less = [&value[..at], &value[at + 1..]].concat();
+            assert!(!believed(&less), "without {at}");
+        }
+    }
+}
+
+/// A value holds for one cookie, one server and the dates that it was issued with.
+#[test]
+fn parts_of_good_values_make_no_good_value() {
+    let pool = two(signed(&["new"]));
+    let other_cookie = config::Sticky {
+        cookie: "OTHER".into(),
+        ..signed(&["new"])
+    };
+    let (line, _) = issued(&two(other_cookie), &read(&pool, &[]), 0);
+    let elsewhere = line.replace("OTHER=", "SERVERID=");
+    assert_eq!(seen(&pool, &[&value_of(&elsewhere)]), ('I', None));
+    let at = |now| {
+        let verdict = read_at(&pool, &[], now);
+        value_of(&issued_at(&pool, &verdict, 0, now).0)
+    };
+    let (early, late) = (at(NOW - 1_000), at(NOW));
+    assert_eq!(seen(&pool, &[&early]).0, 'E');
+    assert_eq!(seen(&pool, &[&late]).0, 'V');
+    // The late one's date before the early one's tag.
+    let (body, _) = late.rsplit_once('.').unwrap();
+    let (_, tag) = early.rsplit_once('.').unwrap();
+    assert_eq!(seen(&pool, &[&format!("{body}.{tag}")]), ('I', None));
+}
