@@ -64,7 +64,17 @@ impl Proxy {
 
     /// The same in a folder that the test has already put something into.
     pub fn start_in(on: Driver, folder: tempfile::TempDir, text: &str) -> Self {
-        let proxy = Self::launch(on, text, folder, &[]);
+        Self::start_in_with(on, folder, text, &[])
+    }
+
+    /// Both.
+    pub fn start_in_with(
+        on: Driver,
+        folder: tempfile::TempDir,
+        text: &str,
+        environment: &[(String, String)],
+    ) -> Self {
+        let proxy = Self::launch(on, text, folder, environment);
         proxy.wait_until_ready();
         proxy
     }
@@ -176,6 +186,11 @@ impl Proxy {
     /// Everything it printed on standard output so far.
     pub fn lines(&self) -> Vec<String> {
         self.stdout.all()
+    }
+
+    /// Everything it printed on standard error so far.
+    pub fn complaints(&self) -> Vec<String> {
+        self.stderr.all()
     }
 
     /// The first line of standard output that holds these words, waited for.
