@@ -1,0 +1,6 @@
+//! The header of the PROXY protocol, in either version.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    ringbolt::wire::properties::proxy_header(input);
+});
