@@ -10,9 +10,14 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use support::{Conn, Driver, Proxy, Server, Setup, eventually, thread_time};
+use support::{Conn, Driver, Process, Proxy, Server, Setup, eventually, thread_time};
 
 on_both_drivers!(
+    a_server_may_break_off_in_every_way_in_every_phase,
+    a_stopped_server_times_out_with_a_request_in_flight,
+    a_stopped_server_lets_its_backlog_fill,
+    a_stopped_server_is_met_on_a_kept_link,
+    a_tunnel_waits_for_a_stopped_server,
     a_generation_that_dies_is_followed_by_another,
     clients_wait_while_the_next_generation_does,
     every_order_is_heeded_after_a_restart,
@@ -24,11 +29,301 @@ on_both_drivers!(
     a_panic_in_a_tunnel_ends_only_it,
     without_descriptors_accepting_pauses_and_goes_on,
     without_descriptors_a_server_is_not_blamed,
+    a_check_without_a_descriptor_is_no_verdict,
     a_kept_link_gives_its_descriptor_to_a_request,
 );
 
 fn refuses(proxy: &Proxy) -> bool {
     TcpStream::connect(proxy.address()).is_err()
+}
+
+// === A server breaks off ===
+
+/// How a server's connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Break {
+    Close,
+    Reset,
+    /// Its direction only; it still reads.
+    HalfClose,
+}
+
+impl Break {
+    fn of(self, conn: &mut Conn) {
+        match self {
+            Self::Close => {}
+            // The connection itself is closed when the script ends.
+            Self::Reset => conn.twin().reset(),
+            Self::HalfClose => {
+                conn.finish();
+                conn.read_to_end();
+            }
+        }
+    }
+}
+
+/// A phase of an exchange, what the server has sent until then, and what becomes of it.
+struct Phase {
+    name: &'static str,
+    /// Whether the server has read the request.
+    reads: bool,
+    sends: &'static str,
+    /// The client's request has a body, of which the server reads nothing.
+    uploads: bool,
+    /// What the client is told; the log has the same.
+    status: u16,
+    letters: &'static str,
+    /// For an end that is no reset.
+    letters_in_order: &'static str,
+}
+
+const CUT: Phase = Phase {
+    name: "",
+    reads: true,
+    sends: "",
+    uploads: false,
+    status: 502,
+    letters: "SH",
+    letters_in_order: "SH",
+};
+
+const CUT_IN_DATA: Phase = Phase {
+    status: 200,
+    letters: "SD",
+    letters_in_order: "SD",
+    ..CUT
+};
+
+#[rustfmt::skip]
+const PHASES: &[Phase] = &[
+    Phase { name: "accepted", reads: false, ..CUT },
+    Phase { name: "request-read", ..CUT },
+    Phase { name: "in-head", sends: "HTTP/1.1 200 OK\r\nContent-Le", ..CUT },
+    Phase { name: "after-interim", sends: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", ..CUT },
+    Phase { name: "in-request-body", uploads: true, ..CUT },
+    Phase { name: "after-head", sends: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", ..CUT_IN_DATA },
+    Phase { name: "in-body", sends: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome", ..CUT_IN_DATA },
+    Phase { name: "in-chunk-size", sends: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n1", ..CUT_IN_DATA },
+    Phase { name: "before-last-chunk", sends: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n", ..CUT_IN_DATA },
+    Phase { name: "in-trailers", sends: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n", ..CUT_IN_DATA },
+    Phase { name: "until-close", sends: "HTTP/1.1 200 OK\r\n\r\nsome", letters_in_order: "--", ..CUT_IN_DATA },
+    Phase { name: "answered", sends: "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsome", letters: "--", letters_in_order: "--", ..CUT_IN_DATA },
+    Phase { name: "answered-early", uploads: true, sends: "HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno", status: 413, letters: "--", letters_in_order: "--", ..CUT },
+];
+
+fn a_server_may_break_off_in_every_way_in_every_phase(on: Driver) {
+    let server = Server::script(|conn| {
+        if conn.try_read_until(b" /").is_none() {
+            return;
+        }
+        let named = String::from_utf8(conn.read_until(b" ")).unwrap();
+        let (phase, how) = named.trim().split_once('/').unwrap();
+        let Some(phase) = PHASES.iter().find(|one| one.name == phase) else {
+            return;
+        };
+        let how = [Break::Close, Break::Reset, Break::HalfClose]
+            .into_iter()
+            .find(|one| format!("{one:?}") == how)
+            .unwrap();
+        if phase.reads {
+            conn.read_until(b"\r\n\r\n");
+        }
+        let _ = conn.try_send(phase.sends);
+        how.of(conn);
+    });
+    let other = Server::named("other");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .server_with(&other, "weight = 0")
+        .limits("idle_links = 0")
+        .start();
+    drop(
+        proxy
+            .client()
+            .try_send("GET /none/Close HTTP/1.1\r\nHost: a\r\n\r\n"),
+    );
+    let before = proxy.settled_descriptors();
+    for phase in PHASES {
+        for how in [Break::Close, Break::Reset, Break::HalfClose] {
+            let about = format!("{}/{how:?}", phase.name);
+            let mut client = proxy.client();
+            if phase.uploads {
+                client.send(format!(
+                    "POST /{about} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+                ));
+                let mut body = client.twin();
+                std::thread::spawn(move || drop(body.try_send(vec![b'x'; 500_000])));
+            } else {
+                client.send(format!("GET /{about} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            }
+            let mut head = client.read_response_head();
+            while head.status() < 200 {
+                head = client.read_response_head();
+            }
+            assert_eq!(head.status(), phase.status, "{about}");
+            let line = proxy.access_line(&format!("/{about} "));
+            assert_eq!(
+                line.status,
+                i64::from(phase.status),
+                "{about}: {}",
+                line.line
+            );
+            let letters = match how {
+                Break::Reset => phase.letters,
+                Break::Close | Break::HalfClose => phase.letters_in_order,
+            };
+            assert_eq!(&line.termination[..2], letters, "{about}: {}", line.line);
+            assert!(line.counts.ends_with("/0"), "no retries: {}", line.line);
+            if phase.letters != "--" {
+                client.read_to_end();
+            }
+        }
+    }
+    assert_eventually!(server.open() == 0);
+    proxy.wait_for_descriptors(before);
+    let status = proxy.status().unwrap();
+    assert_eq!(status["connections"], 0, "{status}");
+    assert_eq!(status["pools"][0]["servers"][0]["sessions"], 0, "{status}");
+    assert_eq!(
+        other.accepted(),
+        0,
+        "nothing that reached a server is sent to another"
+    );
+}
+
+// === A server is stopped ===
+
+/// Not a test: the server of [`Process`].
+#[test]
+fn server_process() {
+    Process::serve();
+}
+
+fn a_stopped_server_times_out_with_a_request_in_flight(on: Driver) {
+    let server = Process::start(128);
+    let proxy = server.before(
+        Setup::new(on)
+            .timeouts("server = \"400ms\"")
+            .limits("idle_links = 0"),
+    );
+    assert_eq!(proxy.get("/").status(), 200);
+    let before = proxy.settled_descriptors();
+    server.stop();
+    // The kernel still completes handshakes for it, and takes the request.
+    assert_eq!(proxy.get("/stopped").status(), 504);
+    let line = proxy.access_line("GET /stopped");
+    assert_eq!(
+        (&line.termination[..2], line.status),
+        ("sH", 504),
+        "{}",
+        line.line
+    );
+    proxy.wait_for_descriptors(before);
+    assert_eq!(proxy.status().unwrap()["pools"][0]["sessions"], 0);
+    server.resume();
+    assert_eq!(proxy.get("/resumed").status(), 200);
+}
+
+fn a_stopped_server_lets_its_backlog_fill(on: Driver) {
+    let server = Process::start(1);
+    let setup = Setup::new(on).timeouts("connect = \"400ms\"\nserver = \"30s\"");
+    let proxy = server.before(setup.pool("retries = 1").limits("idle_links = 0"));
+    assert_eq!(proxy.get("/").status(), 200);
+    server.stop();
+    let mut inside = Vec::new();
+    let refused = eventually("the backlog is full", || {
+        let mut client = proxy.client();
+        client.send("GET /queued HTTP/1.1\r\nHost: a\r\n\r\n");
+        inside.push(client);
+        std::thread::sleep(Duration::from_millis(100));
+        let mut lines = proxy.all_access_lines();
+        lines.retain(|line| line.request.contains("/queued"));
+        lines.pop()
+    });
+    assert_eq!(
+        (&refused.termination[..2], refused.status),
+        ("sC", 503),
+        "{}",
+        refused.line
+    );
+    assert!(
+        refused.counts.ends_with("/1"),
+        "asked twice: {}",
+        refused.line
+    );
+    server.resume();
+    let statuses: Vec<u16> = inside
+        .iter_mut()
+        .map(|client| client.read_response().status())
+        .collect();
+    assert!(
+        statuses.contains(&200) && statuses.contains(&503),
+        "{statuses:?}"
+    );
+    assert_eventually!(proxy.status().unwrap()["pools"][0]["sessions"] == 0);
+}
+
+fn a_stopped_server_is_met_on_a_kept_link(on: Driver) {
+    let server = Process::start(128);
+    let proxy = server.before(Setup::new(on).timeouts("server = \"400ms\""));
+    let mut client = proxy.client();
+    assert_eq!(client.get("/").status(), 200);
+    server.stop();
+    assert_eq!(client.get("/stopped").status(), 504);
+    let line = proxy.access_line("GET /stopped");
+    assert_eq!(
+        (&line.termination[..2], line.status),
+        ("sH", 504),
+        "{}",
+        line.line
+    );
+    assert_eq!(line.timers[2], 0, "it was a kept link: {}", line.line);
+    client.expect_closed();
+    server.resume();
+    assert_eq!(proxy.get("/resumed").status(), 200);
+}
+
+fn a_tunnel_waits_for_a_stopped_server(on: Driver) {
+    let server = Process::start(128);
+    let proxy = server.before(Setup::new(on).timeouts("tunnel = \"3s\"\nserver = \"300ms\""));
+    let before = proxy.settled_descriptors();
+    let (mut patient, mut lost) = (proxy.client(), proxy.client());
+    patient.upgrade("/patient");
+    lost.upgrade("/lost");
+    server.stop();
+    patient.say("is anybody there");
+    let from = Instant::now();
+    patient.expect_silence(Duration::from_millis(700));
+    assert_eq!(
+        proxy.status().unwrap()["tunnels"],
+        2,
+        "the server's timeout is not the tunnel's"
+    );
+    server.resume();
+    assert_eq!(patient.read_frame().payload, b"is anybody there");
+    patient.echoes("and again");
+    server.stop();
+    lost.expect_closed();
+    assert!(
+        from.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        from.elapsed()
+    );
+    patient.expect_closed();
+    let ended = |target: &str| {
+        eventually("the tunnel's end is logged", || {
+            let mut lines = proxy.lines().into_iter();
+            lines.find(|line| line.contains(target) && !line.contains("ws=open"))
+        })
+    };
+    assert!(ended("/lost").contains(" cD-- "), "{}", ended("/lost"));
+    assert!(
+        ended("/patient").contains(" cD-- "),
+        "{}",
+        ended("/patient")
+    );
+    proxy.wait_for_descriptors(before);
+    assert_eq!(proxy.status().unwrap()["pools"][0]["tunnels"], 0);
 }
 
 // === The generation dies ===
@@ -377,9 +672,8 @@ fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
 
 fn without_descriptors_a_server_is_not_blamed(on: Driver) {
     let server = Server::named("one");
-    let check = "check = { interval = \"50ms\", timeout = \"1s\", rise = 1, fall = 1 }";
     let proxy = Setup::new(on)
-        .server_with(&server, check)
+        .server(&server)
         .limits("idle_links = 0")
         .start();
     let mut inside: Vec<Conn> = (0..5).map(|_| proxy.client()).collect();
@@ -405,9 +699,6 @@ fn without_descriptors_a_server_is_not_blamed(on: Driver) {
     }
     proxy.wait_for_line("error: no descriptor or memory left to connect to a server: ");
     assert_eq!(count_of(&proxy, "no descriptor or memory left"), 1);
-    // Checks cannot be made either, and that is no verdict.
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(count_of(&proxy, "is down"), 0);
     drop((starved, crowd));
     assert_eventually!(proxy.get("/").status() == 200);
     let status = proxy.status().unwrap();
@@ -415,6 +706,22 @@ fn without_descriptors_a_server_is_not_blamed(on: Driver) {
         status["pools"][0]["servers"][0]["connect_errors"], 0,
         "{status}"
     );
+}
+
+fn a_check_without_a_descriptor_is_no_verdict(on: Driver) {
+    let server = Server::named("one");
+    let check = "check = { interval = \"20ms\", timeout = \"1s\", rise = 1, fall = 1 }";
+    let proxy = Setup::new(on).server_with(&server, check).start();
+    assert_eventually!(server.accepted() > 1);
+    let _starved = Starved::of(&proxy);
+    // It may be at a check's cost that a client comes in, and the other way round.
+    let _crowd = crowd(&proxy);
+    eventually("no check finds a descriptor", || {
+        let before = server.accepted();
+        std::thread::sleep(Duration::from_millis(200));
+        (server.accepted() == before).then_some(())
+    });
+    assert_eq!(count_of(&proxy, "is down"), 0);
 }
 
 fn a_kept_link_gives_its_descriptor_to_a_request(on: Driver) {

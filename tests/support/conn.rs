@@ -81,6 +81,12 @@ impl Conn {
         self.socket.local_addr().unwrap().as_socket().unwrap()
     }
 
+    pub fn peer_port(&self) -> u16 {
+        let peer = self.socket.peer_addr().ok();
+        peer.and_then(|peer| peer.as_socket())
+            .map_or(0, |peer| peer.port())
+    }
+
     /// Another handle on the same connection; what one has already read, the other does not see.
     pub fn twin(&self) -> Self {
         Self::over(self.socket.try_clone().unwrap())

@@ -25,6 +25,7 @@ mod process;
 mod proxy;
 mod server;
 mod setup;
+mod stoppable;
 mod wait;
 mod websocket;
 
@@ -37,6 +38,7 @@ pub use process::{Usage, thread_time};
 pub use proxy::{Driver, Ended, Proxy, ringbolt};
 pub use server::{Server, Unreachable};
 pub use setup::Setup;
+pub use stoppable::Process;
 pub use wait::{PATIENCE, eventually};
 pub use websocket::{Frame, KEY, accept_of, frame, handshake, handshake_with};
 

@@ -18,9 +18,13 @@ use super::websocket::{accept_of, frame};
 pub struct Server {
     name: String,
     place: Place,
+    backlog: i32,
     listening: Option<Socket>,
     shared: Arc<Shared>,
 }
+
+/// Room for connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// Where it listens.
 enum Place {
@@ -93,9 +97,14 @@ impl Server {
     /// Accepts a handshake and sends every frame back unmasked, until a Close frame or the end.
     /// Other requests are answered as by [`Server::named`].
     pub fn websocket(name: &str) -> Self {
+        Self::websocket_with_backlog(name, BACKLOG)
+    }
+
+    /// The same with room for so few connections that wait to be accepted.
+    pub fn websocket_with_backlog(name: &str, backlog: i32) -> Self {
         let (answer, name) = (answerer(name), name.to_owned());
         let own = name.clone();
-        Self::named_script(&own, move |conn| {
+        let script = move |conn: &mut Conn| {
             while let Some(request) = conn.read_request() {
                 if !request.has("Upgrade") {
                     answer(conn, &request);
@@ -115,7 +124,8 @@ impl Server {
                 }
                 return;
             }
-        })
+        };
+        Self::start_with(&own, Place::Port(Port::v4()), Box::new(script), backlog)
     }
 
     /// Accepts a handshake, then plays this script.
@@ -129,6 +139,15 @@ impl Server {
     }
 
     fn start(name: &str, place: Place, script: Box<dyn Fn(&mut Conn) + Send + Sync>) -> Self {
+        Self::start_with(name, place, script, BACKLOG)
+    }
+
+    fn start_with(
+        name: &str,
+        place: Place,
+        script: Box<dyn Fn(&mut Conn) + Send + Sync>,
+        backlog: i32,
+    ) -> Self {
         raise_own_limit();
         let shared = Arc::new(Shared {
             script,
@@ -142,6 +161,7 @@ impl Server {
         let mut server = Self {
             name: name.to_owned(),
             place,
+            backlog,
             listening: None,
             shared,
         };
@@ -193,7 +213,7 @@ impl Server {
     /// Listens again after [`Server::stop`].
     pub fn revive(&mut self) {
         let socket = match &self.place {
-            Place::Port(port) => port.listen(1024),
+            Place::Port(port) => port.listen(self.backlog),
             Place::Unix(path) => {
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
                 socket.bind(&SockAddr::unix(path).unwrap()).unwrap();
