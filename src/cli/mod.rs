@@ -9,11 +9,13 @@
 //! | 1 | the configuration has problems (all of them are on standard error) |
 //! | 2 | the arguments make no sense |
 //! | 3 | could not start: an address in use, a missing privilege, a limit too low |
-//! | 4 | `status` found nobody at the control socket |
+//! | 4 | `status` or `server` found nobody at the control socket |
 //! | 128 + N | the serving process was ended by signal N at its first start or in its drain |
 
 mod check;
 pub mod demo;
+mod server;
+mod socket;
 mod status;
 
 use crate::control;
@@ -32,6 +34,12 @@ pub fn main() -> ExitCode {
             socket,
             json,
         } => status::run(&file(config), socket, json),
+        Command::Server {
+            server,
+            change,
+            config,
+            socket,
+        } => server::run(&file(config), socket, &server, &change),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -93,6 +101,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Change a server of a running Ringbolt, without touching its configuration.
+    Server {
+        /// Which one: POOL/NAME.
+        server: String,
+        #[command(subcommand)]
+        change: server::Change,
+        /// The configuration file that names the control socket [default: as for `run`].
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        /// The control socket itself; the configuration is not read.
+        #[arg(long, value_name = "PATH", global = true)]
+        socket: Option<PathBuf>,
+    },
     /// Write a completion script for a shell to standard output.
     Completions {
         /// Which shell.
@@ -113,7 +134,7 @@ Signals:
 Exit codes: 0 stopped in good order, 1 problems in the configuration, 2 wrong arguments,
 3 could not start, 128+N the serving process was ended by signal N.";
 
-/// `status` found nobody at the socket.
+/// `status` or `server` found nobody at the socket.
 const EXIT_NOBODY: u8 = 4;
 
 #[cfg(test)]

@@ -1,41 +1,23 @@
 //! `ringbolt status`: what a running Ringbolt says of itself, as a table or as JSON.
 //!
-//! The question is one HTTP request over the control socket. The client is the standard library's
-//! unix stream and a few lines: it talks to our own server, asks for the connection to be closed,
-//! and bounds what it reads.
+//! The question is one HTTP request over the control socket.
 
-use crate::control::file;
-use crate::control::launcher::EXIT_CONFIG;
+use super::socket;
 use crate::control::status::{ServerState, ServerStatus, Status, count, size, span};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Read, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Asks the process at the socket and prints its answer.
 pub(super) fn run(config: &Path, socket: Option<PathBuf>, json: bool) -> ExitCode {
-    let socket = match socket.map_or_else(|| socket_of(config), Ok) {
+    let socket = match socket::path(config, socket, "status") {
         Ok(socket) => socket,
-        Err(refused) => {
-            eprint!("{refused}");
-            eprintln!(
-                "ringbolt: status reads it for control.socket; --socket PATH asks without reading it"
-            );
-            return ExitCode::from(EXIT_CONFIG);
-        }
+        Err(code) => return code,
     };
     let answer = match ask(&socket) {
         Ok(answer) => answer,
-        Err(error) => {
-            eprintln!(
-                "ringbolt: nobody answers at {}: {error}{}",
-                socket.display(),
-                advice(&error)
-            );
-            return ExitCode::from(super::EXIT_NOBODY);
-        }
+        Err(error) => return socket::nobody(&socket, &error),
     };
     if json {
         return print(&format!("{}\n", answer.trim_end()));
@@ -52,51 +34,17 @@ pub(super) fn run(config: &Path, socket: Option<PathBuf>, json: bool) -> ExitCod
     }
 }
 
-fn socket_of(config: &Path) -> Result<PathBuf, file::Refused> {
-    Ok(file::read(config)?.config.control.socket)
-}
-
 /// A reader that has gone (`ringbolt status | head`) is no failure.
 fn print(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// The status as JSON, as it came. Blocks, for [`PATIENCE`] at most with each read and write.
+/// The status as JSON, as it came.
 pub(super) fn ask(socket: &Path) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(REQUEST)?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    let whole = answer
-        .split_once("\r\n\r\n")
-        .filter(|(head, _)| head.starts_with("HTTP/1.1 200 ") || head.starts_with("HTTP/1.0 200 "));
-    match whole {
-        Some((_, body)) => Ok(body.to_owned()),
-        None => {
-            let line = answer.lines().next().unwrap_or("nothing").to_owned();
-            Err(io::Error::other(format!("the answer is: {line}")))
-        }
-    }
-}
-
-/// HTTP/1.0, so that the answer ends with the connection and never comes in chunks.
-const REQUEST: &[u8] = b"GET /v1/status HTTP/1.0\r\nHost: ringbolt\r\n\r\n";
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Some ten thousand servers.
-const MAX_ANSWER: u64 = 16 << 20;
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ": is it running? The socket is control.socket of its configuration, or --socket PATH"
-        }
-        io::ErrorKind::PermissionDenied => {
-            ": only root and the group that Ringbolt runs as may ask"
-        }
-        _ => "",
+    match socket::ask(socket, "GET", "/v1/status", "")? {
+        (200, body) => Ok(body),
+        (status, _) => Err(socket::unexpected(&status.to_string())),
     }
 }
 

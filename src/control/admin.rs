@@ -5,7 +5,7 @@
 //! settled here by basic authentication.
 
 use super::status::Status;
-use super::{auth, page};
+use super::{auth, command, page};
 use crate::config::Stats;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -15,7 +15,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::serve::Listener;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -34,6 +34,8 @@ pub(super) trait Source: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// The `[stats]` table in force.
     fn stats(&self) -> Option<Stats>;
+    /// Gives a server another weight, 0 to 256, and says which it had; an error names what does not exist.
+    fn set_weight(&self, pool: &str, server: &str, weight: u16) -> Result<u16, String>;
 }
 
 /// Serves both sockets until the runtime ends. To be called inside it.
@@ -41,6 +43,7 @@ pub(super) fn serve(control: OwnedFd, stats: OwnedFd, source: Arc<dyn Source>) -
     let v1 = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
+        .route(command::WEIGHT, put(command::weight))
         .with_state(Arc::clone(&source));
     let people = Router::new().fallback(stats_page).with_state(source);
     for (socket, router) in [(control, v1), (stats, people)] {

@@ -11,7 +11,9 @@ use crate::proxy::Plan;
 use crate::record::{Event, Events, ServerName};
 use crate::worker::Workers;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
 
 /// What both the control socket and the control loop look at.
 pub(super) struct Desk {
@@ -26,6 +28,8 @@ pub(super) struct Desk {
     pub(super) draining: AtomicBool,
     pub(super) reloads: AtomicU64,
     pub(super) refused: ArcSwapOption<String>,
+    /// Wakes [`super::pace`]: a server may have come back.
+    pub(super) came_back: Notify,
 }
 
 impl Desk {
@@ -102,11 +106,31 @@ impl Source for Desk {
     fn stats(&self) -> Option<Stats> {
         self.plan.load().config.stats.clone()
     }
+
+    fn set_weight(&self, pool: &str, server: &str, weight: u16) -> Result<u16, String> {
+        let plan = self.plan.load_full();
+        let found = plan.pools.iter().find(|p| p.settings.name == pool);
+        let found = found.ok_or_else(|| format!("there is no pool \"{pool}\""))?;
+        let at = found.servers.iter().position(|s| &*s.name == server);
+        let at = at.ok_or_else(|| format!("pool \"{pool}\" has no server \"{server}\""))?;
+        let was = found.servers[at].live.weight();
+        found.set_weight(at, weight);
+        self.came_back.notify_one();
+        self.events.send(Event::ServerSet {
+            server: ServerName {
+                pool: pool.to_owned(),
+                server: server.to_owned(),
+            },
+            to: format!("weight {weight}, was {was}"),
+        });
+        Ok(was)
+    }
 }
 
 /// What the health checks call when a server goes up or down.
-pub(super) fn tell(events: Events) -> Box<Tell> {
+pub(super) fn tell(desk: Arc<Desk>) -> Box<Tell> {
     Box::new(move |pool, server, change| {
+        desk.came_back.notify_one();
         let server = ServerName {
             pool: pool.settings.name.clone(),
             server: server.name.to_string(),
@@ -116,7 +140,7 @@ pub(super) fn tell(events: Events) -> Box<Tell> {
             change.lasted,
             pool.active(),
         );
-        events.send(match change.up {
+        desk.events.send(match change.up {
             true => Event::ServerUp {
                 server,
                 why,

@@ -13,7 +13,7 @@ use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
 use super::logs::Logs;
 use super::probes::Probes;
-use super::{identity, limits, started_ms};
+use super::{identity, limits, pace, started_ms};
 use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;
 use crate::record::Event;
@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Takes its orders from the launcher on standard input.
@@ -110,11 +111,13 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         draining: AtomicBool::new(false),
         reloads: AtomicU64::new(0),
         refused: ArcSwapOption::empty(),
+        came_back: Notify::new(),
     });
     let ended = runtime.block_on(async {
         admin::serve(control, stats, Arc::clone(&desk) as Arc<dyn Source>)
             .map_err(|error| format!("cannot serve the control socket: {error}"))?;
-        let probes = Probes::start(&desk.plan.load().pools, desk::tell(events.clone()));
+        let probes = Probes::start(&desk.plan.load().pools, desk::tell(Arc::clone(&desk)));
+        tokio::spawn(pace::run(Arc::clone(&desk)));
         let mut control = Control {
             channel,
             desk: Arc::clone(&desk),
@@ -248,6 +251,7 @@ impl Control<'_> {
         self.desk.plan.store(Arc::clone(&plan));
         self.desk.workers.adopt(&plan);
         self.probes.follow(&plan.pools);
+        self.desk.came_back.notify_one();
         self.desk.reloads.fetch_add(1, Relaxed);
         self.desk.refused.store(None);
         for warning in warnings {

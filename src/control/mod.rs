@@ -9,6 +9,7 @@
 mod admin;
 mod auth;
 mod channel;
+mod command;
 mod desk;
 mod environment;
 pub mod file;
@@ -22,11 +23,13 @@ pub mod logs;
 pub mod memory;
 mod notify;
 mod opening;
+mod pace;
 mod page;
 mod probes;
 mod reload;
 pub mod status;
 
+pub use command::Weighed;
 pub use environment::Machine;
 pub use opening::place;
 

@@ -325,7 +325,7 @@ mod tests {
         let server = |name: &str, state: &str| {
             format!(
                 r#"{{"name":"{name}","address":"127.0.0.1:3000","state":"{state}","checked":true,
-                "reason":"connection refused","since_ms":0,"since":75,"weight":1,"sessions":12,
+                "reason":"connection refused","since_ms":0,"since":75,"weight":1,"share":100,"sessions":12,
                 "tunnels":9,"total_sessions":1200,"bytes_in":2048,"bytes_out":4096,"requests":7000,
                 "responses":[1,2,3,4,5],"connect_errors":1,"response_errors":2,"retries":3,
                 "redispatches":4,"checks":10,"failed_checks":2,"downs":1}}"#

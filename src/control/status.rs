@@ -98,6 +98,8 @@ pub struct ServerStatus {
     pub since: u64,
     /// Its present share of the turn.
     pub weight: u16,
+    /// How much of it counts now, in percent: less than 100 in a slow start.
+    pub share: u8,
     /// Requests and tunnels now.
     pub sessions: u32,
     /// Tunnels now.
@@ -207,6 +209,7 @@ impl ServerStatus {
             since_ms,
             since: now_ms.saturating_sub(since_ms) / 1000,
             weight: live.weight(),
+            share: (u16::from(live.sixteenths()) * 100 / 16) as u8,
             sessions: live.sessions(),
             tunnels: live.tunnels(),
             total_sessions: live.total_sessions(),
