@@ -45,6 +45,10 @@ pub enum ProxyVersion {
 
 /// A list of networks, `"unix"` among them for unix sockets.
 pub(super) fn senders(item: &Item<'_>) -> Option<ProxySenders> {
+    if item.is_switch() {
+        item.wrong_type("a list of the networks that send the header, such as [\"10.0.0.0/8\"]");
+        return None;
+    }
     let mut unix = false;
     let networks = item.list(|item| {
         if item.is_text("unix") {
