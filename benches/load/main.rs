@@ -1,9 +1,10 @@
-//! The load and the servers behind the proxies that `scripts/bench` compares. Both ends are ours, so that
+//! The load and the servers behind the proxies that `scripts/bench` compares, and the floods of `scripts/floods`. Both ends are ours, so that
 //! what lies between them is the only thing that changes.
 //!
 //! * `backend`: HTTP/1.1 by monoio-http, and WebSocket echo on raw monoio sockets.
 //! * `requests`: keep-alive GETs, by monoio-http.
 //! * `messages`: 64-byte messages and their echoes through tunnels.
+//! * `flood`: clients and servers that are slow, silent, endless or deaf.
 //! * `idle`: many tunnels that carried one message each and then rest.
 //!
 //! Standard output and input keep it in step with the script. Before and after the measured time it says
@@ -12,6 +13,7 @@
 //!
 //! monoio-http knows no upgrade (its codecs never give the socket back), hence the raw sockets for tunnels.
 
+mod flood;
 mod http;
 mod tally;
 mod tunnel;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use monoio::{IoUringDriver, RuntimeBuilder};
+use socket2::{Domain, Socket, Type};
 use tally::Tally;
 
 #[derive(Debug, Parser)]
@@ -63,6 +66,8 @@ enum Work {
         #[command(flatten)]
         span: Span,
     },
+    /// Floods, says `begin` once all connections were begun, ends when given a line.
+    Flood(#[command(flatten)] Storm),
     /// Opens tunnels, sends one message through each, says `begin`, and closes them when given a line.
     Idle {
         #[command(flatten)]
@@ -71,6 +76,23 @@ enum Work {
         #[arg(long, default_value_t = 8_000)]
         tunnels: usize,
     },
+}
+
+/// A flood and where it goes.
+#[derive(Debug, clap::Args)]
+struct Storm {
+    /// Which flood.
+    #[arg(long)]
+    kind: flood::Kind,
+    /// The proxy's address.
+    #[arg(long)]
+    target: SocketAddr,
+    /// Where the flood's servers listen; the proxy's route for the path `/flood` leads there.
+    #[arg(long)]
+    server: SocketAddr,
+    /// Client connections.
+    #[arg(long)]
+    connections: usize,
 }
 
 /// Where to.
@@ -120,6 +142,7 @@ fn main() -> ExitCode {
             measure(&tally, span).await;
             Ok(())
         }),
+        Work::Flood(storm) => storm.run(),
         Work::Idle { aim, tunnels } => run(async move {
             let open = tunnel::open_all(&aim, tunnels, true).await?;
             wait_at("begin");
@@ -136,6 +159,29 @@ fn main() -> ExitCode {
             eprintln!("load: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+impl Storm {
+    fn run(&self) -> std::io::Result<()> {
+        let listening = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
+        listening.set_reuse_address(true)?;
+        listening.bind(&self.server.into())?;
+        listening.listen(4096)?;
+        let _servers = flood::Crowd::servers(listening, self.kind.servers());
+        let clients = flood::Crowd::clients(self.target, self.connections, self.kind.clients());
+        while clients.open() + clients.ended() < self.connections {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        wait_at("begin");
+        println!(
+            "{}",
+            serde_json::json!({
+                "open": clients.open(), "ended": clients.ended(), "statuses": clients.statuses(),
+                "expected": self.kind.status(),
+            })
+        );
+        Ok(())
     }
 }
 

@@ -147,7 +147,7 @@ const PLANS: usize = 4;
 const SETTINGS: usize = 4 * 1024;
 /// A worker's slot of a server's counters, in cache lines of its own.
 const COUNTERS: usize = 256;
-/// Both processes before the first client, measured at 13 MiB (26 in a debug build): program, allocator, control
+/// Both processes before the first client, measured at 13 MiB (27 in a debug build): program, allocator, control
 /// thread with its sockets' 64 clients, the log's writer.
 const PROCESSES: usize = 32 * 1024 * 1024;
 
