@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_connection_s_task_is_no_larger_than_is_said() {
-        let size = size_of_future(serve::<crate::ring::Stream>);
+        let size = size_of_future(serve::<ring::Stream>);
         assert!(size <= TASK, "{size}");
     }
 }

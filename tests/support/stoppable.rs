@@ -10,25 +10,29 @@ use super::wait::eventually;
 /// A server in a process of its own, which can be stopped.
 pub struct Process {
     child: std::process::Child,
+    /// Kept open: the test harness in there says something once a minute.
+    _out: std::io::BufReader<std::process::ChildStdout>,
     address: String,
 }
 
 impl Process {
     /// This test program again, of which only the test `server_process` runs: it calls [`Process::serve`].
     pub fn start(backlog: i32) -> Self {
-        use std::io::BufRead as _;
+        use std::io::{BufRead as _, Read as _};
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "server_process", "--nocapture"])
             .env("SERVER_PROCESS", backlog.to_string())
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
         let address = out
+            .by_ref()
             .lines()
             .find_map(|line| Some(line.unwrap().split_once("serves ")?.1.to_owned()));
         Self {
             child,
+            _out: out,
             address: address.unwrap(),
         }
     }
