@@ -24,6 +24,7 @@ on_both_drivers!(
     a_signal_to_stop_ends_the_pause,
     a_new_configuration_ends_the_pause,
     a_configuration_that_kills_is_not_in_force,
+    sockets_belong_to_their_listeners_after_a_restart,
     a_worker_that_dies_takes_its_generation_along,
     a_panic_in_an_exchange_ends_only_it,
     a_panic_in_a_tunnel_ends_only_it,
@@ -344,6 +345,11 @@ fn a_generation_that_dies_is_followed_by_another(on: Driver) {
         let mut tunnel = proxy.client();
         tunnel.upgrade("/");
         let dead = proxy.generation();
+        let held = || {
+            let open = std::fs::read_dir(format!("/proc/{}/fd", proxy.id()));
+            open.unwrap().count()
+        };
+        let before = held();
         proxy.strike(signal);
         tunnel.expect_closed();
         assert_eq!(proxy.get("/").status(), 200, "the port was never closed");
@@ -355,6 +361,10 @@ fn a_generation_that_dies_is_followed_by_another(on: Driver) {
         ));
         assert_eq!(proxy.status().unwrap()["restarts"], 1);
         assert_eq!(proxy.processes().len(), 2, "launcher and generation");
+        assert_eventually!(
+            held() == before,
+            "the launcher keeps nothing of the dead one"
+        );
     }
 }
 
@@ -469,6 +479,30 @@ fn a_configuration_that_kills_is_not_in_force(on: Driver) {
     assert_eq!(proxy.get("/").server(), "one");
     proxy.sighup();
     assert_eventually!(proxy.get("/").server() == "two");
+}
+
+fn sockets_belong_to_their_listeners_after_a_restart(on: Driver) {
+    let servers = [Server::named("a"), Server::named("b")];
+    let text = |order: [usize; 2]| {
+        let one = |index: usize| {
+            let (name, bind) = [("a", "{listen}"), ("b", "{listen2}")][index];
+            let address = servers[index].address();
+            format!(
+                "[[listener]]\nname = \"{name}\"\nbind = \"{bind}\"\ndefault_pool = \"{name}\"\n\
+                 [[pool.{name}.server]]\nname = \"s\"\naddress = \"{address}\"\n"
+            )
+        };
+        order.map(one).concat()
+    };
+    let proxy = Proxy::start(on, &text([0, 1]));
+    proxy.rewrite_config(&text([1, 0]));
+    proxy.sighup();
+    proxy.wait_for_complaint("reloaded");
+    proxy.strike(Signal::KILL);
+    assert_eq!(proxy.get("/").server(), "a");
+    let mut second = Conn::connect(proxy.second_address());
+    assert_eq!(second.get("/").server(), "b");
+    assert_eq!(proxy.status().unwrap()["restarts"], 1);
 }
 
 // === A panic ===
@@ -648,6 +682,12 @@ fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
     let spent = thread_time(proxy.generation()) - spent;
     assert!(spent < Duration::from_millis(50), "{spent:?} in a second");
     assert_eq!(beside.get("/").status(), 200, "those inside are served");
+    // A descriptor that comes free is used, and is nothing to write about.
+    let mut crowd = crowd;
+    for _ in 0..5 {
+        drop(crowd.pop());
+        std::thread::sleep(Duration::from_millis(150));
+    }
     let said = proxy.wait_for_line("cannot accept, pausing");
     assert!(
         said.contains("error: ") && said.contains("Too many open files"),

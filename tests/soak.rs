@@ -100,9 +100,16 @@ fn answer(client: &mut Conn) -> Option<u16> {
     Some(head.status()).filter(|_| head.field("Connection") != Some("close"))
 }
 
+fn client(proxy: &Proxy) -> Conn {
+    let mut client = proxy.client();
+    // A machine that is short of processors may stand still for a while, and that is not what is looked for.
+    client.wait_for(Duration::from_secs(60));
+    client
+}
+
 /// A client that behaves: several requests on a connection.
 fn requests(proxy: &Proxy, dice: &mut Dice, good: &AtomicUsize) {
-    let mut client = proxy.client();
+    let mut client = client(proxy);
     for _ in 0..=dice.below(6) {
         let request = match dice.below(4) {
             0 => "POST /l HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
@@ -124,7 +131,7 @@ fn requests(proxy: &Proxy, dice: &mut Dice, good: &AtomicUsize) {
 
 /// A tunnel, quiet or busy, that ends in one of many ways.
 fn tunnel(proxy: &Proxy, dice: &mut Dice, good: &AtomicUsize) {
-    let mut client = proxy.client();
+    let mut client = client(proxy);
     if client.try_send(handshake("/ws")).is_err() || answer(&mut client) != Some(101) {
         return;
     }
@@ -153,7 +160,7 @@ fn tunnel(proxy: &Proxy, dice: &mut Dice, good: &AtomicUsize) {
 
 /// A client that does not behave.
 fn vanish(proxy: &Proxy, dice: &mut Dice) {
-    let mut client = proxy.client();
+    let mut client = client(proxy);
     let _ = client.try_send(match dice.below(9) {
         0 => "GET / HT",
         1 => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly this",
@@ -196,6 +203,7 @@ fn load(
                 }
             });
         }
+        let _end = End(over);
         let mut dice = Dice(99);
         while from.elapsed() < span {
             let pause = || std::thread::sleep(Duration::from_millis(150));
@@ -215,13 +223,22 @@ fn load(
                 _ => {
                     proxy.rewrite_config(&texts[dice.below(texts.len() as u64) as usize]);
                     proxy.sighup();
+                    proxy.wait_for_notice("READY=1");
                 }
             }
             pause();
         }
-        over.store(true, SeqCst);
     });
     good.load(SeqCst)
+}
+
+/// Ends the load, even if its master panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }
 
 /// What has to come back.

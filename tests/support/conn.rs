@@ -77,6 +77,13 @@ impl Conn {
         self.socket.set_read_timeout(None).unwrap();
     }
 
+    /// Reads with another deadline than most tests.
+    pub fn wait_for(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+        self.socket.set_read_timeout(self.patience).unwrap();
+        self.socket.set_write_timeout(self.patience).unwrap();
+    }
+
     pub fn local_address(&self) -> SocketAddr {
         self.socket.local_addr().unwrap().as_socket().unwrap()
     }
