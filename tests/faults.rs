@@ -671,8 +671,18 @@ fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
     let proxy = Proxy::before(on, &[&server]);
     let mut beside = proxy.client();
     assert_eq!(beside.get("/").status(), 200);
+    let mut inside: Vec<Conn> = (0..60).map(|_| proxy.client()).collect();
+    for client in &mut inside {
+        assert_eq!(client.get("/").status(), 200);
+    }
     let starved = Starved::of(&proxy);
-    let crowd = crowd(&proxy);
+    let mut crowd = crowd(&proxy);
+    crowd.extend((0..10).map(|_| proxy.client()));
+    // A descriptor that comes free is used, and is nothing to write about.
+    for _ in 0..5 {
+        drop(inside.pop());
+        std::thread::sleep(Duration::from_millis(150));
+    }
     let mut waiting: Vec<Conn> = (0..5).map(|_| proxy.client()).collect();
     for client in &mut waiting {
         client.send("GET /waited HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -682,12 +692,6 @@ fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
     let spent = thread_time(proxy.generation()) - spent;
     assert!(spent < Duration::from_millis(50), "{spent:?} in a second");
     assert_eq!(beside.get("/").status(), 200, "those inside are served");
-    // A descriptor that comes free is used, and is nothing to write about.
-    let mut crowd = crowd;
-    for _ in 0..5 {
-        drop(crowd.pop());
-        std::thread::sleep(Duration::from_millis(150));
-    }
     let said = proxy.wait_for_line("cannot accept, pausing");
     assert!(
         said.contains("error: ") && said.contains("Too many open files"),
@@ -702,7 +706,7 @@ fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
     for client in &mut waiting {
         assert_eq!(client.read_response().status(), 200);
     }
-    drop((crowd, waiting));
+    drop((crowd, waiting, inside));
     eventually("accepting goes on, and says so", || {
         assert_eq!(proxy.get("/").status(), 200);
         (count_of(&proxy, "accepting again") == 1).then_some(())

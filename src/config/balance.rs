@@ -91,7 +91,8 @@ fn key(item: &Item<'_>) -> Option<HashKey> {
     }
     let header = header.map(HashKey::Header);
     let cookie = cookie.map(HashKey::Cookie);
-    header.or(cookie).or(query.map(HashKey::Query))
+    let query = query.map(HashKey::Query);
+    header.or(cookie).or(query)
 }
 
 /// The key that somebody wrote as a word.
