@@ -9,8 +9,9 @@ use crate::config::Process;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
 };
 use std::ffi::CString;
 
@@ -59,6 +60,10 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Identity>, String> {
 /// # Errors
 /// One line that says which step the kernel refused.
 pub(super) fn assume(identity: Option<&Identity>, launcher: u32) -> Result<(), String> {
+    // While it still may: without this set no file's capabilities could ever come back.
+    for capability in CapabilitySet::all().iter() {
+        let _ = remove_capability_from_bounding_set(capability);
+    }
     if let Some(to) = identity {
         let (user, group) = (uid(to.user), gid(to.group));
         let groups: Vec<_> = to.groups.iter().map(|&id| gid(id)).collect();
@@ -77,19 +82,16 @@ pub(super) fn assume(identity: Option<&Identity>, launcher: u32) -> Result<(), S
         set_thread_res_gid(group, group, group).map_err(|error| step("the group", error))?;
         set_thread_res_uid(user, user, user).map_err(|error| step("the user", error))?;
     }
-    if !Uid::effective().is_root() {
-        // After a change from root these are empty; after a start by a service manager that gave
-        // CAP_NET_BIND_SERVICE they are not, and only the launcher has use for them.
-        let _ = clear_ambient_capability_set();
-        let none = CapabilitySet::empty();
-        let sets = CapabilitySets {
-            effective: none,
-            permitted: none,
-            inheritable: none,
-        };
-        set_capabilities(None, sets)
-            .map_err(|error| format!("cannot drop capabilities: {error}"))?;
-    }
+    // After a change from root these are empty; after a start by a service manager that gave
+    // CAP_NET_BIND_SERVICE, or when root stays root, they are not, and only the launcher has use for them.
+    let _ = clear_ambient_capability_set();
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, sets).map_err(|error| format!("cannot drop capabilities: {error}"))?;
     set_no_new_privs(true).map_err(|error| format!("cannot set no_new_privs: {error}"))?;
     // After the change of user, which clears it. If the launcher is gone already it never fires.
     set_parent_process_death_signal(Some(Signal::KILL))
