@@ -220,6 +220,35 @@ fn names_are_found_in_every_form_of_use() {
 }
 
 #[test]
+fn escapes_on_purpose_are_in_debug_builds_only() {
+    const CONDITION: &str = "#[cfg(debug_assertions)]";
+    let mut mentions = 0;
+    for path in files(&top().join("src")) {
+        if path.ends_with("src/ring/escape.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let named = [
+                "mod escape;",
+                "::escape;",
+                "fn try_to_escape",
+                "Command::Escape =>",
+            ];
+            if named.iter().any(|words| line.contains(words)) {
+                assert_eq!(lines[number - 1], CONDITION, "{}: {line}", path.display());
+                mentions += 1;
+            }
+        }
+    }
+    assert_eq!(
+        mentions, 4,
+        "the module, its use, its call, the worker's order"
+    );
+}
+
+#[test]
 fn faults_on_purpose_are_in_debug_builds_only() {
     // The module exists under this condition only, so a mention without it would not compile for release.
     const CONDITION: &str = "#[cfg(debug_assertions)]";

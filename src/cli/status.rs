@@ -74,6 +74,9 @@ fn table(status: &Status, colours: bool) -> String {
         "{} worker{plural} on {}",
         status.workers, status.driver
     );
+    if !status.sandbox.is_empty() {
+        let _ = writeln!(text, "sandbox: {}", status.sandbox);
+    }
     let _ = writeln!(
         text,
         "{} of {} connections, {} tunnels",

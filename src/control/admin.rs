@@ -146,6 +146,7 @@ fn answer(
 fn conceal(status: &mut Status) {
     status.version.clear();
     status.driver.clear();
+    status.sandbox.clear();
     status.refused_reload = None;
     (status.pid, status.launcher) = (0, 0);
 }

@@ -135,6 +135,10 @@ pub(super) enum Report {
     Ready {
         /// What drives the workers, such as `io_uring (single issuer, deferred task run)`.
         driver: String,
+        /// What confines it, in a few words.
+        sandbox: String,
+        /// What should confine it and does not, a line each.
+        missing: Vec<String>,
     },
     /// It cannot, and exits with code 3.
     Failed {
@@ -151,7 +155,7 @@ pub(super) enum Report {
 }
 
 /// Changes with every change of the messages above.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 /// Descriptors on one message; the kernel's bound is 253 (`SCM_MAX_FD`).
 pub(super) const MAX_DESCRIPTORS: usize = 240;
 /// Bytes of JSON in one message: a configuration of several megabytes, escaped.

@@ -4,6 +4,7 @@
 use super::admin::Source;
 use super::channel::Start;
 use super::probes::Tell;
+use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, now_ms, started_ms};
 use crate::config::{Level, Stats};
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 pub(super) struct Desk {
     pub(super) plan: ArcSwap<Plan>,
     pub(super) workers: Workers,
+    pub(super) sandbox: Sandbox,
     pub(super) events: Events,
     pub(super) launcher: u32,
     /// Generations of this launcher that died before this one.
@@ -55,6 +57,10 @@ impl Desk {
                 ),
             );
         }
+        for missing in self.sandbox.missing() {
+            let text = format!("the sandbox is without {missing}");
+            self.events.say(Level::Notice, text);
+        }
         if identity::is_root() {
             let text = "it serves as root: process.user can name somebody with less power";
             self.events.say(Level::Notice, text);
@@ -80,6 +86,7 @@ impl Source for Desk {
             started_ms,
             uptime: now_ms.saturating_sub(started_ms) / 1000,
             driver: self.workers.driver().to_string(),
+            sandbox: self.sandbox.words(),
             workers: self.workers.count(),
             draining: self.draining.load(Relaxed),
             connections: self.workers.connections(),

@@ -11,13 +11,13 @@ use super::desk::{self, Desk};
 use super::environment::Answers;
 use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
-use super::logs::Logs;
+use super::logs::{Logs, zone};
 use super::probes::Probes;
+use super::sandbox::{self, Sandbox};
 use super::{identity, limits, pace, started_ms};
 use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;
 use crate::record::Event;
-use crate::ring::Operations;
 use crate::worker::{Setup, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::fs::{Mode, OFlags};
@@ -79,6 +79,10 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     ignore_signals().map_err(|error| format!("cannot set signals aside: {error}"))?;
     let config = load(&start.path, &start.text, &start.answers)?;
 
+    // The last file that is opened is the time zone's.
+    zone();
+    let mut sandbox = Sandbox::enter(config.process.sandbox);
+
     let (logs, ends) = Logs::start(&config, log_files, start.workers)?;
     let events = logs.events();
     let plan = Plan::new(&config, None, start.workers, Some(&start.stats_socket));
@@ -89,13 +93,10 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         logs: ends,
         cores: start.cores.clone(),
         events: events.clone(),
-        operations: if config.process.sandbox {
-            Operations::Few
-        } else {
-            Operations::All
-        },
+        operations: sandbox.operations(),
     })
     .map_err(|error| format!("cannot start the workers: {error}"))?;
+    sandbox.close(workers.driver(), workers.operations());
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,6 +105,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     let desk = Arc::new(Desk {
         plan: ArcSwap::new(plan),
         workers,
+        sandbox,
         events: events.clone(),
         launcher: start.launcher,
         restarts: start.restarts,
@@ -180,7 +182,11 @@ impl Control<'_> {
         let orders = orders(self.channel).map_err(text)?;
         self.report(&Report::Ready {
             driver: self.desk.workers.driver().to_string(),
+            sandbox: self.desk.sandbox.words(),
+            missing: self.desk.sandbox.missing().to_vec(),
         });
+        #[cfg(debug_assertions)]
+        sandbox::try_to_escape(&self.desk.workers);
         loop {
             let next = tokio::select! {
                 order = receive(&orders, self.channel) => self.obey(order.map_err(text)?),

@@ -302,7 +302,15 @@ impl Launcher {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Ready { driver } => {
+            Report::Ready {
+                driver,
+                sandbox,
+                missing,
+            } => {
+                say(&format!("ringbolt: sandbox: {sandbox}"));
+                for missing in missing {
+                    say(&format!("ringbolt: the sandbox is without {missing}"));
+                }
                 let (workers, served) = (workers(self.workers), self.served());
                 say(&format!("ringbolt: ready: {workers} on {driver}; {served}"));
                 self.proven = true;

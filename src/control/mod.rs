@@ -27,6 +27,7 @@ mod pace;
 mod page;
 mod probes;
 mod reload;
+mod sandbox;
 pub mod status;
 
 pub use command::Weighed;

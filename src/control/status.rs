@@ -23,6 +23,9 @@ pub struct Status {
     pub uptime: u64,
     /// What drives the workers, such as `io_uring (single issuer, deferred task run)`.
     pub driver: String,
+    /// What confines the process, such as `Landlock (version 7), seccomp`.
+    #[serde(default)]
+    pub sandbox: String,
     /// How many workers.
     pub workers: usize,
     /// Whether it is on its way out: nothing is accepted any more.

@@ -16,6 +16,8 @@
 
 mod buffer;
 mod connect;
+#[cfg(debug_assertions)]
+pub mod escape;
 mod listener;
 mod mailbox;
 mod rest;

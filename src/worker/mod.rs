@@ -58,6 +58,9 @@ pub(crate) enum Command {
     Drain,
     /// End the tunnels.
     EndTunnels,
+    /// Try to open a file through the ring: for a test of the sandbox.
+    #[cfg(debug_assertions)]
+    Escape,
 }
 
 impl Workers {
@@ -127,6 +130,12 @@ impl Workers {
     /// Ends every tunnel; their lines are in the log afterwards.
     pub fn end_tunnels(&self) {
         self.tell(|| Command::EndTunnels);
+    }
+
+    /// Makes every worker try to open a file through its ring, and say on standard error what came of it.
+    #[cfg(debug_assertions)]
+    pub fn escape(&self) {
+        self.tell(|| Command::Escape);
     }
 
     /// Client connections now, tunnels among them.

@@ -336,11 +336,16 @@ fn identity() -> &'static str {
     })
 }
 
-/// Seconds east of Greenwich, now: TZ, then the system's zone, then UTC.
+/// Seconds east of Greenwich, now.
 fn offset() -> i32 {
-    jiff::tz::TimeZone::system()
-        .to_offset(jiff::Timestamp::now())
-        .seconds()
+    zone().to_offset(jiff::Timestamp::now()).seconds()
+}
+
+/// The zone of the log's times: TZ, then the system's zone, then UTC. Read when it is first asked for, which
+/// must be before the sandbox closes; its changes between summer and winter are part of it.
+pub(super) fn zone() -> &'static jiff::tz::TimeZone {
+    static ZONE: OnceLock<jiff::tz::TimeZone> = OnceLock::new();
+    ZONE.get_or_init(jiff::tz::TimeZone::system)
 }
 
 /// Wakes the writer. An eventfd's counter cannot be full here, and if it were, it would wake as well.
