@@ -21,6 +21,8 @@ on_both_drivers!(
     a_generation_that_dies_is_followed_by_another,
     clients_wait_while_the_next_generation_does,
     every_order_is_heeded_after_a_restart,
+    a_generation_may_die_before_it_serves,
+    a_generation_that_cannot_be_started_is_tried_again,
     a_signal_to_stop_ends_the_pause,
     a_new_configuration_ends_the_pause,
     a_configuration_that_kills_is_not_in_force,
@@ -397,6 +399,36 @@ fn clients_wait_while_the_next_generation_does(on: Driver) {
     assert_eq!(proxy.status().unwrap()["restarts"], 2);
 }
 
+fn a_generation_may_die_before_it_serves(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let dead = proxy.generation();
+    proxy.strike(Signal::KILL);
+    assert_eventually!(![dead, proxy.id()].contains(proxy.processes().last().unwrap()));
+    // It has begun this moment, and takes some to be ready.
+    proxy.strike(Signal::KILL);
+    proxy.wait_for_complaint("another one starts in 1 s");
+    assert_eq!(proxy.get("/").status(), 200);
+    assert_eq!(proxy.status().unwrap()["restarts"], 2);
+}
+
+fn a_generation_that_cannot_be_started_is_tried_again(on: Driver) {
+    let server = Server::named("one");
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let text = Setup::new(on)
+        .server(&server)
+        .log("target = \"file:{folder}/logs/log\"")
+        .text();
+    let proxy = Proxy::start_in(on, folder, &text);
+    std::fs::remove_dir_all(&logs).unwrap();
+    proxy.strike(Signal::KILL);
+    proxy.wait_for_complaint("could not be started (cannot open log file ");
+    std::fs::create_dir(&logs).unwrap();
+    assert_eq!(proxy.get("/").status(), 200);
+}
+
 fn every_order_is_heeded_after_a_restart(on: Driver) {
     let (one, two) = (Server::websocket("one"), Server::websocket("two"));
     let setup = |server: &Server| {
@@ -627,6 +659,8 @@ fn a_panic_in_a_tunnel_ends_only_it(on: Driver) {
 /// The process that serves gets no descriptor beyond those that it has, until this value goes.
 struct Starved {
     process: Pid,
+    /// Free numbers among those that it has.
+    gaps: usize,
     before: Rlimit,
 }
 
@@ -634,20 +668,27 @@ impl Starved {
     fn of(proxy: &Proxy) -> Self {
         let process = proxy.generation();
         let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
-        let numbers = open.filter_map(|one| one.ok()?.file_name().to_str()?.parse::<u64>().ok());
+        let numbers: Vec<usize> = open
+            .filter_map(|one| one.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        let end = numbers.iter().max().unwrap() + 1;
         let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
         let limit = Rlimit {
-            current: Some(numbers.max().unwrap() + 1),
+            current: Some(end as u64),
             maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
         };
         let before = prlimit(Some(process), Resource::Nofile, limit).unwrap();
-        Self { process, before }
+        Self {
+            process,
+            gaps: end - numbers.len(),
+            before,
+        }
     }
 }
 
 impl Drop for Starved {
     fn drop(&mut self) {
-        let _ = prlimit(Some(self.process), Resource::Nofile, self.before.clone());
+        let _ = prlimit(Some(self.process), Resource::Nofile, self.before);
     }
 }
 
@@ -657,10 +698,12 @@ fn count_of(proxy: &Proxy, words: &str) -> usize {
 }
 
 /// Connects clients until the proxy can accept no more: gaps among its descriptors are filled then.
-fn crowd(proxy: &Proxy) -> Vec<Conn> {
-    let mut clients = Vec::new();
+fn crowd(proxy: &Proxy, starved: &Starved) -> Vec<Conn> {
+    let mut clients: Vec<Conn> = (1..starved.gaps).map(|_| proxy.client()).collect();
     eventually("accepting pauses", || {
         clients.push(proxy.client());
+        // The log is written ten times a second.
+        std::thread::sleep(Duration::from_millis(120));
         (count_of(proxy, "cannot accept, pausing") > 0).then_some(())
     });
     clients
@@ -676,13 +719,16 @@ fn without_descriptors_accepting_pauses_and_goes_on(on: Driver) {
         assert_eq!(client.get("/").status(), 200);
     }
     let starved = Starved::of(&proxy);
-    let mut crowd = crowd(&proxy);
-    crowd.extend((0..10).map(|_| proxy.client()));
-    // A descriptor that comes free is used, and is nothing to write about.
+    let mut crowd = crowd(&proxy, &starved);
+    // Descriptors that come free are used, and are nothing to write about.
     for _ in 0..5 {
-        drop(inside.pop());
-        std::thread::sleep(Duration::from_millis(150));
+        inside.truncate(inside.len() - 2);
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(120));
+            crowd.push(proxy.client());
+        }
     }
+    std::thread::sleep(Duration::from_millis(120));
     let mut waiting: Vec<Conn> = (0..5).map(|_| proxy.client()).collect();
     for client in &mut waiting {
         client.send("GET /waited HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -725,7 +771,7 @@ fn without_descriptors_a_server_is_not_blamed(on: Driver) {
         assert_eq!(client.get("/").status(), 200);
     }
     let starved = Starved::of(&proxy);
-    let crowd = crowd(&proxy);
+    let crowd = crowd(&proxy, &starved);
     for client in &mut inside {
         let from = Instant::now();
         assert_eq!(client.get("/starved").status(), 503);
@@ -757,9 +803,9 @@ fn a_check_without_a_descriptor_is_no_verdict(on: Driver) {
     let check = "check = { interval = \"20ms\", timeout = \"1s\", rise = 1, fall = 1 }";
     let proxy = Setup::new(on).server_with(&server, check).start();
     assert_eventually!(server.accepted() > 1);
-    let _starved = Starved::of(&proxy);
+    let starved = Starved::of(&proxy);
     // It may be at a check's cost that a client comes in, and the other way round.
-    let _crowd = crowd(&proxy);
+    let _crowd = crowd(&proxy, &starved);
     eventually("no check finds a descriptor", || {
         let before = server.accepted();
         std::thread::sleep(Duration::from_millis(200));
@@ -774,8 +820,8 @@ fn a_kept_link_gives_its_descriptor_to_a_request(on: Driver) {
     let mut clients = [proxy.client(), proxy.client()];
     assert_eq!(clients[0].get("/").server(), "one");
     assert_eventually!(one.open() == 1);
-    let _starved = Starved::of(&proxy);
-    let _crowd = crowd(&proxy);
+    let starved = Starved::of(&proxy);
+    let _crowd = crowd(&proxy, &starved);
     assert_eq!(clients[1].get("/").server(), "two", "it is its turn");
     assert_eventually!(
         one.open() == 0,
