@@ -235,7 +235,7 @@ fn endless_heads_are_held_up_to_their_bound(on: Driver) {
     let before = scene.resident();
     scene.flood(Kind::EndlessHeads, MANY, |running| {
         eventually("heads are held", || {
-            (scene.resident() > before + (MANY as u64 * 16 << 10)).then_some(())
+            (scene.resident() > before + ((MANY as u64 * 16) << 10)).then_some(())
         });
         running.ends(MANY);
     });

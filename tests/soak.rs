@@ -151,7 +151,7 @@ fn tunnel(proxy: &Proxy, dice: &mut Dice, good: &AtomicUsize) {
         // Long enough to be laid to rest.
         0 => std::thread::sleep(Duration::from_millis(2_500)),
         1 => drop(client.try_send("X-Panic: tunnel\r\n")),
-        2 => return client.reset(),
+        2 => client.reset(),
         3 => drop(client.finish()),
         4 => drop(client.try_send(vec![b'x'; 100_000])),
         _ => {}

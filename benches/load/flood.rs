@@ -268,7 +268,8 @@ impl Crowd {
                         }
                         None => {}
                         Some(member) => {
-                            if !member.step(&peer, counts) {
+                            let goes_on = member.step(&peer, counts);
+                            if !goes_on {
                                 counts.ended.fetch_add(1, Relaxed);
                                 *place = None;
                             }

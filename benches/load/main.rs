@@ -13,6 +13,7 @@
 //!
 //! monoio-http knows no upgrade (its codecs never give the socket back), hence the raw sockets for tunnels.
 
+#[allow(unreachable_pub, reason = "shared with tests/floods.rs")]
 mod flood;
 mod http;
 mod tally;
