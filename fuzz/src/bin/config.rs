@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    ringbolt::config::fuzz_any(input);
+    ringbolt_fuzz::config::fuzz_any(input);
 });

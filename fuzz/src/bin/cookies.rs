@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    ringbolt::wire::properties::cookies(input);
-    ringbolt::balance::sticky::properties::values(input);
+    ringbolt_fuzz::wire::properties::cookies(input);
+    ringbolt_fuzz::balance::sticky::properties::values(input);
 });

@@ -3,6 +3,6 @@
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     for client in [false, true] {
-        ringbolt::wire::properties::frames(input, client, ringbolt_fuzz::cut(input));
+        ringbolt_fuzz::wire::properties::frames(input, client, ringbolt_fuzz::cut(input));
     }
 });

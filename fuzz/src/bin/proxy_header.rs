@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    ringbolt::wire::properties::proxy_header(input);
+    ringbolt_fuzz::wire::properties::proxy_header(input);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    ringbolt::wire::properties::response_head(input, ringbolt_fuzz::cut(input));
+    ringbolt_fuzz::wire::properties::response_head(input, ringbolt_fuzz::cut(input));
 });
