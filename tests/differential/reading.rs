@@ -1,9 +1,10 @@
-//! A second reading of requests, written apart from the first and stricter than any rule asks for.
+//! A second reading of requests and answers, written apart from the first and stricter than any rule asks for.
 
-/// A request as this reading frames it.
+/// A message as this reading frames it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    pub method: String,
+    /// A request's method, an answer's status.
+    pub what: String,
     pub body: Vec<u8>,
 }
 
@@ -17,18 +18,110 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Reading, usize)>, String> {
     };
     let mut lines = Lines(&bytes[..end + 2]);
     let line = lines.next().ok_or("no request line")??;
-    let method = request_line(line)?;
-    let mut framing = Framing::default();
-    for line in lines {
-        framing.field(line?)?;
+    let what = request_line(line)?;
+    let framing = Framing::of(lines)?;
+    let taken = body(
+        framing.resolve()?.unwrap_or(Body::Length(0)),
+        &bytes[end + 4..],
+    )?;
+    Ok(taken.map(|(body, used)| (Reading { what, body }, end + 4 + used)))
+}
+
+/// What an answer is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Plainly,
+    ForHead,
+    ToUpgrade,
+}
+
+/// An answer with those before the final one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub interims: Vec<String>,
+    pub last: Reading,
+    /// Only the end of the stream ends it.
+    pub until_close: bool,
+}
+
+/// The first answer of these bytes and how many it takes; `None` while it is incomplete. `closed`: no more will come.
+///
+/// # Errors
+/// Says what no strict reader should take.
+pub fn read_answer(
+    bytes: &[u8],
+    asked: Asked,
+    closed: bool,
+) -> Result<Option<(Answer, usize)>, String> {
+    let (mut interims, mut at) = (Vec::new(), 0);
+    loop {
+        let Some(end) = find(&bytes[at..], b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let mut lines = Lines(&bytes[at..at + end + 2]);
+        let line = lines.next().ok_or("no status line")??;
+        let status = status_line(line)?;
+        let framing = Framing::of(lines)?;
+        let declared = framing.resolve()?;
+        if line.starts_with(b"HTTP/1.0") && !framing.codings.is_empty() {
+            return Err("a coding in HTTP/1.0".to_owned());
+        }
+        at += end + 4;
+        if status.starts_with('1') || status == "204" {
+            if declared.is_some() {
+                return Err(format!("{status} with a length or a coding"));
+            }
+            if status.starts_with('1') && status != "101" {
+                interims.push(status);
+                continue;
+            }
+        }
+        if status == "101" && asked != Asked::ToUpgrade {
+            return Err("a 101 that was not asked for".to_owned());
+        }
+        let rest = &bytes[at..];
+        let without = asked == Asked::ForHead || status == "204" || status == "304";
+        let whole = |until_close| move |(body, used)| (body, used, until_close);
+        let taken = match declared {
+            _ if without => Some((Vec::new(), 0, false)),
+            _ if status == "101" => Some((rest.to_vec(), rest.len(), false)),
+            Some(framing) => body(framing, rest)?.map(whole(false)),
+            None => closed.then(|| (rest.to_vec(), rest.len(), true)),
+        };
+        return Ok(taken.map(|(body, used, until_close)| {
+            let last = Reading { what: status, body };
+            let answer = Answer {
+                interims,
+                last,
+                until_close,
+            };
+            (answer, at + used)
+        }));
     }
-    let body = &bytes[end + 4..];
-    let taken = match framing.resolve()? {
-        Body::Length(length) if body.len() < length => return Ok(None),
-        Body::Length(length) => Some((body[..length].to_vec(), length)),
-        Body::Chunked => chunks(body)?,
-    };
-    Ok(taken.map(|(body, used)| (Reading { method, body }, end + 4 + used)))
+}
+
+fn status_line(line: &[u8]) -> Result<String, String> {
+    let odd = || format!("status line {:?}", String::from_utf8_lossy(line));
+    let rest = line.strip_prefix(b"HTTP/1.1 ");
+    let rest = rest.or_else(|| line.strip_prefix(b"HTTP/1.0 "));
+    let rest = rest.ok_or_else(odd)?;
+    let (status, reason) = rest.split_at_checked(3).ok_or_else(odd)?;
+    let is_text = |byte: &u8| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f);
+    let good = (b'1'..=b'9').contains(&status[0])
+        && status.iter().all(u8::is_ascii_digit)
+        && reason.first() == Some(&b' ')
+        && reason.iter().all(is_text);
+    good.then(|| String::from_utf8_lossy(status).into_owned())
+        .ok_or_else(odd)
+}
+
+/// The body at the front of these bytes and how many it takes.
+fn body(framing: Body, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+    match framing {
+        Body::Length(length) if bytes.len() < length => Ok(None),
+        Body::Length(length) => Ok(Some((bytes[..length].to_vec(), length))),
+        Body::Chunked => chunks(bytes),
+    }
 }
 
 fn request_line(line: &[u8]) -> Result<String, String> {
@@ -59,6 +152,14 @@ struct Framing {
 }
 
 impl Framing {
+    fn of(lines: Lines<'_>) -> Result<Self, String> {
+        let mut framing = Self::default();
+        for line in lines {
+            framing.field(line?)?;
+        }
+        Ok(framing)
+    }
+
     fn field(&mut self, line: &[u8]) -> Result<(), String> {
         let (name, value) = field(line)?;
         match name.as_str() {
@@ -74,19 +175,20 @@ impl Framing {
         Ok(())
     }
 
-    fn resolve(&self) -> Result<Body, String> {
+    /// How the body ends, if the fields say it.
+    fn resolve(&self) -> Result<Option<Body>, String> {
         if self.hosts > 1 {
             return Err(format!("{} Host fields", self.hosts));
         }
         match (&self.lengths[..], &self.codings[..]) {
-            ([], []) => Ok(Body::Length(0)),
+            ([], []) => Ok(None),
             ([length], [])
                 if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) =>
             {
                 let length = length.parse().map_err(|_| format!("length {length}"))?;
-                Ok(Body::Length(length))
+                Ok(Some(Body::Length(length)))
             }
-            ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
+            ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Body::Chunked)),
             (lengths, codings) => Err(format!("lengths {lengths:?}, codings {codings:?}")),
         }
     }
@@ -232,5 +334,89 @@ fn the_second_reading_is_strict() {
         "Host: i\r\n\r\n",
     ] {
         assert!(framed(rest).is_err(), "{rest:?}");
+    }
+}
+
+#[test]
+fn the_second_reading_of_answers_is_strict() {
+    use Asked::{ForHead, Plainly, ToUpgrade};
+    for (bytes, asked, closed, body) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+            Plainly,
+            false,
+            "ab",
+        ),
+        (
+            "HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nab",
+            Plainly,
+            false,
+            "ab",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+            Plainly,
+            false,
+            "ab",
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\nab", Plainly, true, "ab"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+            ForHead,
+            false,
+            "",
+        ),
+        (
+            "HTTP/1.1 304 No\r\nContent-Length: 2\r\n\r\n",
+            Plainly,
+            false,
+            "",
+        ),
+        (
+            "HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\nab",
+            ToUpgrade,
+            false,
+            "ab",
+        ),
+    ] {
+        let (answer, used) = read_answer(bytes.as_bytes(), asked, closed)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (answer.last.body, used),
+            (body.into(), bytes.len()),
+            "{bytes:?}"
+        );
+    }
+    for bytes in [
+        "HTTP/1.1 200 OK\r\n\r\nab",
+        "HTTP/1.1 100 C\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n",
+    ] {
+        assert_eq!(
+            read_answer(bytes.as_bytes(), Plainly, false),
+            Ok(None),
+            "{bytes:?}"
+        );
+    }
+    for bytes in [
+        "HTTP/1.2 200 OK\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 101 Go\r\n\r\n",
+        "HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 100 C\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
+    ] {
+        assert!(
+            read_answer(bytes.as_bytes(), Plainly, true).is_err(),
+            "{bytes:?}"
+        );
     }
 }
