@@ -388,6 +388,10 @@ impl<C: Duplex> Down<'_, C> {
             Err(_) => Err(Stopped::ReceiverLeft),
         };
         story.bytes_out += flow.sent;
+        if sent.is_err() && flow.ends_with_the_connection() {
+            // An orderly end would make part of a body the whole of it (RFC 9112 section 8).
+            self.client.spoil();
+        }
         sent.map_err(|stopped| data_ending(&stopped))?;
         Ok(Outcome::Final {
             keep_client,

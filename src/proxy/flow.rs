@@ -77,6 +77,11 @@ impl Flow {
         matches!(self.left, Left::Nothing)
     }
 
+    /// Whether only the connection's end tells the receiver that this is all (RFC 9112 section 6.3).
+    pub(super) fn ends_with_the_connection(&self) -> bool {
+        self.bare || matches!(self.left, Left::UntilClose)
+    }
+
     /// Whether all of it was sent as well.
     pub(super) fn is_done(&self) -> bool {
         self.received_all() && self.waiting.is_empty()

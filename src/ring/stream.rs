@@ -8,6 +8,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
 
 use monoio::net::UnixStream;
 use rustix::event::{PollFd, PollFlags};
@@ -53,6 +54,9 @@ pub trait Duplex {
     fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Says that nothing more will be sent; the other direction goes on.
     fn finish(&self);
+    /// Makes a close reset the connection: the peer learns that what it got is not whole, where nothing in it
+    /// would say so. Sent bytes that have not arrived yet are lost.
+    fn spoil(&self);
     /// A copy of the descriptor, so that the stream can be laid to rest and dropped. `None` where there is
     /// more to a stream than its descriptor, or no descriptor left.
     fn descriptor(&self) -> Option<OwnedFd>;
@@ -179,6 +183,10 @@ impl Duplex for Stream {
 
     fn finish(&self) {
         let _ = rustix::net::shutdown(self, Shutdown::Write);
+    }
+
+    fn spoil(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO));
     }
 
     fn descriptor(&self) -> Option<OwnedFd> {
