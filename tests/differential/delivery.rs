@@ -37,7 +37,7 @@ impl Delivery {
         ways
     }
 
-    fn pieces<'b>(self, bytes: &'b [u8]) -> Vec<&'b [u8]> {
+    fn pieces(self, bytes: &[u8]) -> Vec<&[u8]> {
         match self {
             Self::Whole => vec![bytes],
             Self::At(at) => {

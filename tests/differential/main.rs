@@ -27,6 +27,7 @@ mod corpus;
 mod delivery;
 mod origin;
 mod outcome;
+mod pieces;
 mod reading;
 mod recorder;
 mod report;
