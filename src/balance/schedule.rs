@@ -100,7 +100,7 @@ fn classes(weights: &[u64]) -> Vec<Class> {
     classes
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+pub(super) fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

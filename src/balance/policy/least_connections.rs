@@ -7,6 +7,7 @@ use super::lows::{GROUPS, Lows};
 use super::{Entrant, View};
 use crate::balance::live::Live;
 use crate::balance::pool::{Pick, Why};
+use crate::balance::schedule::gcd;
 use crate::balance::server::Server;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ struct Groups {
 #[derive(Debug, Clone, Copy)]
 struct Member {
     server: u32,
+    /// How many turns it has among those that are level; as few as keep the proportions.
     weight: u16,
     /// The load of one session.
     unit: u64,
@@ -44,7 +46,9 @@ struct Least {
 
 impl LeastConnections {
     pub(super) fn new(entrants: &[Entrant], servers: &[Arc<Server>]) -> Self {
-        let mut members: Box<[Member]> = entrants.iter().map(Member::new).collect();
+        let divisor = entrants.iter().fold(0, |a, e| gcd(a, u64::from(e.weight)));
+        let member = |entrant| Member::new(entrant, divisor.max(1) as u16);
+        let mut members: Box<[Member]> = entrants.iter().map(member).collect();
         if members.len() <= SCANNED {
             let groups = None;
             return Self { members, groups };
@@ -133,10 +137,11 @@ impl Groups {
 }
 
 impl Member {
-    fn new(entrant: &Entrant) -> Self {
+    /// With the divisor of all weights.
+    fn new(entrant: &Entrant, divisor: u16) -> Self {
         Self {
             server: entrant.server,
-            weight: entrant.weight,
+            weight: entrant.weight / divisor,
             unit: Live::load_of_one(entrant.weight),
         }
     }

@@ -1,0 +1,194 @@
+//! Keys: where they go, how many move, and that no bound is passed.
+
+use super::*;
+use crate::balance::{Why, key_of};
+use crate::config::{Hash, HashKey};
+use proptest::prelude::*;
+
+fn hash(bound: Option<u32>) -> Balance {
+    let by = HashKey::Source;
+    Balance::Hash(Hash { by, bound })
+}
+
+fn key(number: usize) -> Option<u64> {
+    Some(key_of(&number.to_be_bytes()))
+}
+
+fn owners(pool: &Pool, keys: usize) -> Vec<usize> {
+    (0..keys).map(|number| begin(pool, key(number)).0).collect()
+}
+
+fn counts(owners: &[usize], servers: usize) -> Vec<usize> {
+    let mut counts = vec![0; servers];
+    for owner in owners {
+        counts[*owner] += 1;
+    }
+    counts
+}
+
+#[test]
+fn keys_are_spread_by_weight() {
+    for (count, within) in [(3, 0.15), (100, 0.4)] {
+        let pool = balanced(hash(None), &vec![1; count]);
+        let counts = counts(&owners(&pool, 40_000), count);
+        let mean = 40_000.0 / count as f64;
+        for share in &counts {
+            assert!(
+                (*share as f64 / mean - 1.0).abs() < within,
+                "{count}: {counts:?}"
+            );
+        }
+    }
+    let pool = balanced(hash(None), &[1, 2, 1]);
+    let counts = counts(&owners(&pool, 40_000), 3);
+    assert!((17_500..22_500).contains(&counts[1]), "{counts:?}");
+}
+
+/// Removing one of N moves its keys and no others: about one in N.
+#[test]
+fn about_one_key_in_n_moves() {
+    for count in [2, 3, 10, 100] {
+        let pool = balanced(hash(None), &vec![1; count]);
+        let before = owners(&pool, 20_000);
+        let lost = count / 2;
+        pool.mark(lost, &change(false), 1);
+        let during = owners(&pool, 20_000);
+        let mut moved = 0;
+        for (before, during) in before.iter().zip(&during) {
+            assert_ne!(*during, lost);
+            if before != during {
+                assert_eq!(*before, lost);
+                moved += 1;
+            }
+        }
+        let wanted = 20_000 / count;
+        assert!(
+            moved * 10 > wanted * 6 && moved * 10 < wanted * 14,
+            "{count}: {moved}"
+        );
+        // They go to many others, not to one neighbour.
+        let heirs: std::collections::BTreeSet<_> = before
+            .iter()
+            .zip(&during)
+            .filter(|(before, during)| before != during)
+            .map(|(_, during)| during)
+            .collect();
+        assert!(
+            heirs.len() >= (count - 1).min(20),
+            "{count}: {}",
+            heirs.len()
+        );
+        pool.mark(lost, &change(true), 2);
+        assert_eq!(owners(&pool, 20_000), before);
+    }
+}
+
+/// A plan with one server more moves keys to it only.
+#[test]
+fn a_new_server_takes_only_its_share() {
+    let settings = settings(hash(None), &[1; 11]);
+    let fewer = config::Pool {
+        servers: settings.servers[..10].to_vec(),
+        ..settings.clone()
+    };
+    let before = Pool::new(&fewer, None, 1);
+    let after = Pool::new(&settings, Some(&before), 1);
+    let (before, after) = (owners(&before, 20_000), owners(&after, 20_000));
+    let moved: Vec<_> = before.iter().zip(&after).filter(|(b, a)| b != a).collect();
+    assert!(moved.iter().all(|(_, after)| **after == 10));
+    assert!((1_200..2_500).contains(&moved.len()), "{}", moved.len());
+}
+
+/// Several proxies, and the next version, agree about every key.
+#[test]
+fn places_on_the_ring_do_not_change() {
+    let pool = balanced(hash(None), &[1; 5]);
+    let owners: String = owners(&pool, 40).iter().map(usize::to_string).collect();
+    assert_eq!(owners, PLACES);
+}
+
+const PLACES: &str = "0421132343124244214003004020200111123113";
+
+#[test]
+fn without_a_key_it_is_round_robin() {
+    let pool = balanced(hash(Some(125)), &[3, 1]);
+    assert_eq!(shares(&pool, 400), [300, 100]);
+}
+
+#[test]
+fn an_avoided_or_lost_server_is_passed_over() {
+    let pool = balanced(hash(None), &[1; 4]);
+    for number in 0..200 {
+        let (owner, _) = begin(&pool, key(number));
+        let ask = Ask {
+            avoid: Some(owner),
+            key: key(number),
+            ..Ask::default()
+        };
+        let other = pool.pick(&ask).expect("three others");
+        assert!(other.server != owner && other.why == Why::Key);
+        pool.servers[owner].live.mark(&change(false), 1);
+        assert_eq!(begin(&pool, key(number)).0, other.server);
+        pool.servers[owner].live.mark(&change(true), 1);
+    }
+}
+
+/// Four threads, one key for half of the sessions: the bound holds at every instant, for it only grows.
+#[test]
+fn workers_together_keep_the_bound() {
+    let pool = balanced(hash(Some(125)), &[1; 6]);
+    let worker = |seed: usize| {
+        let number = |step: usize| {
+            if step.is_multiple_of(2) {
+                0
+            } else {
+                seed * 10_000 + step
+            }
+        };
+        let session = |step| begin(&pool, key(number(step))).1;
+        (0..5_000).map(session).collect::<Vec<_>>()
+    };
+    let _held: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|seed| scope.spawn(move || worker(seed)))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(std::thread::ScopedJoinHandle::join)
+            .collect()
+    });
+    let bound = (20_000u32 * 125).div_ceil(600);
+    assert_eq!(pool.live.sessions(), 20_000);
+    let (_, most) = spread_of(&pool);
+    assert_eq!(most, bound, "the hot key's server is full");
+    assert_eq!(
+        pool.live.total_sessions(),
+        20_000,
+        "what was taken back is not counted"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// No server is given a session that takes it above its bound, whatever the keys and the weights.
+    #[test]
+    fn no_server_exceeds_its_bound(
+        weights in prop::collection::vec(1u16..=5, 1..8),
+        bound in 101u32..300,
+        keys in prop::collection::vec((0usize..4, any::<bool>()), 1..200),
+    ) {
+        let pool = balanced(hash(Some(bound)), &weights);
+        let whole: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let mut held = Vec::new();
+        for (number, ends) in keys {
+            let (server, busy) = begin(&pool, key(number));
+            let total = u64::from(pool.live.sessions());
+            let most = (u64::from(bound) * total * u64::from(weights[server])).div_ceil(100 * whole);
+            prop_assert!(u64::from(busy.live().sessions()) <= most);
+            if !ends {
+                held.push(busy);
+            }
+        }
+    }
+}
