@@ -72,10 +72,8 @@ impl LeastConnections {
 
     pub(super) fn pick(&self, view: &View<'_>) -> Option<Pick> {
         let turn = view.turn();
-        // What a group has at least does not say what it has besides the server to be avoided.
-        let groups = self.groups.as_ref().filter(|_| view.avoid.is_none());
-        let server = match groups {
-            Some(groups) => groups.pick(&self.members, view, turn)?,
+        let server = match &self.groups {
+            Some(groups) => groups.choose(&self.members, view, turn)?,
             None => {
                 let least = least(&self.members, view)?;
                 least.in_turn(&self.members, view, turn)
@@ -87,17 +85,42 @@ impl LeastConnections {
 }
 
 impl Groups {
-    fn pick(&self, members: &[Member], view: &View<'_>, turn: u64) -> Option<usize> {
+    /// A group's bound does not say what it has besides the server to be avoided: that one's group is looked at by
+    /// itself.
+    fn choose(&self, members: &[Member], view: &View<'_>, turn: u64) -> Option<usize> {
+        let apart = view
+            .avoid
+            .map(|server| Lows::group(view.servers[server].live.slot()));
+        let other = self.pick(members, view, turn, apart);
+        let members = &members[apart.map_or(0..0, |group| self.ranges[group].clone())];
+        match (other, least(members, view)) {
+            (Some((server, load)), Some(least)) if load <= least.load => Some(server),
+            (_, Some(least)) => Some(least.in_turn(members, view, turn)),
+            (other, None) => other.map(|(server, _)| server),
+        }
+    }
+
+    /// The server, and the load that made it the least busy one, of all groups but this.
+    fn pick(
+        &self,
+        members: &[Member],
+        view: &View<'_>,
+        turn: u64,
+        apart: Option<usize>,
+    ) -> Option<(usize, u64)> {
         loop {
-            let (low, level) = self.lowest();
+            let (low, level) = self.lowest(apart);
             if low == u64::MAX {
                 return None;
             }
-            let group = self.nth(low, turn % level);
+            let Some(group) = self.nth(low, turn % level, apart) else {
+                continue;
+            };
             let members = &members[self.ranges[group].clone()];
             match least(members, view) {
                 Some(least) if least.load <= low => {
-                    return Some(least.in_turn(members, view, turn / level));
+                    let server = least.in_turn(members, view, turn / level);
+                    return Some((server, least.load));
                 }
                 found => {
                     // Each round raises a bound that was too low; the sessions that made it so paid for it.
@@ -110,9 +133,9 @@ impl Groups {
     }
 
     /// The lowest bound, and how many groups have it.
-    fn lowest(&self) -> (u64, u64) {
+    fn lowest(&self, apart: Option<usize>) -> (u64, u64) {
         let mut lowest = (u64::MAX, 1);
-        for group in self.filled() {
+        for group in self.filled(apart) {
             let low = self.lows.get(group);
             if low < lowest.0 {
                 lowest = (low, 1);
@@ -124,15 +147,17 @@ impl Groups {
     }
 
     /// One of the groups with this bound.
-    fn nth(&self, low: u64, place: u64) -> usize {
-        let level = || self.filled().filter(|group| self.lows.get(*group) <= low);
-        // The bounds may have changed: any group does, its bound will be looked at again.
-        let found = level().nth(place as usize).or_else(|| level().next());
-        found.unwrap_or_default()
+    fn nth(&self, low: u64, place: u64, apart: Option<usize>) -> Option<usize> {
+        let level = || {
+            self.filled(apart)
+                .filter(|group| self.lows.get(*group) <= low)
+        };
+        // The bounds may have changed since they were counted: any group does, its bound will be looked at again.
+        level().nth(place as usize).or_else(|| level().next())
     }
 
-    fn filled(&self) -> impl Iterator<Item = usize> {
-        (0..GROUPS).filter(|group| !self.ranges[*group].is_empty())
+    fn filled(&self, apart: Option<usize>) -> impl Iterator<Item = usize> {
+        (0..GROUPS).filter(move |at| Some(*at) != apart && !self.ranges[*at].is_empty())
     }
 }
 

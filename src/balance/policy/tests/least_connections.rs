@@ -162,7 +162,19 @@ proptest! {
                     prop_assert_eq!(Some(before[server]), least);
                     held.push(busy);
                 }
-                5..7 => held.push(pool.busy(which % count)),
+                // After a failure: the least busy of all others.
+                5 => {
+                    let avoid = which % count;
+                    let ask = Ask {
+                        avoid: Some(avoid),
+                        ..Ask::default()
+                    };
+                    let load = |at: usize| pool.servers[at].live.load_for_weight();
+                    let least = (0..count).filter(|at| *at != avoid).map(load).min();
+                    let server = pool.pick(&ask).map_or(avoid, |pick| pick.server);
+                    prop_assert!(server != avoid && Some(load(server)) == least);
+                }
+                6 => held.push(pool.busy(which % count)),
                 _ if held.is_empty() => {}
                 7..9 => drop(held.swap_remove(which % held.len())),
                 _ => pool.set_weight(which % count, 1 + (which % 3) as u16),
