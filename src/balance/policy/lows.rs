@@ -53,3 +53,24 @@ impl Lows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever raises a bound finds out what ended meanwhile; whoever comes too late changes nothing.
+    #[test]
+    fn a_raised_bound_holds_whatever_ended_meanwhile() {
+        let lows = Lows::new();
+        lows.raise(7, 0, 5, || 3);
+        assert_eq!((lows.get(7), lows.get(8)), (3, 0));
+        lows.raise(7, 0, 9, || 9);
+        assert_eq!(lows.get(7), 3);
+        lows.raise(7, 3, 9, || u64::MAX);
+        assert_eq!(lows.get(7), 9);
+        lows.ended(7, 11);
+        assert_eq!(lows.get(7), 9);
+        lows.ended(7, 2);
+        assert_eq!(lows.get(7), 2);
+    }
+}

@@ -4,6 +4,7 @@ use super::*;
 use crate::balance::{Why, key_of};
 use crate::config::{Hash, HashKey};
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 fn hash(bound: Option<u32>) -> Balance {
     let by = HashKey::Source;
@@ -166,6 +167,43 @@ fn workers_together_keep_the_bound() {
         20_000,
         "what was taken back is not counted"
     );
+}
+
+/// Two threads that ask in the same instant, over and over, for a place of which there is one left.
+#[test]
+fn two_workers_never_share_the_last_place() {
+    const ROUNDS: usize = 20_000;
+    let pool = balanced(hash(Some(101)), &[1; 3]);
+    let [arrived, done, exceeded] = [const { AtomicUsize::new(0) }; 3];
+    let meet = |at: &AtomicUsize, round: usize| {
+        at.fetch_add(1, SeqCst);
+        while at.load(SeqCst) < 2 * round {
+            std::hint::spin_loop();
+            std::thread::yield_now();
+        }
+    };
+    let worker = || {
+        let mut held = Vec::new();
+        for round in 1..=ROUNDS {
+            meet(&arrived, round);
+            held.push(begin(&pool, key(0)).1);
+            meet(&done, round);
+            let bound = (2 * round as u32 * 101).div_ceil(300);
+            let most = spread_of(&pool).1;
+            // The other may have begun the next round already.
+            let total = pool.live.sessions() as usize;
+            if most > bound && total == 2 * round {
+                exceeded.fetch_add(1, SeqCst);
+            }
+        }
+        held
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(worker);
+        let _held = worker();
+        assert!(other.join().is_ok());
+    });
+    assert_eq!(exceeded.into_inner(), 0, "of {ROUNDS} rounds");
 }
 
 proptest! {

@@ -137,6 +137,21 @@ fn a_large_pool_passes_over_who_is_avoided_or_gone() {
     assert_eq!(begin(&pool, None).0, 7);
 }
 
+/// What was learned while a server was avoided does not hide it from the next client.
+#[test]
+fn an_avoided_server_is_found_again() {
+    let pool = pool(&[1; 300]);
+    let _busy: Vec<_> = (1..300).map(|server| pool.busy(server)).collect();
+    let ask = Ask {
+        avoid: Some(0),
+        ..Ask::default()
+    };
+    for _ in 0..300 {
+        assert!(pool.pick(&ask).is_some_and(|pick| pick.server != 0));
+    }
+    assert_eq!(begin(&pool, None).0, 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
