@@ -90,6 +90,8 @@ pub fn fuzz_any(bytes: &[u8]) {
             !problem.message.chars().any(char::is_control),
             "{problem:?}"
         );
+        let help = problem.help.as_deref().unwrap_or_default();
+        assert!(!help.chars().any(char::is_control), "{problem:?}");
     }
     let _printed = (checked.problems.to_string(), checked.problems.to_json());
 }
@@ -228,15 +230,27 @@ fn resolve(
         } = note;
         Problem {
             severity,
-            message,
+            message: printable(message),
             line: shown.line,
             column: shown.column,
             text: shown.text,
             mark: shown.mark,
-            help,
+            help: help.map(printable),
         }
     };
     notes.into_iter().map(problem).collect()
+}
+
+/// Without control characters: a quoted key may hold any, and a message goes to a terminal.
+fn printable(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    let drawn = |character: char| match character.is_control() {
+        true => character.escape_default().collect(),
+        false => character.to_string(),
+    };
+    message.chars().map(drawn).collect()
 }
 
 /// The TOML reader's words, but for a name that is there twice and a value without its quotes.
