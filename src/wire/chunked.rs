@@ -43,6 +43,11 @@ pub struct Decoder {
 enum At {
     Size,
     Extension,
+    /// Within a quoted value of an extension; the line cannot end there (RFC 9112 section 7.1.1). A reader that
+    /// takes quotes seriously would look for the end of the line behind the closing one.
+    Quoted,
+    /// Behind a backslash in it.
+    Escaped,
     SizeEnd,
     Data,
     DataCr,
@@ -127,7 +132,7 @@ impl Decoder {
         match (self.at, byte) {
             (At::Size, _) => self.size(byte),
             (At::Extension, b'\r') => Ok(At::SizeEnd),
-            (At::Extension, _) => self.extension(byte),
+            (At::Extension | At::Quoted | At::Escaped, _) => self.extension(byte),
             (At::SizeEnd, b'\n') => Ok(self.chunk()),
             (At::SizeEnd, _) => Err(Refusal::BadChunkSize),
             (At::DataCr, b'\r') => Ok(At::DataLf),
@@ -170,10 +175,15 @@ impl Decoder {
         self.line += 1;
         self.extensions += 1;
         let bounded = self.line <= rules::CHUNK_LINE && self.extensions <= rules::CHUNK_EXTENSIONS;
-        match bounded && rules::is_extension_byte(byte) {
-            true => Ok(At::Extension),
-            false => Err(Refusal::BadChunkExtension),
+        if !bounded || !rules::is_extension_byte(byte) {
+            return Err(Refusal::BadChunkExtension);
         }
+        Ok(match (self.at, byte) {
+            (At::Quoted, b'\\') => At::Escaped,
+            (At::Quoted, b'"') => At::Extension,
+            (At::Quoted | At::Escaped, _) | (_, b'"') => At::Quoted,
+            _ => At::Extension,
+        })
     }
 
     /// A size line is complete.
@@ -280,7 +290,7 @@ mod tests {
     fn bad_bodies() {
         use Refusal::*;
         let long = [b"1;".as_slice(), &[b'x'; 255], b"\r\nx\r\n0\r\n\r\n"].concat();
-        let table: [(&[u8], Refusal); 38] = [
+        let table: [(&[u8], Refusal); 40] = [
             (b"\r\n", BadChunkSize),
             (b" 5\r\n", BadChunkSize),
             (b"5 \r\n", BadChunkSize),
@@ -300,6 +310,8 @@ mod tests {
             (b"ffffffffffffffff\r\n", BadChunkSize),
             (b"fffffffffffffffff\r\n", BadChunkSize),
             (b"5;a\n", BadChunkExtension),
+            (b"5;a=\"\r\n", BadChunkExtension),
+            (b"5;a=\"b\\\"\r\n", BadChunkExtension),
             (b"5;a\0\r\n", BadChunkExtension),
             (b"5;\xe9\r\n", BadChunkExtension),
             (b"5;a\rb\r\n", BadChunkSize),

@@ -379,6 +379,7 @@ pub const fn name(name: &[u8]) -> Result<(), Refusal> {
 pub const fn repeated(known: Known) -> Result<(), Refusal> {
     match known {
         Known::Authorization
+        | Known::ProxyAuthorization
         | Known::Expect
         | Known::IfMatch
         | Known::IfNoneMatch
