@@ -7,7 +7,7 @@
 //!
 //! Where the header names no client (`UNKNOWN`, `LOCAL`, an unspecified or unix family, datagrams), the
 //! connection's own addresses stand (sections 2.1 and 2.2). TLVs are stepped over, and a checksum among them is
-//! verified (section 2.2.3). [`write`] is the other side.
+//! verified (section 2.2.3). [`write()`] is the other side.
 
 mod checksum;
 mod line;
