@@ -109,7 +109,7 @@ impl Scene {
     fn flood(&self, kind: Kind, count: usize, enough: impl FnOnce(&Running<'_>)) {
         let _share = Share::take(match count {
             _ if kind == Kind::Everything => MACHINE,
-            ..=100 => 1,
+            ..=100 if kind != Kind::Pipelining => 1,
             _ => MACHINE / 2,
         });
         let servers = Crowd::servers(self.flooders.listen(4096), kind.servers());
