@@ -4,6 +4,8 @@
 //! That is possible only on a ring that is not enabled yet, and the runtime keeps its ring to itself. So
 //! the ring is made disabled and then found by its number: the kernel gives the lowest free one, and
 //! only a ring that is still disabled takes restrictions, so that nothing else can be hit by mistake.
+//! Other threads open and close meanwhile, so the number may be any up to a little above the lowest that
+//! was free; all of them are tried.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -29,21 +31,21 @@ pub(super) fn restricted<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let lowest = eventfd(0, EventfdFlags::CLOEXEC)?.as_raw_fd();
     let made = make()?;
-    let ring = find(lowest)?;
+    let ring = find(lowest + NEAR)?;
     // SAFETY: enabling takes no argument; it concerns a ring that this thread has just made.
     unsafe { register(ring, REGISTER_ENABLE_RINGS, std::ptr::null(), 0) }?;
     Ok(made)
 }
 
-/// Restricts the disabled ring whose number is `lowest` or little more, if another thread was faster.
-fn find(lowest: RawFd) -> io::Result<RawFd> {
+/// Restricts the disabled ring, whose number is below `end`.
+fn find(end: RawFd) -> io::Result<RawFd> {
     let mut refused = io::Error::from(io::ErrorKind::NotFound);
     let rules = OPERATIONS.map(|operation| Rule {
         kind: RESTRICTION_SQE_OP,
         operation,
         reserved: [0; 13],
     });
-    for ring in lowest..lowest + NEAR {
+    for ring in 0..end {
         let count = u32::try_from(rules.len()).expect("a handful");
         // SAFETY: the rules live until the call returns, which copies them; the kernel refuses it with
         // an error for every descriptor but a disabled ring.
@@ -80,7 +82,7 @@ struct Rule {
     reserved: [u8; 13],
 }
 
-/// Numbers behind the lowest free one that are tried.
+/// How far above the lowest free number the ring can be, because other threads were faster.
 const NEAR: RawFd = 256;
 /// From the kernel's `include/uapi/linux/io_uring.h`.
 const REGISTER_RESTRICTIONS: libc::c_uint = 11;
@@ -120,6 +122,24 @@ mod tests {
             assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
             assert!(open_through(Operations::All).unwrap().is_ok());
         }
+    }
+
+    #[test]
+    fn a_ring_is_found_though_other_threads_free_lower_numbers() {
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let others = [(); 2].map(|()| {
+            let done = done.clone();
+            std::thread::spawn(move || {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop([(); 16].map(|()| UnixStream::pair().unwrap()));
+                }
+            })
+        });
+        for _ in 0..50 {
+            assert!(open_through(Operations::Few).is_none_or(|opened| opened.is_err()));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        others.into_iter().for_each(|other| other.join().unwrap());
     }
 
     #[test]
