@@ -31,6 +31,8 @@ pub struct Outcome {
 pub struct Change {
     /// Its new state.
     pub up: bool,
+    /// Up, but to take no new clients.
+    pub soft: bool,
     /// What the deciding check met.
     pub reason: Reason,
     /// How long the deciding check took.
@@ -104,6 +106,7 @@ impl Health {
         *self = Self::resume(!self.up, now_ms);
         Some(Change {
             up: self.up,
+            soft: false,
             reason: outcome.reason,
             took: outcome.took,
             lasted,
@@ -235,6 +238,7 @@ mod tests {
         let change = health.step(bad, &check(1, 1), 61_000);
         let want = Change {
             up: false,
+            soft: false,
             reason: Reason::TimedOut,
             took: Duration::from_millis(7),
             lasted: Duration::from_secs(60),

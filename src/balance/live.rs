@@ -7,6 +7,7 @@
 use super::health::{Change, Reason};
 use super::policy::Lows;
 use super::slow_start;
+use super::standing::{AgentWord, Standing};
 use crate::config::AdminState;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-/// Live state of one server. An operator's word and the checks' verdict are kept apart: neither
-/// lifts the other.
+/// Live state of one server. The operator's word, the agent's and the checks' verdict are kept apart: nobody lifts
+/// what somebody else said. What they come to is its [`Standing`].
 #[derive(Debug)]
 pub struct Live {
     id: usize,
@@ -34,6 +35,8 @@ pub struct Live {
 pub struct State {
     /// Whether checks (or the lack of them) say that the server works.
     pub up: bool,
+    /// Whether they say that it wants no new clients; only while it is up.
+    pub soft: bool,
     /// Why it is so.
     pub reason: Reason,
     /// Since when: milliseconds since the Unix epoch; 0 means since the start.
@@ -97,12 +100,14 @@ pub(super) struct Turn(AtomicU64);
 #[repr(align(128))]
 struct Gate {
     admin: AtomicU8,
+    /// An [`AgentWord`], packed.
+    agent: AtomicU32,
     /// Sixteenths of the weight that count: fewer than all in a slow start.
     share: AtomicU8,
     weight: AtomicU16,
     /// When the slow start under way began: milliseconds since the Unix epoch; [`DUE`], or [`NONE`].
     slow_since: AtomicU64,
-    /// `since_ms << 8 | reason << 1 | up`.
+    /// `since_ms << 16 | reason << 8 | soft << 1 | up`.
     health: AtomicU64,
     failures: AtomicU64,
     checks: AtomicU64,
@@ -133,6 +138,7 @@ impl Live {
             slot: pool.slots.fetch_add(1, Relaxed),
             gate: Gate {
                 admin: AtomicU8::new(admin as u8),
+                agent: AtomicU32::new(AgentWord::NONE.pack()),
                 share: AtomicU8::new(slow_start::WHOLE),
                 slow_since: AtomicU64::new(NONE),
                 weight: AtomicU16::new(weight),
@@ -161,6 +167,16 @@ impl Live {
         }
     }
 
+    /// What the agent said, if it has one.
+    pub fn agent(&self) -> AgentWord {
+        AgentWord::unpack(self.gate.agent.load(Relaxed))
+    }
+
+    /// What all words about it come to.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.admin(), self.agent(), self.state())
+    }
+
     /// What the checks found.
     pub fn state(&self) -> State {
         unpack(self.gate.health.load(Relaxed))
@@ -171,7 +187,7 @@ impl Live {
         self.gate.health.load(Relaxed) & 1 == 1
     }
 
-    /// Its present share of the turn, 0 to 256.
+    /// Its present share of the turn, 0 to 256, before the agent's percentage and a slow start.
     pub fn weight(&self) -> u16 {
         self.gate.weight.load(Relaxed)
     }
@@ -247,13 +263,26 @@ impl Live {
         self.slots.len()
     }
 
-    /// An operator's word. A server that comes back from maintenance starts slowly, if it does at all.
+    /// An operator's word.
     pub(super) fn admit(&self, admin: AdminState, slow_start: Option<Duration>) {
-        let back = self.admin() == AdminState::Maintenance && admin != AdminState::Maintenance;
-        if back && slow_start.is_some() {
-            self.begin_slowly();
+        self.change(slow_start, || self.gate.admin.store(admin as u8, Relaxed));
+    }
+
+    /// All that the agent has said and not taken back.
+    pub(super) fn hear(&self, word: AgentWord, slow_start: Option<Duration>) {
+        self.change(slow_start, || self.gate.agent.store(word.pack(), Relaxed));
+    }
+
+    /// Whoever speaks: a server that nobody could come to and that somebody may come to now starts slowly, if it does at
+    /// all; one that stops is through with its slow start.
+    fn change(&self, slow_start: Option<Duration>, speak: impl FnOnce()) {
+        let before = self.standing().accepts_sticky();
+        speak();
+        match (before, self.standing().accepts_sticky()) {
+            (false, true) if slow_start.is_some() => self.begin_slowly(),
+            (true, false) => self.end_slow_start(),
+            _ => {}
         }
-        self.gate.admin.store(admin as u8, Relaxed);
     }
 
     pub(super) fn set_weight(&self, weight: u16) {
@@ -264,9 +293,18 @@ impl Live {
         self.slot
     }
 
-    /// The weight that counts now, in sixteenths: 0 to 4,096.
+    /// The weight that counts now, in sixteenths: 0 to 4,096. A weight that is not 0 and of which the agent leaves
+    /// anything never rounds down to nothing.
     pub(super) fn share_of_weight(&self) -> u16 {
-        self.weight() * u16::from(self.sixteenths())
+        let share = self.weight() * u16::from(self.sixteenths());
+        match self.agent().percent {
+            100 => share,
+            percent => {
+                let least = u32::from(share > 0 && percent > 0);
+                let share = u32::from(share) * u32::from(percent) / 100;
+                share.clamp(least, 4_096) as u16
+            }
+        }
     }
 
     /// The load of one session for a server of this weight in sixteenths.
@@ -311,16 +349,17 @@ impl Live {
         (changed, next)
     }
 
-    pub(super) fn mark(&self, change: &Change, now_ms: u64) {
+    pub(super) fn mark(&self, change: &Change, slow_start: Option<Duration>, now_ms: u64) {
         if !change.up && self.is_up() {
             self.gate.downs.fetch_add(1, Relaxed);
         }
         let state = State {
             up: change.up,
+            soft: change.up && change.soft,
             reason: change.reason,
             since_ms: now_ms,
         };
-        self.gate.health.store(pack(state), Relaxed);
+        self.change(slow_start, || self.gate.health.store(pack(state), Relaxed));
     }
 
     /// Up again without a check's word: for a server that is no longer checked.
@@ -438,6 +477,7 @@ impl State {
     /// Up until a check says otherwise.
     pub const START: Self = Self {
         up: true,
+        soft: false,
         reason: Reason::Start,
         since_ms: 0,
     };
@@ -449,14 +489,16 @@ const NONE: u64 = 0;
 const DUE: u64 = u64::MAX;
 
 fn pack(state: State) -> u64 {
-    state.since_ms << 8 | (state.reason as u64) << 1 | u64::from(state.up)
+    let flags = u64::from(state.soft) << 1 | u64::from(state.up);
+    state.since_ms << 16 | (state.reason as u64) << 8 | flags
 }
 
 fn unpack(word: u64) -> State {
     State {
         up: word & 1 == 1,
-        reason: Reason::from_number((word >> 1) as u8 & 0x7f),
-        since_ms: word >> 8,
+        soft: word & 2 == 2,
+        reason: Reason::from_number((word >> 8) as u8),
+        since_ms: word >> 16,
     }
 }
 
@@ -470,6 +512,7 @@ mod tests {
             for up in [true, false] {
                 let state = State {
                     up,
+                    soft: up && reason.is_good(),
                     reason,
                     since_ms: 1_800_000_000_123,
                 };

@@ -6,8 +6,9 @@
 //! check's outcome to up or down, `slow_start` the growth of a server's share after it came back.
 //!
 //! Nothing here reads a clock, a socket or a random source. What workers share are atomics: they
-//! take no lock and allocate nothing. Operators and checks act through [`Pool::mark`],
-//! [`Pool::set_admin`], [`Pool::set_weight`] and [`Pool::advance`], off the workers.
+//! take no lock and allocate nothing. Operators, agents and checks act through [`Pool::mark`],
+//! [`Pool::hear`], [`Pool::set_admin`], [`Pool::set_weight`] and [`Pool::advance`], off the workers; what their words come to
+//! is a [`Standing`].
 
 pub mod health;
 pub mod sticky;
@@ -19,6 +20,7 @@ mod pool;
 mod schedule;
 mod server;
 mod slow_start;
+mod standing;
 
 pub use busy::Busy;
 pub use health::{Change, Health, Outcome, Reason};
@@ -26,3 +28,4 @@ pub use live::{Counter, Live, PoolLive, State, Totals};
 pub use policy::key_of;
 pub use pool::{Ask, Pick, Pool, Why};
 pub use server::Server;
+pub use standing::{AgentVerdict, AgentWord, Standing};

@@ -5,6 +5,7 @@ use super::health::Change;
 use super::live::{Live, PoolLive};
 use super::policy::{Policy, View};
 use super::server::Server;
+use super::standing::AgentWord;
 use super::sticky::{self, Sticky};
 use crate::config::{self, AdminState};
 use arc_swap::ArcSwap;
@@ -164,18 +165,23 @@ impl Pool {
         self.servers.iter().filter(|s| s.accepts_new()).count()
     }
 
-    /// What checks found out about a server; not for workers. This and the next three are to be called
+    /// What checks found out about a server; not for workers. This and the next four are to be called
     /// on the newest plan's pool: an older plan's sees the state as well, but keeps its turns. Who calls them calls
     /// [`Pool::advance`] next.
     pub fn mark(&self, server: usize, change: &Change, now_ms: u64) {
         let Server {
             live, slow_start, ..
         } = &*self.servers[server];
-        match slow_start {
-            Some(_) if change.up && !live.is_up() => live.begin_slowly(),
-            _ => live.end_slow_start(),
-        }
-        live.mark(change, now_ms);
+        live.mark(change, *slow_start, now_ms);
+        self.renew();
+    }
+
+    /// All that a server's agent has said and not taken back; not for workers.
+    pub fn hear(&self, server: usize, word: AgentWord) {
+        let Server {
+            live, slow_start, ..
+        } = &*self.servers[server];
+        live.hear(word, *slow_start);
         self.renew();
     }
 
@@ -212,7 +218,7 @@ impl Pool {
         soonest
     }
 
-    /// Makes the policy anew for the servers that take new sessions now. Called by the four above;
+    /// Makes the policy anew for the servers that take new sessions now. Called by the five above;
     /// one thread at a time.
     fn renew(&self) {
         let policy = Policy::new(&self.settings.balance, &self.servers, &self.live);
@@ -250,6 +256,7 @@ const TAKEN_BACK: usize = 16;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::super::health::Reason;
+    use super::super::standing::Standing;
     use super::super::sticky::tests::pool_settings;
     use super::*;
     use proptest::prelude::*;
@@ -257,6 +264,7 @@ mod tests {
 
     const DOWN: Change = Change {
         up: false,
+        soft: false,
         reason: Reason::Refused,
         took: Duration::ZERO,
         lasted: Duration::ZERO,
@@ -358,18 +366,70 @@ mod tests {
         assert!(!server.accepts_new() && server.accepts_sticky());
     }
 
+    #[test]
+    fn the_agent_undoes_only_what_the_agent_did() {
+        let pool = pool(&[1, 1]);
+        let server = &pool.servers[0];
+        let drain = AgentWord {
+            admin: AdminState::Drain,
+            percent: 50,
+            ..AgentWord::NONE
+        };
+        pool.set_admin(0, AdminState::Maintenance);
+        pool.hear(0, drain);
+        pool.hear(0, AgentWord::NONE);
+        assert_eq!(server.live.standing(), Standing::Maintenance);
+        pool.set_admin(0, AdminState::Drain);
+        pool.hear(0, AgentWord::NONE);
+        assert_eq!(server.live.standing(), Standing::Drain);
+        pool.set_admin(0, AdminState::Ready);
+        pool.mark(0, &DOWN, 1);
+        pool.hear(0, AgentWord::NONE);
+        assert_eq!(server.live.standing(), Standing::Down);
+        // And nobody else undoes what the agent did.
+        pool.hear(0, drain);
+        pool.mark(0, &Change { up: true, ..DOWN }, 2);
+        pool.set_admin(0, AdminState::Ready);
+        assert_eq!(server.live.standing(), Standing::Drain);
+        assert_eq!(server.live.weight(), 1);
+    }
+
+    #[test]
+    fn an_agents_percentage_is_of_the_weight() {
+        let percent = |percent| AgentWord {
+            percent,
+            ..AgentWord::NONE
+        };
+        // weights; the first one's percentage; picks, and how often each server is picked.
+        for (weights, part, picks, wanted) in [
+            ([1, 1], 50, 300, [100, 200]),
+            ([1, 1], 75, 700, [300, 400]),
+            ([1, 1], 0, 100, [0, 100]),
+            ([2, 1], 25, 300, [100, 200]),
+            ([1, 1], 300, 400, [300, 100]),
+            ([256, 256], 25_600, 200, [100, 100]),
+            ([1, 1], 1, 1_700, [100, 1_600]),
+        ] {
+            let pool = pool(&weights);
+            pool.hear(0, percent(part));
+            assert_eq!(shares(&pool, picks, None), wanted, "{weights:?} {part}%");
+            assert_eq!(pool.servers[0].accepts_new(), part > 0);
+            assert!(pool.servers[0].accepts_sticky());
+        }
+    }
+
     /// Between the moment a server goes and the new schedule, and when all but one have gone.
     #[test]
     fn servers_that_just_went_are_skipped() {
         let pool = pool(&[1; 100]);
         for server in &pool.servers[..60] {
-            server.live.mark(&DOWN, 1);
+            server.live.mark(&DOWN, None, 1);
         }
         let shares = shares(&pool, 4_000, None);
         assert!(shares[..60].iter().all(|share| *share == 0));
         assert_eq!(shares.iter().sum::<usize>(), 4_000);
         for server in &pool.servers[60..99] {
-            server.live.mark(&DOWN, 1);
+            server.live.mark(&DOWN, None, 1);
         }
         let last = pool.pick(&Ask::default()).unwrap();
         assert_eq!((last.server, last.why), (99, Why::Fallback));
@@ -439,7 +499,7 @@ mod tests {
             if rebuilt {
                 pool.mark(lost, &DOWN, 1);
             } else {
-                pool.servers[lost].live.mark(&DOWN, 1);
+                pool.servers[lost].live.mark(&DOWN, None, 1);
             }
             let mut want: Vec<_> = weights.iter().map(|w| usize::from(*w) * 100).collect();
             want[lost] = 0;

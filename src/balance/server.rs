@@ -1,7 +1,7 @@
 //! One server of a pool, as one plan sees it.
 
 use super::live::Live;
-use crate::config::{Address, AdminState, Check, ProxyVersion};
+use crate::config::{Address, Check, ProxyVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,20 +31,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Whether new sessions may come by turn: ready, up and of some weight.
+    /// Whether new sessions may come by turn: nobody speaks against it, and it is of some weight.
     pub fn accepts_new(&self) -> bool {
-        self.live.admin() == AdminState::Ready && self.live.is_up() && self.live.weight() > 0
+        self.live.standing().accepts_new() && self.live.share_of_weight() > 0
     }
 
     /// Whether clients whose cookie names it may come: also while it drains or weighs nothing,
     /// but not when it is down or in maintenance.
     pub fn accepts_sticky(&self) -> bool {
-        self.live.admin() != AdminState::Maintenance && self.live.is_up()
+        self.live.standing().accepts_sticky()
     }
 
     /// Whether it is to be checked now: it has a check, and is not in maintenance.
     pub fn wants_check(&self) -> Option<&Check> {
-        let working = self.live.admin() != AdminState::Maintenance;
-        self.check.as_ref().filter(|_| working)
+        let wanted = self.live.standing().wants_check();
+        self.check.as_ref().filter(|_| wanted)
     }
 }

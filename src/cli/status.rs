@@ -161,7 +161,10 @@ fn servers(
                 (_, None) => paint("2", cell),
                 (2, Some(ServerState::Up)) => paint("32", cell),
                 (2, Some(ServerState::Down)) => paint("31", cell),
-                (2, Some(ServerState::Drain | ServerState::Maintenance)) => paint("33", cell),
+                (
+                    2,
+                    Some(ServerState::Drain | ServerState::SoftDrain | ServerState::Maintenance),
+                ) => paint("33", cell),
                 (_, Some(_)) => (*cell).to_owned(),
             };
             let _ = match column < FIRST_FIGURE {

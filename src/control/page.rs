@@ -206,7 +206,7 @@ fn state_text(server: &ServerStatus) -> String {
     match server.state {
         ServerState::Down => format!("{} · {span}", Text(&server.reason)),
         ServerState::Up if !server.checked => "not checked".to_owned(),
-        ServerState::Up | ServerState::Drain => format!("for {span}"),
+        ServerState::Up | ServerState::Drain | ServerState::SoftDrain => format!("for {span}"),
         ServerState::Maintenance => "by the operator".to_owned(),
     }
 }
@@ -310,7 +310,7 @@ b.down{background:var(--downbg);color:var(--down)}
 span.up{color:var(--up)}
 span.down{color:var(--down)}
 tr.down{box-shadow:inset 3px 0 var(--down)}
-tr.drain,tr.maintenance{box-shadow:inset 3px 0 var(--warn)}
+tr.drain,tr.soft-drain,tr.maintenance{box-shadow:inset 3px 0 var(--warn)}
 .notice{background:var(--warnbg);color:var(--warn);border-radius:10px;padding:11px 16px;margin:0 0 20px}
 footer{color:var(--soft);font-size:13px}
 a{color:var(--sea)}

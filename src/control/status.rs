@@ -4,8 +4,7 @@
 //! epoch, durations are seconds, sizes are bytes.
 
 use crate::balance::health::Reason;
-use crate::balance::{Counter, Pool, Server};
-use crate::config::AdminState;
+use crate::balance::{Counter, Pool, Server, Standing};
 use serde::{Deserialize, Serialize};
 
 /// The whole process.
@@ -135,15 +134,17 @@ pub struct ServerStatus {
 
 /// One word for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum ServerState {
     /// Takes sessions.
     Up,
-    /// Its checks fail: takes none.
+    /// Its checks fail, or its agent says so: takes none.
     Down,
     /// Takes only clients whose cookie names it.
     Drain,
-    /// Takes none, by an operator's word.
+    /// The same, since its check was answered with 404.
+    SoftDrain,
+    /// Takes none, by an operator's or an agent's word.
     Maintenance,
 }
 
@@ -154,16 +155,18 @@ impl ServerState {
             Self::Up => "up",
             Self::Down => "down",
             Self::Drain => "drain",
+            Self::SoftDrain => "soft-drain",
             Self::Maintenance => "maintenance",
         }
     }
 
     fn of(server: &Server) -> Self {
-        match (server.live.admin(), server.live.is_up()) {
-            (AdminState::Maintenance, _) => Self::Maintenance,
-            (_, false) => Self::Down,
-            (AdminState::Drain, true) => Self::Drain,
-            (AdminState::Ready, true) => Self::Up,
+        match server.live.standing() {
+            Standing::Up => Self::Up,
+            Standing::SoftDrain => Self::SoftDrain,
+            Standing::Drain => Self::Drain,
+            Standing::Down => Self::Down,
+            Standing::Maintenance => Self::Maintenance,
         }
     }
 }

@@ -128,9 +128,9 @@ fn an_avoided_or_lost_server_is_passed_over() {
         };
         let other = pool.pick(&ask).expect("three others");
         assert!(other.server != owner && other.why == Why::Key);
-        pool.servers[owner].live.mark(&change(false), 1);
+        pool.servers[owner].live.mark(&change(false), None, 1);
         assert_eq!(begin(&pool, key(number)).0, other.server);
-        pool.servers[owner].live.mark(&change(true), 1);
+        pool.servers[owner].live.mark(&change(true), None, 1);
     }
 }
 

@@ -128,7 +128,7 @@ fn a_large_pool_passes_over_who_is_avoided_or_gone() {
         assert_ne!(pool.pick(&ask).map(|pick| pick.server), avoid);
     }
     for server in 0..399 {
-        pool.servers[server].live.mark(&change(false), 1);
+        pool.servers[server].live.mark(&change(false), None, 1);
     }
     assert_eq!(begin(&pool, None).0, 399);
     assert_eq!(begin(&pool, None).0, 399);

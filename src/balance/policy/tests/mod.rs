@@ -55,6 +55,7 @@ fn shares(pool: &Pool, picks: usize) -> Vec<usize> {
 fn change(up: bool) -> Change {
     Change {
         up,
+        soft: false,
         reason: Reason::Connected,
         took: Duration::ZERO,
         lasted: Duration::ZERO,

@@ -53,7 +53,7 @@ fn the_lowest_tier_that_has_anybody_is_used() {
 fn a_higher_tier_is_a_last_resort() {
     for balance in policies() {
         let pool = tiered(balance);
-        pool.servers[1].live.mark(&change(false), 1);
+        pool.servers[1].live.mark(&change(false), None, 1);
         let ask = Ask {
             avoid: Some(2),
             key: Some(7),

@@ -93,6 +93,7 @@ fn two(sticky: config::Sticky) -> Pool {
 fn down(pool: &Pool, server: usize) {
     let change = Change {
         up: false,
+        soft: false,
         reason: Reason::Refused,
         took: Duration::ZERO,
         lasted: Duration::ZERO,
