@@ -24,6 +24,7 @@ on_both_drivers!(
     a_server_may_leave_at_any_byte_of_its_answer,
     an_answer_cut_short_is_cut_for_the_client_too,
     an_answer_cut_in_a_chunk_is_cut_for_the_client_too,
+    part_of_a_body_that_ends_with_its_connection_is_not_passed_off_as_the_whole,
     a_server_that_leaves_inside_the_request_body_is_noticed,
     a_client_that_leaves_a_tunnel_takes_the_server_along,
     a_client_that_resets_a_tunnel_takes_the_server_along,
@@ -223,6 +224,30 @@ fn a_client_that_leaves_inside_the_answer_ends_it(on: Driver) {
         );
     }
     assert_quiet(&proxy);
+}
+
+fn part_of_a_body_that_ends_with_its_connection_is_not_passed_off_as_the_whole(on: Driver) {
+    let server = Server::script(|conn| {
+        let Some(request) = conn.read_request_head() else {
+            return;
+        };
+        conn.send("HTTP/1.1 200 OK\r\n\r\nsome");
+        // The client has read that once the body of its request comes.
+        conn.read_exactly(4);
+        if request.target() == "/part" {
+            conn.twin().reset();
+        }
+    });
+    let proxy = Proxy::before(on, &[&server]);
+    for (target, whole) in [("/whole", true), ("/part", false)] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+        ));
+        client.read_until(b"\r\n\r\nsome");
+        client.send("more");
+        assert_eq!(client.is_reset(), !whole, "{target}");
+    }
 }
 
 fn a_client_that_leaves_while_connecting_is_noticed(on: Driver) {

@@ -13,7 +13,9 @@ use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
 use super::logs::{Logs, zone};
 use super::probes::Probes;
-use super::sandbox::{self, Sandbox};
+#[cfg(debug_assertions)]
+use super::sandbox;
+use super::sandbox::Sandbox;
 use super::{identity, limits, pace, started_ms};
 use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;

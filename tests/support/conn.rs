@@ -249,6 +249,16 @@ impl Conn {
         std::mem::take(&mut self.held)
     }
 
+    /// Whether the stream ends here, and by a reset: nothing else tells it from a whole body that ends with its connection.
+    pub fn is_reset(&mut self) -> bool {
+        let mut room = [0; 1];
+        match self.socket.read(&mut room) {
+            Ok(0) => false,
+            Ok(_) => panic!("neither an end nor a reset"),
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+
     /// Reads and forgets exactly this many bytes.
     pub fn skip(&mut self, mut count: u64) {
         let at_hand = count.min(self.held.len() as u64);
