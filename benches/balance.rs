@@ -4,10 +4,10 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ringbolt::balance::sticky::{Asked, Verdict};
 use ringbolt::balance::{Ask, Counter, Pool, key_of};
 use ringbolt::config::{
-    self, Address, AdminState, Balance, Hash, HashKey, HostPattern, PathPattern, PoolTimeouts,
-    Route, Secret, Secure, Server, Sticky, StickyMode, Timeout,
+    self, Action, Address, AdminState, Admission, Balance, Clients, Hash, HashKey, HostPattern,
+    Network, PathPattern, PoolTimeouts, Route, Secret, Secure, Server, Sticky, StickyMode, Timeout,
 };
-use ringbolt::route::Table;
+use ringbolt::route::{Door, Table};
 use std::collections::VecDeque;
 use std::hint::black_box;
 
@@ -143,13 +143,40 @@ fn route(c: &mut Criterion) {
             listener: None,
             host: HostPattern::Exact(format!("host-{n}.example.com")),
             path: PathPattern::Prefix("/socket.io/".into()),
-            pool: usize::from(n),
+            action: Action::Pool(usize::from(n)),
+            admission: Admission::default(),
         };
         let routes: Vec<_> = (0..count).map(route).collect();
-        let table = Table::new(&routes, 0, None);
+        let table = Table::new(&routes, 0);
         let host = format!("Host-{}.example.com:8080", count - 1).into_bytes();
         group.bench_function(BenchmarkId::new("host and prefix", count), |b| {
             b.iter(|| table.find(black_box(&host), b"/socket.io/?EIO=4"));
+        });
+    }
+    group.finish();
+}
+
+/// Whether a client may come in, by lists of so many networks.
+fn admission(c: &mut Criterion) {
+    let mut group = c.benchmark_group("admission");
+    for count in SIZES {
+        let network = |n: u16| Network {
+            address: [10, (n >> 8) as u8, n as u8, 0].into(),
+            prefix: 24,
+        };
+        let door = Door::new(&Admission {
+            allow: None,
+            deny: Clients {
+                networks: (0..count).map(network).collect(),
+                unix: false,
+            },
+        });
+        let client = [10, 200, 1, 1].into();
+        group.bench_function(BenchmarkId::new("not denied", count), |b| {
+            b.iter(|| {
+                door.as_ref()
+                    .is_none_or(|door| door.admits(black_box(Some(client))))
+            });
         });
     }
     group.finish();
@@ -214,5 +241,5 @@ fn sticky() -> Sticky {
     }
 }
 
-criterion_group!(benches, pick, renew, cookie, route);
+criterion_group!(benches, pick, renew, cookie, route, admission);
 criterion_main!(benches);

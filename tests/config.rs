@@ -103,8 +103,8 @@ fn the_seeds_file_loads_whole() {
         HostPattern::Exact("myserver.example.com".to_owned())
     );
     assert_eq!(
-        (&config.routes[0].path, config.routes[0].pool),
-        (&PathPattern::Any, 0)
+        (&config.routes[0].path, config.routes[0].pool()),
+        (&PathPattern::Any, Some(0))
     );
     let pool = &config.pools[0];
     assert_eq!(
@@ -308,6 +308,8 @@ fn the_commented_file_carries_every_setting_with_its_default() {
             let known = match section.name {
                 "" => text.contains(&format!("[{}", setting.name)),
                 "listener.capture"
+                | "route.redirect"
+                | "route.answer"
                 | "pool.NAME.timeouts"
                 | "pool.NAME.forwarded_for"
                 | "pool.NAME.balance"

@@ -2,6 +2,7 @@
 
 use super::item::Item;
 use super::names::Names;
+use super::networks::admission;
 use super::proxy_protocol;
 use super::reader::{Reader, Span};
 use super::section::{Section, setting};
@@ -51,6 +52,16 @@ pub(super) const LISTENER: Section = Section::new(
             "proxy_protocol",
             "[]",
             "networks (and \"unix\", for unix sockets) whose connections begin with a PROXY header, version 1 or 2: the client's address is the one it tells",
+        ),
+        setting(
+            "allow",
+            "",
+            "networks (and \"unix\") of the clients that are admitted, all others get 403; without it, all are",
+        ),
+        setting(
+            "deny",
+            "[]",
+            "networks (and \"unix\") of clients that get 403, whatever `allow` says",
         ),
     ],
 );
@@ -105,6 +116,7 @@ fn listener(
             item.list(|item| item.parse(network))
         }),
         proxy_protocol: table.setting("proxy_protocol", proxy_protocol::senders),
+        admission: admission(table),
     }
 }
 

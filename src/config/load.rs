@@ -181,7 +181,7 @@ fn check_whole(
         }
     }
     let used = |pool: usize| {
-        routes.iter().any(|route| route.pool == pool)
+        routes.iter().any(|route| route.pool() == Some(pool))
             || listeners
                 .iter()
                 .any(|listener| listener.default_pool == Some(pool))

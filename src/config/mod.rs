@@ -8,6 +8,7 @@
 //! The room does no I/O: the caller reads the file, and an [`Environment`] answers for variables and
 //! secret files.
 
+mod action;
 mod balance;
 pub mod environment;
 mod haproxy;
@@ -16,6 +17,8 @@ mod listener;
 mod load;
 mod log;
 mod names;
+mod networks;
+mod page;
 mod pool;
 pub mod problem;
 mod process;
@@ -32,8 +35,11 @@ mod table;
 mod unquoted;
 mod values;
 
+pub use action::{Action, Answer, Piece, Redirect};
 pub use environment::{EmptyEnvironment, Environment};
 pub use load::{Checked, check, fuzz_any, load};
+pub use networks::{Admission, Clients};
+pub use page::Page;
 pub use problem::{Problem, Problems, Severity};
 pub use proxy_protocol::{ProxySenders, ProxyVersion};
 pub use section::{Section, Setting, reference};
@@ -42,7 +48,7 @@ pub use settings::*;
 use section::setting;
 
 /// Every kind of table that the file may have.
-pub const SECTIONS: [&Section; 20] = [
+pub const SECTIONS: [&Section; 22] = [
     &ROOT,
     &process::PROCESS,
     &process::LIMITS,
@@ -54,6 +60,8 @@ pub const SECTIONS: [&Section; 20] = [
     &listener::LISTENER,
     &listener::CAPTURE,
     &route::ROUTE,
+    &action::REDIRECT,
+    &action::ANSWER,
     &pool::POOL,
     &balance::BALANCE,
     &balance::HASH,
@@ -80,7 +88,7 @@ const ROOT: Section = Section::new(
         setting(
             "route",
             "",
-            "which requests go to which pool; file order never matters",
+            "what becomes of which requests; file order never matters",
         ),
         setting("pool", "", "servers that stand in for each other, by name"),
     ],

@@ -5,7 +5,7 @@
 //! [`Reader`] collects what they report. Nothing stops at the first problem: a wrong value is replaced by its default, so that all
 //! others are found in the same run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::ops::Range;
 
@@ -21,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) environment: &'a dyn Environment,
     notes: RefCell<Vec<Note>>,
+    /// Bytes of pages so far.
+    pages: Cell<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -29,7 +31,15 @@ impl<'a> Reader<'a> {
             source,
             environment,
             notes: RefCell::default(),
+            pages: Cell::new(0),
         }
+    }
+
+    /// Counts a page of so many bytes; false when all of them have become too much. They travel to the serving process in one
+    /// message, and stay in its memory.
+    pub(super) fn may_hold(&self, bytes: usize) -> bool {
+        self.pages.set(self.pages.get() + bytes);
+        self.pages.get() <= PAGES
     }
 
     pub(super) fn report(&self, note: Note) {
@@ -49,6 +59,9 @@ impl<'a> Reader<'a> {
         );
     }
 }
+
+/// Bytes of all pages of one file.
+pub(super) const PAGES: usize = 2 << 20;
 
 /// A problem that has not been given its line yet.
 pub(super) struct Note {

@@ -1,6 +1,8 @@
-//! `[[route]]`: which requests go to which pool.
+//! `[[route]]`: which requests go to which pool, or what they get instead.
 
+use super::action::action;
 use super::names::Names;
+use super::networks::admission;
 use super::reader::{Note, Span};
 use super::section::{Section, setting};
 use super::table::Table;
@@ -30,7 +32,31 @@ pub(super) const ROUTE: Section = Section::new(
             "",
             "paths that begin so; the longest one wins",
         ),
-        setting("pool", "", "where they go; must be given"),
+        setting(
+            "pool",
+            "",
+            "where they go; this, `redirect` or `answer` must be given",
+        ),
+        setting(
+            "redirect",
+            "",
+            "where they are sent instead: \"https://{host}{path}{query}\", or a table { to, code }",
+        ),
+        setting(
+            "answer",
+            "",
+            "what they get instead: a table { status, body, file, type }",
+        ),
+        setting(
+            "allow",
+            "",
+            "networks (and \"unix\") of the clients that are admitted, all others get 403; without it, all are",
+        ),
+        setting(
+            "deny",
+            "[]",
+            "networks (and \"unix\") of clients that get 403, whatever `allow` says",
+        ),
     ],
 );
 
@@ -60,7 +86,8 @@ fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
     let listener = table.optional("listener", |item| Some(listeners.find(item)));
     let host = table.optional("host", |item| Some(item.parse(host)));
     let path = path(table);
-    let pool = table.required("pool", |item| pools.find(item));
+    let action = action(table, pools);
+    let admission = admission(table);
     Some(Route {
         listener: match listener {
             Some(found) => Some(found?),
@@ -68,7 +95,8 @@ fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
         },
         host: host.unwrap_or(Some(HostPattern::Any))?,
         path: path?,
-        pool: pool?,
+        action: action?,
+        admission,
     })
 }
 

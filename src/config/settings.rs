@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::action::Action;
+use super::networks::Admission;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
 
 /// A whole configuration, checked: names resolve, numbers are in range.
@@ -83,6 +85,17 @@ impl Config {
         let idle_links = servers * count(self.limits.idle_links);
         let each_worker = addresses + idle_links + 8;
         connections + count(workers) * each_worker + count(self.logs.len()) + servers + 64
+    }
+}
+
+impl Config {
+    /// Bytes of all bodies that stand in the configuration or in files of its own.
+    pub fn page_bytes(&self) -> usize {
+        let bytes = |route: &Route| match &route.action {
+            Action::Answer(answer) => answer.page.content.len(),
+            Action::Pool(_) | Action::Redirect(_) => 0,
+        };
+        self.routes.iter().map(bytes).sum()
     }
 }
 
@@ -276,6 +289,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<Network>,
     /// `proxy_protocol`: peers that begin every connection with a PROXY header (default none).
     pub proxy_protocol: ProxySenders,
+    /// `allow` and `deny`: whose requests are taken at all (default: everybody's).
+    pub admission: Admission,
 }
 
 /// A header field copied into the log line.
@@ -287,7 +302,7 @@ pub struct Capture {
     pub length: usize,
 }
 
-/// `[[route]]`: which requests go to which pool. Order in the file never matters.
+/// `[[route]]`: what becomes of which requests. Order in the file never matters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// `listener = "name"`: only there; `None` is every listener. An index into [`Config::listeners`].
@@ -296,8 +311,20 @@ pub struct Route {
     pub host: HostPattern,
     /// `path` (exact) or `path_prefix`; neither is any.
     pub path: PathPattern,
-    /// `pool`: an index into [`Config::pools`].
-    pub pool: usize,
+    /// `pool`, `redirect` or `answer`.
+    pub action: Action,
+    /// `allow` and `deny`: whose requests are taken (default: everybody's).
+    pub admission: Admission,
+}
+
+impl Route {
+    /// The pool that it leads to, if it leads to one: an index into [`Config::pools`].
+    pub const fn pool(&self) -> Option<usize> {
+        match self.action {
+            Action::Pool(pool) => Some(pool),
+            Action::Redirect(_) | Action::Answer(_) => None,
+        }
+    }
 }
 
 /// Hosts that a route takes; lower case, without port.

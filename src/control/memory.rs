@@ -57,6 +57,7 @@ impl Bound {
             term("log blocks", record::most_blocks(workers), record::BLOCK),
             term("log targets", config.logs.len(), logs::TARGET),
             term("servers", servers, server(workers)),
+            term("bytes of pages", config.page_bytes(), PAGE_BYTE),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.count > 0);
@@ -145,6 +146,9 @@ const STACK: usize = 256 * 1024;
 const PLANS: usize = 4;
 /// Names, address, keys, its share of the schedule (256 turns at most), health.
 const SETTINGS: usize = 4 * 1024;
+/// A byte of a page: as it was read and as it is sent, in each plan in use and in the launcher; while it travels from there, as
+/// text of up to four bytes at either end.
+const PAGE_BYTE: usize = 2 * (PLANS + 2) + 8;
 /// A worker's slot of a server's counters, in cache lines of its own.
 const COUNTERS: usize = 256;
 /// Both processes before the first client, measured at 13 MiB (27 in a debug build): program, allocator, control
@@ -190,6 +194,11 @@ mod tests {
             ("[limits]\nidle_links = 1000", "", 2),
             ("[[log]]\ntarget = \"stdout\"", "", 2),
             ("", "", 3),
+            (
+                "[[route]]\npath = \"/a\"\nanswer = { body = \"hello\" }",
+                "",
+                2,
+            ),
             (
                 "",
                 "capture_request = [{ header = \"a\", length = 1024 }, { header = \"b\", length = 1024 }, \

@@ -183,6 +183,15 @@ impl<C: Duplex + 'static> Connection<C> {
                 story.pool = Some(pool);
                 self.forward(story, &head.plan).await
             }
+            Reading::Own {
+                request,
+                own,
+                taken,
+            } => {
+                self.inbox.consume(taken);
+                let story = Story::new(request, head.began, head.complete);
+                self.own(story, own).await
+            }
             Reading::Answer { request, ending } => {
                 let story = Story::new(request, head.began, head.complete);
                 self.answer(story, ending).await
@@ -365,30 +374,15 @@ impl<C: Duplex + 'static> Connection<C> {
             return After::Close;
         }
         let head_only = story.request.facts.method == crate::wire::Method::Head;
-        let mut waiting = Buffer::new();
-        waiting.push(reply::reply(status, head_only));
         story.status = status;
-        self.timer.arm(self.guest.desk.plan().waits.client);
-        while !waiting.is_empty() {
-            match self.stream.try_send(waiting.bytes()) {
-                Ok(0) => match self.timer.limit(self.stream.writable()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(Elapsed) => break,
-                },
-                Ok(sent) => {
-                    story.bytes_out += sent as u64;
-                    waiting.consume(sent);
-                }
-                Err(_) => break,
-            }
-        }
+        story.bytes_out += self.deliver(reply::reply(status, head_only), b"").await;
         story.log(&self.guest, ending);
         After::Linger
     }
 
     /// Whether nothing of the client's lies unread. Then closing is safe: there is nothing that the
     /// kernel would answer with a reset.
-    fn is_silent(&mut self) -> bool {
+    pub(super) fn is_silent(&mut self) -> bool {
         self.inbox.is_empty()
             && !matches!(
                 self.stream.try_recv_into(&mut self.inbox, Buffer::SMALL),

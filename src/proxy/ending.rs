@@ -20,6 +20,10 @@ pub enum Ending {
     HeadTimeout,
     /// The client left before its head was complete.
     LeftInHead,
+    /// The client's network is not admitted.
+    Denied,
+    /// It has the answer that its route has for it.
+    Answered,
     /// No route matches.
     NoRoute,
     /// No server takes the request.
@@ -66,6 +70,7 @@ impl Ending {
         match self {
             Self::Refused(refusal) => refusal.status(Blame::Client),
             Self::BadHandshake(status) => status,
+            Self::Denied => 403,
             Self::HeadTimeout | Self::BodyTimeout => 408,
             Self::NoRoute
             | Self::NoServer
@@ -77,6 +82,7 @@ impl Ending {
             Self::PanickedInHead | Self::Panicked => 500,
             Self::BadResponse(refusal) => refusal.status(Blame::Server),
             Self::Complete
+            | Self::Answered
             | Self::BadIntroduction
             | Self::IntroductionTimeout
             | Self::LeftInHead
@@ -95,7 +101,10 @@ impl Ending {
     pub fn letters(self) -> (u8, u8) {
         match self {
             Self::Complete => (b'-', b'-'),
-            Self::Refused(_) | Self::BadHandshake(_) | Self::BadIntroduction => (b'P', b'R'),
+            Self::Refused(_) | Self::BadHandshake(_) | Self::BadIntroduction | Self::Denied => {
+                (b'P', b'R')
+            }
+            Self::Answered => (b'L', b'R'),
             Self::HeadTimeout | Self::IntroductionTimeout => (b'c', b'R'),
             Self::LeftInHead => (b'C', b'R'),
             Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::way::Way;
 use crate::balance;
 use crate::config::{self, Config};
-use crate::route::Table;
+use crate::route::{Door, Table};
 use crate::wire::HeadLimits;
 
 /// Routes, pools and limits of one configuration. An exchange ends under the plan it began under.
@@ -22,6 +23,8 @@ pub struct Plan {
     pub stats: Option<Arc<balance::Pool>>,
     /// In the order in which the listening sockets were first opened, which no reload changes.
     pub listeners: Box<[Arc<Listener>]>,
+    /// As [`Config::routes`], in that order.
+    pub ways: Box<[Way]>,
     /// Bounds on heads.
     pub limits: HeadLimits,
     /// Waits on clients, ready for use.
@@ -33,8 +36,12 @@ pub struct Plan {
 pub struct Listener {
     /// For the log.
     pub name: Box<str>,
-    /// Which pool takes which request.
+    /// Which route takes which request.
     pub table: Table,
+    /// The pool of those that none takes.
+    pub default_pool: Option<usize>,
+    /// Whose requests are taken; `None` is everybody's.
+    pub door: Option<Door>,
     /// Whose word on `X-Forwarded-…` and `Forwarded` is passed on.
     pub trusted: Vec<config::Network>,
     /// Whose connections begin with a PROXY header.
@@ -131,6 +138,7 @@ impl Plan {
             pools,
             stats,
             listeners: listeners(config, previous),
+            ways: config.routes.iter().map(Way::new).collect(),
             limits: HeadLimits {
                 size: config.limits.head_size,
                 fields: config.limits.headers,
@@ -180,20 +188,14 @@ impl Local {
         Self { plan, pools, stats }
     }
 
-    /// The pool for a request to `path` on this listener, if any.
-    pub(super) fn pool_for(
-        &self,
-        listener: &Listener,
-        host: &[u8],
-        path: &[u8],
-    ) -> Option<PoolHeld> {
-        if self.is_stats(path) {
-            return self.stats.clone();
-        }
-        listener
-            .table
-            .find(host, path)
-            .map(|index| self.pools[index].clone())
+    /// A pool by its place.
+    pub(super) fn pool(&self, index: usize) -> PoolHeld {
+        self.pools[index].clone()
+    }
+
+    /// The stats page's, if there is one.
+    pub(super) fn stats(&self) -> Option<PoolHeld> {
+        self.stats.clone()
     }
 }
 
@@ -241,7 +243,9 @@ fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener 
     let names = |captures: &[config::Capture]| captures.iter().map(|c| c.header.clone()).collect();
     Listener {
         name: settings.name.as_str().into(),
-        table: Table::new(&config.routes, index, settings.default_pool),
+        table: Table::new(&config.routes, index),
+        default_pool: settings.default_pool,
+        door: Door::new(&settings.admission),
         trusted: settings.trusted_proxies.clone(),
         senders: settings.proxy_protocol.clone(),
         capture: Captures {

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use super::desk::Desk;
 use super::ending::Ending;
 use super::key;
+use super::own::Own;
 use super::plan::{Listener, Local, PoolHeld};
+use super::way::Lead;
 use crate::balance::{self, sticky};
 use crate::ring::Buffer;
 use crate::wire::forward::{self, Connection, Edit, RequestEdits};
@@ -88,7 +90,13 @@ pub(super) enum Reading {
         key: Option<u64>,
         taken: usize,
     },
-    /// It is answered here.
+    /// It is answered here, as the configuration wants it.
+    Own {
+        request: Request,
+        own: Own,
+        taken: usize,
+    },
+    /// It is refused here, or no server can be found for it.
     Answer { request: Request, ending: Ending },
 }
 
@@ -130,6 +138,11 @@ fn decide(
         request.note(head, bytes, client.listener);
         Reading::Answer { request, ending }
     };
+    let ip = client.address.map(|address| address.ip());
+    let listener = client.listener;
+    if listener.door.as_ref().is_some_and(|door| !door.admits(ip)) {
+        return answer(facts, Ending::Denied);
+    }
     if head.upgrade == Upgrade::WebSocket {
         match websocket::check_request(head, bytes) {
             Ok(key) => facts.upgrade = Some(websocket::accept_for(&key)),
@@ -137,13 +150,35 @@ fn decide(
         }
     }
     let path = head.path(bytes);
-    let pool = plan.pool_for(client.listener, head.host.of(bytes), path);
-    let Some(pool) = pool else {
-        return answer(facts, Ending::NoRoute);
+    let answered = |mut request: Request, own: Option<Own>| {
+        request.note(head, bytes, listener);
+        let taken = head.size;
+        match own {
+            Some(own) => Reading::Own {
+                request,
+                own,
+                taken,
+            },
+            None => answer(facts, Ending::Refused(Refusal::HostMissing)),
+        }
+    };
+    let mut request = Request::unsent(facts);
+    let pool = match plan.lead(listener, ip, head.host.of(bytes), path) {
+        Lead::Pool(pool) => pool,
+        Lead::Answer(page) => {
+            let own = Own::answer(page, may_stay(desk, &facts), &mut request);
+            return answered(request, Some(own));
+        }
+        Lead::Redirect(elsewhere) => {
+            let keep = may_stay(desk, &facts);
+            let own = Own::redirect(elsewhere, head, bytes, keep, &mut request);
+            return answered(request, own);
+        }
+        Lead::Denied => return answer(facts, Ending::Denied),
+        Lead::Nowhere => return answer(facts, Ending::NoRoute),
     };
     let verdict = verdict(&pool, client, head, bytes, now_s);
     let key = key::of(&pool.settings.balance, client.address, head, bytes);
-    let mut request = Request::unsent(facts);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
     request.write(desk, &pool, client, head, bytes, id.as_ref());
     request.note(head, bytes, client.listener);
@@ -157,6 +192,11 @@ fn decide(
         key,
         taken: head.size,
     }
+}
+
+/// Whether the connection may stay after an answer of our own: what comes next on it is surely another request.
+fn may_stay(desk: &Desk, facts: &Facts) -> bool {
+    facts.keep_alive && facts.body.is_empty() && facts.upgrade.is_none() && !desk.draining.get()
 }
 
 fn refused(refusal: Refusal) -> Reading {

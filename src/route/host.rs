@@ -41,7 +41,7 @@ impl Hosts {
         found.ok().map(|at| &self.entries[at].1)
     }
 
-    /// The pool for `path` under the longest listed suffix of `host` that has one.
+    /// The route for `path` under the longest listed suffix of `host` that has one.
     pub(super) fn find_below(&self, host: &[u8], path: &[u8]) -> Option<usize> {
         // Longer suffixes need no search, so that a host of a thousand dots costs little. The dot
         // before the suffix must be there as well, hence one more byte.

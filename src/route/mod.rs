@@ -1,4 +1,4 @@
-//! A request's host and path → a pool.
+//! A request's host and path → a route; a client's address → whether it comes in.
 //!
 //! One [`Table`] per listener, built with the plan, read by every worker, changed by nobody. The
 //! order of routes in the file never matters; the most specific one wins:
@@ -8,11 +8,16 @@
 //! 3. for the same host and path, a route of this listener beats one for all listeners.
 //!
 //! When a host is known but none of its paths match, the search goes on with the less specific
-//! hosts, as a list of HAProxy `use_backend` lines would, and ends at the listener's default pool.
-//! A lookup allocates nothing.
+//! hosts, as a list of HAProxy `use_backend` lines would. A lookup allocates nothing.
+//!
+//! Who is admitted is a [`Door`]'s business: it refuses clients of a route that was found, and never makes
+//! the search go on.
 
 mod host;
+mod networks;
 mod paths;
+
+pub use networks::Door;
 
 use crate::config::{HostPattern, Route};
 use host::Hosts;
@@ -25,22 +30,20 @@ pub struct Table {
     /// Keyed by what follows `*.`.
     wildcard: Hosts,
     any: Paths,
-    default: Option<usize>,
 }
 
 impl Table {
     /// The table of the listener with index `listener` among the settings' listeners: its own
     /// routes and those that name no listener.
-    pub fn new(routes: &[Route], listener: usize, default_pool: Option<usize>) -> Self {
-        let mut table = Self {
-            default: default_pool,
-            ..Self::default()
-        };
+    pub fn new(routes: &[Route], listener: usize) -> Self {
+        let mut table = Self::default();
         // The listener's own routes come first, and the first of two equal ones stays.
-        let own = routes.iter().filter(|r| r.listener == Some(listener));
-        let shared = routes.iter().filter(|r| r.listener.is_none());
-        for route in own.chain(shared) {
-            table.paths_of(&route.host).add(&route.path, route.pool);
+        let those_of = |only: Option<usize>| {
+            let all = routes.iter().enumerate();
+            all.filter(move |(_, route)| route.listener == only)
+        };
+        for (index, route) in those_of(Some(listener)).chain(those_of(None)) {
+            table.paths_of(&route.host).add(&route.path, index);
         }
         table.exact.seal();
         table.wildcard.seal();
@@ -48,7 +51,7 @@ impl Table {
         table
     }
 
-    /// The index of the pool for a request, `None` when nothing matches and there is no default.
+    /// The index of the route for a request, `None` when nothing matches.
     ///
     /// `host` is the field's or the target's authority as sent: any case, perhaps with a port, an
     /// IPv6 literal in brackets, a trailing dot; empty when there is none. `path` is compared byte
@@ -64,7 +67,6 @@ impl Table {
             .and_then(|paths| paths.find(path))
             .or_else(|| self.wildcard.find_below(host, path))
             .or_else(|| self.any.find(path))
-            .or(self.default)
     }
 
     fn paths_of(&mut self, host: &HostPattern) -> &mut Paths {
@@ -79,7 +81,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::PathPattern;
+    use crate::config::{Action, Admission, PathPattern};
 
     /// `"host path pool"`, with `*.x` for a wildcard, `*` for any, `/p*` for a prefix; `@N` for a listener.
     fn routes(lines: &[&str]) -> Vec<Route> {
@@ -102,10 +104,18 @@ mod tests {
                 listener: words.next().and_then(|w| w[1..].parse().ok()),
                 host,
                 path,
-                pool: pool.and_then(|p| p.parse().ok()).unwrap_or_default(),
+                action: Action::Pool(pool.and_then(|p| p.parse().ok()).unwrap_or_default()),
+                admission: Admission::default(),
             }
         };
         lines.iter().map(one).collect()
+    }
+
+    /// The pool that a request's route leads to.
+    fn found(routes: &[Route], listener: usize, host: &str, path: &str) -> Option<usize> {
+        let table = Table::new(routes, listener);
+        let found = table.find(host.as_bytes(), path.as_bytes())?;
+        routes[found].pool()
     }
 
     #[test]
@@ -158,32 +168,28 @@ mod tests {
         let mut backwards = lines;
         backwards.reverse();
         for lines in [lines, backwards] {
-            let table = Table::new(&routes(&lines), 0, Some(99));
+            let routes = routes(&lines);
             for (host, path, pool) in cases {
-                let found = table.find(host.as_bytes(), path.as_bytes());
+                let found = found(&routes, 0, host, path);
                 assert_eq!(found, Some(*pool), "{host} {path}");
             }
         }
     }
 
     #[test]
-    fn without_a_match_the_default_pool_or_none() {
+    fn without_a_match_there_is_none() {
         let routes = routes(&["a.example /x 1"]);
-        let with = Table::new(&routes, 0, Some(7));
-        let without = Table::new(&routes, 0, None);
-        assert_eq!(with.find(b"a.example", b"/y"), Some(7));
-        assert_eq!(without.find(b"a.example", b"/y"), None);
-        assert_eq!(without.find(b"a.example", b"/x"), Some(1));
+        assert_eq!(found(&routes, 0, "a.example", "/y"), None);
+        assert_eq!(found(&routes, 0, "a.example", "/x"), Some(1));
         assert_eq!(Table::default().find(b"a", b"/"), None);
     }
 
     #[test]
     fn a_listener_sees_its_own_routes_first_and_never_those_of_another() {
         let routes = routes(&["h / 1", "h / 2 @0", "h /one 3 @1"]);
-        let (zero, one) = (Table::new(&routes, 0, None), Table::new(&routes, 1, None));
-        assert_eq!(zero.find(b"h", b"/"), Some(2));
-        assert_eq!(one.find(b"h", b"/"), Some(1));
-        assert_eq!(zero.find(b"h", b"/one"), None);
-        assert_eq!(one.find(b"h", b"/one"), Some(3));
+        assert_eq!(found(&routes, 0, "h", "/"), Some(2));
+        assert_eq!(found(&routes, 1, "h", "/"), Some(1));
+        assert_eq!(found(&routes, 0, "h", "/one"), None);
+        assert_eq!(found(&routes, 1, "h", "/one"), Some(3));
     }
 }

@@ -15,19 +15,19 @@ pub(super) struct Paths {
 #[derive(Debug)]
 struct Prefix {
     bytes: Box<[u8]>,
-    pool: usize,
+    route: usize,
     /// The longest other prefix that begins this one.
     parent: Option<usize>,
 }
 
 impl Paths {
     /// Adds a route; of two equal ones the first stays. Only while building.
-    pub(super) fn add(&mut self, pattern: &PathPattern, pool: usize) {
+    pub(super) fn add(&mut self, pattern: &PathPattern, route: usize) {
         match pattern {
             PathPattern::Exact(path) => {
                 let bytes = path.as_bytes();
                 if !self.exact.iter().any(|(known, _)| **known == *bytes) {
-                    self.exact.push((bytes.into(), pool));
+                    self.exact.push((bytes.into(), route));
                 }
             }
             PathPattern::Prefix(prefix) => {
@@ -35,13 +35,13 @@ impl Paths {
                 if !self.prefixes.iter().any(|known| *known.bytes == *bytes) {
                     self.prefixes.push(Prefix {
                         bytes: bytes.into(),
-                        pool,
+                        route,
                         parent: None,
                     });
                 }
             }
             PathPattern::Any => {
-                self.any.get_or_insert(pool);
+                self.any.get_or_insert(route);
             }
         }
     }
@@ -64,7 +64,7 @@ impl Paths {
         }
     }
 
-    /// The pool for a path without its query.
+    /// The route for a path without its query.
     pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
         self.exact(path)
             .or_else(|| self.longest_prefix(path))
@@ -86,7 +86,7 @@ impl Paths {
         while let Some(at) = candidate {
             let known = &self.prefixes[at];
             if path.starts_with(&known.bytes) {
-                return Some(known.pool);
+                return Some(known.route);
             }
             candidate = known.parent;
         }

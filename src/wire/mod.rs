@@ -17,9 +17,11 @@
 //! | the sticky cookie | [`cookie`] |
 //! | the head that goes on | [`forward`] |
 //! | the PROXY protocol | [`proxy_header`] |
-//! | our own answers | [`reply`] |
+//! | our own answers to what went wrong | [`reply`] |
+//! | those that the configuration wants | [`answer`] |
 //! | an upgrade and its tunnel | [`websocket`] |
 
+pub mod answer;
 pub mod chunked;
 pub mod cookie;
 mod field;

@@ -1,0 +1,349 @@
+//! What stands around balancing: redirects, answers of our own, who is admitted.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[macro_use]
+mod support;
+
+use std::time::Duration;
+
+use support::{Conn, Driver, Proxy, Server, Setup, handshake};
+
+on_both_drivers!(
+    a_redirect_keeps_host_path_and_query_and_the_connection,
+    a_redirect_needs_the_host_that_it_names,
+    an_answer_is_given_by_us_and_keeps_the_connection,
+    answers_come_whole_to_a_slow_reader,
+    head_gets_no_body,
+    a_request_with_a_body_ends_the_connection,
+    http_1_0_keeps_only_what_it_asks_for,
+    a_handshake_is_redirected_like_any_request,
+    a_file_is_read_at_start_and_reload_only,
+    own_answers_are_logged_as_local,
+    a_denied_network_gets_403,
+    only_allowed_networks_come_in,
+    a_listeners_list_goes_before_everything,
+    unix_clients_are_admitted_by_their_word,
+    the_denied_address_is_the_introduced_one,
+);
+
+fn a_redirect_keeps_host_path_and_query_and_the_connection(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .more("[[route]]\nhost = \"old.example\"\nredirect = \"https://new.example{path}{query}\"\n")
+        .more("[[route]]\npath_prefix = \"/secure\"\nredirect = { to = \"https://{host}:8443{path}{query}\", code = 301 }\n")
+        .more("[[route]]\npath = \"/here\"\nredirect = { to = \"/there\", code = 308 }\n")
+        .start();
+    let mut client = proxy.client();
+    let reply = client.request("GET /a/b?c=d&e HTTP/1.1\r\nHost: old.example:80\r\n\r\n");
+    assert_eq!(
+        (reply.status(), reply.field("Location")),
+        (302, Some("https://new.example/a/b?c=d&e"))
+    );
+    assert_eq!(reply.field("Content-Length"), Some("0"));
+    assert_eq!(reply.field("Cache-Control"), Some("no-cache"));
+    assert!(!reply.has("Connection"), "{}", reply.head);
+    let reply = client.get("/secure/x");
+    assert_eq!(
+        (reply.status(), reply.field("Location")),
+        (301, Some("https://example.com:8443/secure/x"))
+    );
+    assert!(!reply.has("Cache-Control"), "{}", reply.head);
+    let reply = client.request("POST /here HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(
+        (reply.status(), reply.field("Location")),
+        (308, Some("/there"))
+    );
+    // All of that on one connection, and a server's answer too, pipelined behind a redirect.
+    client.send("GET /here HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_response().status(), 308);
+    assert_eq!(client.read_response().server(), "one");
+    assert_eq!(server.requests().len(), 1);
+}
+
+fn a_redirect_needs_the_host_that_it_names(on: Driver) {
+    let proxy = Setup::new(on)
+        .server(&Server::named("one"))
+        .more("[[route]]\nredirect = \"https://{host}{path}\"\n")
+        .start();
+    let reply = proxy.client().request("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(reply.status(), 400);
+    let line = proxy.access_line("GET / HTTP/1.0");
+    assert_eq!((line.status, line.termination.as_str()), (400, "PR--"));
+    // What a client puts into path or host cannot change where it is sent, nor add a line.
+    for (target, host, location) in [
+        (
+            "//evil.example/",
+            "a.example",
+            "https://a.example//evil.example/",
+        ),
+        ("/%0d%0aX:y", "a.example", "https://a.example/%0d%0aX:y"),
+        ("/\\evil", "a.example", "https://a.example/\\evil"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let reply = proxy.client().request(&request);
+        assert_eq!(reply.field("Location"), Some(location), "{target}");
+        assert_eq!(reply.fields.len(), 3, "{}", reply.head);
+    }
+    for host in ["a@evil.example", "a/b", "a evil", ""] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(proxy.client().request(&request).status(), 400, "{host}");
+    }
+}
+
+/// A proxy whose routes answer by themselves.
+fn answering(on: Driver, server: &Server) -> Proxy {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.html"), "<p>one</p>\n").unwrap();
+    std::fs::write(folder.path().join("large.txt"), "x".repeat(64 * 1024)).unwrap();
+    let text = Setup::new(on)
+        .server(server)
+        .more("[[route]]\npath = \"/hello\"\nanswer = { body = \"hello\" }\n")
+        .more("[[route]]\npath = \"/closed\"\nanswer = { status = 503, file = \"{folder}/page.html\" }\n")
+        .more("[[route]]\npath = \"/large\"\nanswer = { file = \"{folder}/large.txt\" }\n")
+        .more("[[route]]\npath = \"/nothing\"\nanswer = { status = 204 }\n")
+        .more("[[route]]\npath = \"/json\"\nanswer = { body = \"{}\", type = \"application/json\" }\n")
+        .more("[[route]]\npath = \"/moved\"\nredirect = \"/hello\"\n")
+        .text();
+    Proxy::start_in(on, folder, &text)
+}
+
+fn an_answer_is_given_by_us_and_keeps_the_connection(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    let mut client = proxy.client();
+    for (path, status, kind, body) in [
+        ("/hello", 200, Some("text/plain; charset=utf-8"), "hello"),
+        (
+            "/closed",
+            503,
+            Some("text/html; charset=utf-8"),
+            "<p>one</p>\n",
+        ),
+        ("/json", 200, Some("application/json"), "{}"),
+        ("/nothing", 204, None, ""),
+    ] {
+        let reply = client.get(path);
+        let length = (status != 204).then(|| body.len().to_string());
+        assert_eq!(
+            (reply.status(), reply.field("Content-Type"), reply.text()),
+            (status, kind, body.to_owned()),
+        );
+        assert_eq!(reply.field("Content-Length"), length.as_deref(), "{path}");
+    }
+    let reply = client.get("/large");
+    assert_eq!(reply.body, "x".repeat(64 * 1024).into_bytes());
+    assert_eq!(client.get("/").server(), "one");
+    assert_eq!(server.requests().len(), 1);
+}
+
+fn answers_come_whole_to_a_slow_reader(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    let mut client = Conn::connect_narrow(proxy.address());
+    // More than the sockets hold.
+    let asked = 64;
+    for _ in 0..asked {
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    for _ in 0..asked {
+        assert_eq!(client.read_response().body.len(), 64 * 1024);
+    }
+}
+
+fn head_gets_no_body(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    let mut client = proxy.client();
+    for (path, length) in [("/hello", "5"), ("/large", "65536"), ("/moved", "0")] {
+        let reply = client.request(&format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(reply.field("Content-Length"), Some(length), "{path}");
+    }
+    assert_eq!(client.get("/").server(), "one");
+}
+
+fn a_request_with_a_body_ends_the_connection(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    for path in ["/hello", "/moved"] {
+        for framing in ["Content-Length: 35", "Transfer-Encoding: chunked"] {
+            let mut client = proxy.client();
+            // What looks like a request is the body, and must not be taken for one.
+            client.send(format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+            ));
+            let reply = client.read_response();
+            assert_eq!(reply.field("Connection"), Some("close"), "{path} {framing}");
+            client.expect_closed();
+        }
+    }
+    assert!(server.requests().is_empty());
+}
+
+fn http_1_0_keeps_only_what_it_asks_for(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    let mut client = proxy.client();
+    let reply = client.request("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!(reply.field("Connection"), Some("keep-alive"));
+    let reply = client.request("GET /hello HTTP/1.0\r\n\r\n");
+    assert_eq!(reply.field("Connection"), Some("close"));
+    client.expect_closed();
+}
+
+fn a_handshake_is_redirected_like_any_request(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = answering(on, &server);
+    let mut client = proxy.client();
+    // The frames of a client that did not wait are never read as requests.
+    client.send(handshake("/moved") + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+    let reply = client.read_response();
+    assert_eq!(
+        (reply.status(), reply.field("Location")),
+        (302, Some("/hello"))
+    );
+    client.expect_closed();
+    assert!(server.requests().is_empty());
+}
+
+fn a_file_is_read_at_start_and_reload_only(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    let page = proxy.folder().join("page.html");
+    std::fs::write(&page, "<p>two</p>\n").unwrap();
+    assert_eq!(proxy.get("/closed").text(), "<p>one</p>\n");
+    proxy.sighup();
+    proxy.wait_for_complaint("reloaded");
+    assert_eventually!(proxy.get("/closed").text() == "<p>two</p>\n");
+    // A page that is too large refuses the reload, and the old one stays.
+    std::fs::write(&page, vec![b'x'; 64 * 1024 + 1]).unwrap();
+    proxy.sighup();
+    proxy.wait_for_complaint("more than 64 KiB");
+    assert_eq!(proxy.get("/closed").text(), "<p>two</p>\n");
+}
+
+fn own_answers_are_logged_as_local(on: Driver) {
+    let server = Server::named("one");
+    let proxy = answering(on, &server);
+    let mut client = proxy.client();
+    let reply = client.get("/hello");
+    client.get("/moved");
+    let line = proxy.access_line("GET /hello");
+    assert_eq!(
+        (line.status, line.termination.as_str(), line.bytes),
+        (200, "LR--", (reply.head.len() + reply.body.len()) as u64)
+    );
+    assert_eq!(
+        (
+            line.listener.as_str(),
+            line.pool.as_str(),
+            line.server.as_str()
+        ),
+        ("http-in", "http-in", "<NOSRV>")
+    );
+    assert_eq!(line.timers[1..4], [-1, -1, -1]);
+    let line = proxy.access_line("GET /moved");
+    assert_eq!((line.status, line.termination.as_str()), (302, "LR--"));
+}
+
+fn a_denied_network_gets_403(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .more("[[route]]\npath_prefix = \"/admin\"\npool = \"app\"\ndeny = [\"10.0.0.0/8\", \"127.0.0.0/8\"]\n")
+        .more("[[route]]\npath = \"/moved\"\nredirect = \"/\"\ndeny = \"127.0.0.1\"\n")
+        .more("[[route]]\npath = \"/text\"\nanswer = { body = \"secret\" }\ndeny = \"127.0.0.1\"\n")
+        .start();
+    assert_eq!(proxy.get("/").server(), "one");
+    for path in ["/admin/x", "/moved", "/text"] {
+        let mut client = proxy.client();
+        let reply = client.get(path);
+        assert_eq!(
+            (reply.status(), reply.field("Connection")),
+            (403, Some("close"))
+        );
+        assert!(!reply.has("Location") && !reply.text().contains("secret"));
+        client.expect_closed();
+        let line = proxy.access_line(path);
+        assert_eq!((line.status, line.termination.as_str()), (403, "PR--"));
+    }
+    // A handshake is a request.
+    let reply = proxy.client().request(&handshake("/admin/"));
+    assert_eq!(reply.status(), 403);
+    assert_eq!(server.requests().len(), 1);
+}
+
+fn only_allowed_networks_come_in(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("bind = [\"{listen}\", \"{listen6}\"]")
+        .more("[[route]]\npath = \"/six\"\npool = \"app\"\nallow = [\"::1\"]\n")
+        .more("[[route]]\npath = \"/both\"\npool = \"app\"\nallow = [\"::/0\", \"127.0.0.0/8\"]\n")
+        .more("[[route]]\npath = \"/neither\"\npool = \"app\"\nallow = [\"::/0\", \"127.0.0.0/8\"]\ndeny = [\"127.0.0.1\", \"::1\"]\n")
+        .start();
+    for (path, four, six) in [
+        ("/six", 403, 200),
+        ("/both", 200, 200),
+        ("/neither", 403, 403),
+    ] {
+        assert_eq!(proxy.get(path).status(), four, "{path}");
+        let mut client = Conn::connect(proxy.v6_address());
+        assert_eq!(client.get(path).status(), six, "{path}");
+    }
+}
+
+fn a_listeners_list_goes_before_everything(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("deny = [\"127.0.0.0/8\"]")
+        .more("[[route]]\npath = \"/open\"\npool = \"app\"\nallow = [\"127.0.0.0/8\"]\n")
+        .more("[stats]\npath = \"/stats\"\n")
+        .start();
+    for path in ["/", "/open", "/stats", "/stats.json"] {
+        assert_eq!(proxy.get(path).status(), 403, "{path}");
+    }
+    assert!(server.requests().is_empty());
+    // A reload lets them in.
+    let open = Setup::new(on).server(&server).text();
+    proxy.rewrite_config(&open);
+    proxy.sighup();
+    assert_eventually!(proxy.get("/").status() == 200);
+}
+
+fn unix_clients_are_admitted_by_their_word(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("bind = [\"{listen}\", \"unix:{folder}/http.sock\"]")
+        .more("[[route]]\npath = \"/unix\"\npool = \"app\"\nallow = \"unix\"\n")
+        .more("[[route]]\npath = \"/ip\"\npool = \"app\"\nallow = [\"0.0.0.0/0\", \"::/0\"]\n")
+        .start();
+    let unix = || Conn::connect_unix(&proxy.folder().join("http.sock"));
+    assert_eq!(
+        (unix().get("/unix").status(), unix().get("/ip").status()),
+        (200, 403)
+    );
+    assert_eq!(
+        (proxy.get("/unix").status(), proxy.get("/ip").status()),
+        (403, 200)
+    );
+}
+
+fn the_denied_address_is_the_introduced_one(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("proxy_protocol = [\"127.0.0.0/8\"]\ndeny = [\"10.1.0.0/16\"]\nallow = [\"10.0.0.0/8\"]\ntrusted_proxies = [\"10.0.0.0/8\"]")
+        .start();
+    for (address, status) in [("10.1.2.3", 403), ("10.2.2.3", 200), ("127.0.0.1", 403)] {
+        let mut client = proxy.client();
+        client.send(format!("PROXY TCP4 {address} 127.0.0.1 4321 80\r\n"));
+        // What a client says of itself in a field decides nothing.
+        let reply = client.get_with("/", "X-Forwarded-For: 10.2.2.3\r\n");
+        assert_eq!(reply.status(), status, "{address}");
+    }
+}
