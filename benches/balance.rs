@@ -186,6 +186,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
     let server = |n: u16| Server {
         name: format!("node{n}"),
         address: Address::Ip(([127, 0, 0, 1], n + 1).into()),
+        source: Vec::new(),
         weight: 1 + n % 2,
         tier: 0,
         slow_start: None,

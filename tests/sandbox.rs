@@ -21,7 +21,7 @@ on_both_drivers!(
     a_replaced_configuration_and_rotated_logs_come_in_all_the_same,
 );
 
-const WAYS: &str = "open create spawn ring netlink listen code ring-open";
+const WAYS: &str = "open create spawn ring netlink listen listen-any code ring-open";
 
 fn trying(on: Driver, ways: &str, without: &str) -> Proxy {
     Setup::new(on)
@@ -105,6 +105,7 @@ fn nothing_is_opened_made_run_or_bound(on: Driver) {
         ("ring", EPERM),
         ("netlink", ENOSYS),
         ("listen", EACCES),
+        ("listen-any", ENOSYS),
         ("code", ENOSYS),
         ("ring-open", EACCES),
     ] {
@@ -129,7 +130,8 @@ fn landlock_holds_alone(on: Driver) {
         ("spawn", EACCES),
         ("listen", EACCES),
         ("ring-open", EACCES),
-        // Not its affair: so it is seccomp that refuses them elsewhere.
+        // Not its affair: so it is seccomp that refuses them elsewhere. A source address binds port 0.
+        ("listen-any", NOTHING),
         ("ring", NOTHING),
         ("netlink", NOTHING),
         ("code", NOTHING),
@@ -147,6 +149,7 @@ fn seccomp_holds_alone(on: Driver) {
         ("create", EACCES),
         ("spawn", ENOSYS),
         ("listen", ENOSYS),
+        ("listen-any", ENOSYS),
         ("ring", EPERM),
         // The reason for the other layers; on epoll it is a system call like any other.
         (

@@ -21,6 +21,7 @@ mod schedule;
 mod server;
 mod slow_start;
 mod standing;
+mod sources;
 
 pub use busy::Busy;
 pub use health::{Change, Health, Outcome, Reason};
@@ -28,4 +29,5 @@ pub use live::{Counter, Live, PoolLive, State, Totals};
 pub use policy::key_of;
 pub use pool::{Ask, Pick, Pool, Why};
 pub use server::Server;
+pub use sources::{Source, Sources};
 pub use standing::{AgentVerdict, AgentWord, Standing};

@@ -5,6 +5,7 @@ use super::health::Change;
 use super::live::{Live, PoolLive};
 use super::policy::{Policy, View};
 use super::server::Server;
+use super::sources::Sources;
 use super::standing::AgentWord;
 use super::sticky::{self, Sticky};
 use crate::config::{self, AdminState};
@@ -86,6 +87,7 @@ impl Pool {
                     pool: name.clone(),
                     name: server.name.as_str().into(),
                     address: server.address.clone(),
+                    sources: Sources::new(&server.source),
                     key: sticky::key_of(settings.sticky.as_ref(), server),
                     proxy_protocol: server.proxy_protocol,
                     check: server.check,

@@ -1,6 +1,7 @@
 //! One server of a pool, as one plan sees it.
 
 use super::live::Live;
+use super::sources::Sources;
 use crate::config::{Address, Check, ProxyVersion};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct Server {
     pub name: Box<str>,
     /// Where it is reached.
     pub address: Address,
+    /// Whence.
+    pub sources: Sources,
     /// Its key in the cookie, explicit or derived; `None` when clients do not stick to it.
     pub key: Option<Box<str>>,
     /// Every connection to it begins with a PROXY header of this version.

@@ -29,6 +29,7 @@ pub mod section;
 mod server;
 pub mod settings;
 mod source;
+mod sources;
 mod stats;
 mod sticky;
 mod table;

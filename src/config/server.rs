@@ -7,6 +7,7 @@ use super::names::Names;
 use super::proxy_protocol;
 use super::reader::{Note, Span};
 use super::section::{Section, setting};
+use super::sources::sources;
 use super::table::Table;
 use super::values::{Refusal, cookie_key, name, server_address};
 use super::{AdminState, Check, Server};
@@ -19,6 +20,11 @@ pub(super) const SERVER: Section = Section::new(
             "address",
             "",
             "\"127.0.0.1:3000\", \"[::1]:3000\" or \"unix:/path\"; must be given",
+        ),
+        setting(
+            "source",
+            "[]",
+            "addresses of this machine to connect from, one or a list of up to 64, taken in turn: each has its own ports, so together they carry more than 64,000 connections; empty leaves the address to the kernel",
         ),
         setting(
             "weight",
@@ -95,6 +101,7 @@ pub(super) fn server(
         names.take(table.reader, name, &table.span_of("name"));
     }
     let address = table.required("address", |item| item.parse(server_address));
+    let source = sources(table, address.as_ref());
     let weight = table.setting("weight", |item| item.number(0..=256)) as u16;
     let tier = table.setting("tier", |item| item.number(0..=255)) as u8;
     let own = table.optional("slow_start", |item| item.duration());
@@ -112,6 +119,7 @@ pub(super) fn server(
     let server = Server {
         name: name?,
         address: address?,
+        source,
         weight,
         tier,
         slow_start: own.or(slow_start),

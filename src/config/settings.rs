@@ -571,6 +571,8 @@ pub struct Server {
     pub name: String,
     /// `address`
     pub address: Address,
+    /// `source`: the addresses to connect from, in turn; empty: the kernel's choice.
+    pub source: Vec<IpAddr>,
     /// `weight`: 0 to 256 (default 1; 0 takes only sticky clients).
     pub weight: u16,
     /// `tier` (default 0): takes new clients only while no server of a lower tier does.

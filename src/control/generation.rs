@@ -16,7 +16,7 @@ use super::probes::Probes;
 #[cfg(debug_assertions)]
 use super::sandbox;
 use super::sandbox::Sandbox;
-use super::{identity, limits, pace, started_ms};
+use super::{identity, limits, pace, sources, started_ms};
 use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;
 use crate::record::Event;
@@ -122,6 +122,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             .map_err(|error| format!("cannot serve the control socket: {error}"))?;
         let probes = Probes::start(&desk.plan.load().pools, desk::tell(Arc::clone(&desk)));
         tokio::spawn(pace::run(Arc::clone(&desk)));
+        tokio::spawn(sources::run(Arc::clone(&desk)));
         let mut control = Control {
             channel,
             desk: Arc::clone(&desk),

@@ -58,6 +58,7 @@ impl Bound {
             term("log targets", config.logs.len(), logs::TARGET),
             term("servers", servers, server(workers)),
             term("bytes of pages", config.page_bytes(), PAGE_BYTE),
+            term("source addresses", sources(config), PLANS * SOURCE),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.count > 0);
@@ -131,6 +132,11 @@ const fn server(workers: usize) -> usize {
     PLANS * SETTINGS + workers * COUNTERS
 }
 
+fn sources(config: &Config) -> usize {
+    let servers = config.pools.iter().flat_map(|pool| &pool.servers);
+    servers.map(|server| server.source.len()).sum()
+}
+
 /// Two operations and their polls, a place on the wheel of deadlines, the listener's and the link's streams: measured
 /// at 1 KiB, with tables that double as they grow. And what the allocator rounds the task's size up to.
 const RUNTIME: usize = 4 * 1024;
@@ -149,6 +155,8 @@ const SETTINGS: usize = 4 * 1024;
 /// A byte of a page: as it was read and as it is sent, in each plan in use and in the launcher; while it travels from there, as
 /// text of up to four bytes at either end.
 const PAGE_BYTE: usize = 2 * (PLANS + 2) + 8;
+/// An address to connect from, in the settings and with its marks.
+const SOURCE: usize = 64;
 /// A worker's slot of a server's counters, in cache lines of its own.
 const COUNTERS: usize = 256;
 /// Both processes before the first client, measured at 13 MiB (27 in a debug build): program, allocator, control

@@ -28,6 +28,7 @@ mod page;
 mod probes;
 mod reload;
 mod sandbox;
+mod sources;
 pub mod status;
 
 pub use command::Weighed;

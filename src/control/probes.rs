@@ -5,8 +5,9 @@
 //! outcome means is decided by the pure step in `balance::health`; here are only the sockets and
 //! the clock. A reload keeps the tasks whose server and check stayed the same, with their counts.
 
+use super::sources;
 use crate::balance::health::{Change, Health, Outcome, Reason};
-use crate::balance::{Pool, Server};
+use crate::balance::{Pool, Server, Sources};
 use crate::config::{Address, Check, ProxyVersion};
 use crate::wire::proxy_header::{self, Endpoints};
 use arc_swap::ArcSwap;
@@ -141,7 +142,7 @@ async fn check(shared: Arc<Shared>, target: Target, first: Instant) {
             health = None;
             continue;
         };
-        let outcome = probe(&shared.room, &target).await;
+        let outcome = probe(&shared.room, &target, &server.sources).await;
         let now_ms = super::now_ms();
         let health = health.get_or_insert_with(|| {
             let state = server.live.state();
@@ -181,12 +182,15 @@ fn find<'a>(pools: &'a [Arc<Pool>], target: &Target) -> Option<(&'a Arc<Pool>, u
 
 /// Connects, says that it is a check where the server waits for a PROXY header, and closes. Waiting for room is
 /// not counted against the server.
-async fn probe(room: &Semaphore, target: &Target) -> Outcome {
+async fn probe(room: &Semaphore, target: &Target, sources: &Sources) -> Outcome {
     let _permit = room.acquire().await;
     let begun = Instant::now();
     let introduce = target.introduce;
     let reason = match &target.address {
-        Address::Ip(address) => verdict(target.timeout, tcp(*address, introduce)).await,
+        Address::Ip(address) => {
+            let connect = tcp(*address, sources, introduce);
+            verdict(target.timeout, connect).await
+        }
         Address::Unix(path) => verdict(target.timeout, unix(path, introduce)).await,
     };
     Outcome {
@@ -195,8 +199,12 @@ async fn probe(room: &Semaphore, target: &Target) -> Outcome {
     }
 }
 
-async fn tcp(address: SocketAddr, introduce: Option<ProxyVersion>) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn tcp(
+    address: SocketAddr,
+    sources: &Sources,
+    introduce: Option<ProxyVersion>,
+) -> io::Result<TcpStream> {
+    let mut stream = sources::connect(address, sources).await?;
     if let Some(version) = introduce {
         let ends = Endpoints {
             source: stream.local_addr()?,

@@ -279,6 +279,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         servers: vec![config::Server {
             name: "<STATS>".into(),
             address: config::Address::Unix(socket.into()),
+            source: Vec::new(),
             weight: 1,
             tier: 0,
             slow_start: None,

@@ -49,7 +49,8 @@ pub(super) async fn reach<C: Duplex>(
             return Ok(link);
         }
         let timeout = plan::wait(pool.settings.timeouts.connect);
-        let error = match upstream::open(&server.address, &connection.timer, timeout).await {
+        let (address, sources) = (&server.address, &server.sources);
+        let error = match upstream::open(address, sources, &connection.timer, timeout).await {
             Ok(link) => {
                 story.marks.connected = Some(desk.now());
                 return Ok(link);

@@ -1,7 +1,8 @@
 //! Reaching a server without ever blocking: connect(2), a poll, and the socket's own verdict.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -10,12 +11,30 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipprot
 use super::{Duplex, Stream};
 use crate::config::Address;
 
-/// Connects to `address`. The caller bounds the wait; dropping the future closes the socket.
+/// A connection on its way.
+#[derive(Debug)]
+pub struct Dialled {
+    stream: Stream,
+    verdict: Result<(), Errno>,
+}
+
+/// Why none could be begun.
+#[derive(Debug)]
+pub enum NotDialled {
+    /// The source is no address of this machine.
+    NoSource(io::Error),
+    /// All ports of the source (or of the address that the kernel would take) towards there are in use.
+    NoPort(io::Error),
+    /// Those of socket(2) and connect(2), such as unreachable or out of descriptors.
+    Failed(io::Error),
+}
+
+/// Begins to connect to `address`, from `source` if one is given; which must be of its family.
 ///
 /// # Errors
-/// Those of socket(2) and connect(2), such as refused, unreachable or out of descriptors.
-pub async fn connect(address: &Address) -> io::Result<Stream> {
-    let (stream, verdict) = match address {
+/// [`NotDialled`]; what comes later is [`Dialled::connected`]'s.
+pub fn dial(address: &Address, source: Option<IpAddr>) -> Result<Dialled, NotDialled> {
+    let (socket, verdict) = match address {
         Address::Ip(address) => {
             let family = if address.is_ipv4() {
                 AddressFamily::INET
@@ -24,25 +43,86 @@ pub async fn connect(address: &Address) -> io::Result<Stream> {
             };
             let socket = socket(family, Some(ipproto::TCP))?;
             rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
+            if let Some(source) = source {
+                bind_source(&socket, source).map_err(|error| match is_not_here(&error) {
+                    true => NotDialled::NoSource(error),
+                    false => NotDialled::Failed(error),
+                })?;
+            }
             let verdict = rustix::net::connect(&socket, address);
-            (Stream::adopt(socket)?, verdict)
+            (socket, verdict)
         }
         Address::Unix(path) => {
             let socket = socket(AddressFamily::UNIX, None)?;
             let verdict = connect_unix(&socket, path);
-            (Stream::adopt(socket)?, verdict)
+            (socket, verdict)
         }
     };
     match verdict {
-        Ok(()) => return Ok(stream),
-        Err(Errno::INPROGRESS) => {}
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error @ (Errno::ADDRNOTAVAIL | Errno::ADDRINUSE)) => {
+            return Err(NotDialled::NoPort(error.into()));
+        }
         // A unix socket whose backlog is full says EAGAIN and never completes: as good as refused.
         Err(error) => return Err(error.into()),
     }
-    stream.writable().await?;
-    match rustix::net::sockopt::socket_error(&stream)? {
-        Ok(()) => Ok(stream),
-        Err(error) => Err(error.into()),
+    let stream = Stream::adopt(socket).map_err(NotDialled::Failed)?;
+    Ok(Dialled { stream, verdict })
+}
+
+impl Dialled {
+    /// The connection. The caller bounds the wait; dropping the future closes the socket.
+    ///
+    /// # Errors
+    /// Those of connect(2), such as refused.
+    pub async fn connected(self) -> io::Result<Stream> {
+        let Self { stream, verdict } = self;
+        if verdict.is_err() {
+            stream.writable().await?;
+            rustix::net::sockopt::socket_error(&stream)??;
+        }
+        Ok(stream)
+    }
+}
+
+/// Binds a TCP socket to an address and to no port yet: the kernel chooses one when it connects, so that each port
+/// can serve once for every address connected to (ip(7), IP_BIND_ADDRESS_NO_PORT).
+///
+/// # Errors
+/// Those of bind(2); see [`is_not_here`].
+pub fn bind_source(socket: &impl AsFd, source: IpAddr) -> io::Result<()> {
+    let (socket, yes): (_, libc::c_int) = (socket.as_fd(), 1);
+    // SAFETY: the option is an int that outlives the call, of the size that is told. It is one of
+    // IP's for sockets of both families.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const yes).cast(),
+            size_of_val(&yes) as libc::socklen_t,
+        )
+    };
+    if set < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(rustix::net::bind(socket, &SocketAddr::new(source, 0))?)
+}
+
+/// Whether binding failed because the address is not one of this machine.
+pub fn is_not_here(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+impl From<Errno> for NotDialled {
+    fn from(error: Errno) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<io::Error> for NotDialled {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
     }
 }
 

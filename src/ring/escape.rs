@@ -22,7 +22,12 @@ pub fn by(way: &str) -> io::Result<()> {
             rustix::net::socket(netlink, rustix::net::SocketType::RAW, None)?;
             Ok(())
         }
-        "listen" => std::net::TcpListener::bind("127.0.0.1:0").map(drop),
+        // Bound and listening: on a port of its choice, and on one of the kernel's.
+        "listen" => {
+            let port = 20_000 + (std::process::id() % 10_000) as u16;
+            std::net::TcpListener::bind(("127.0.0.9", port)).map(drop)
+        }
+        "listen-any" => std::net::TcpListener::bind("127.0.0.1:0").map(drop),
         "code" => executable_memory(),
         "root" => Ok(rustix::thread::set_thread_res_uid(
             rustix::process::Uid::ROOT,

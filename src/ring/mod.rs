@@ -29,7 +29,7 @@ mod time;
 mod timer;
 
 pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
-pub use connect::{connect, detach_test_stream};
+pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is_not_here};
 pub use listener::{Accepted, Listener};
 pub use mailbox::{Mailbox, Sender, mailbox};
 pub use rest::{Pair, Rest};

@@ -8,8 +8,9 @@ use std::io;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::balance::Sources;
 use crate::config::Address;
-use crate::ring::{self, Elapsed, Stream, Timer};
+use crate::ring::{self, Dialled, Elapsed, NotDialled, Stream, Timer};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -41,28 +42,59 @@ impl std::fmt::Display for ConnectError {
     }
 }
 
-/// Opens a fresh link: one attempt, at most `timeout` long (`None` waits for the kernel's verdict).
+/// Opens a fresh link: one attempt, at most `timeout` long (`None` waits for the kernel's verdict), from the source
+/// whose turn it is, or the next one that is there and has a port left.
 ///
 /// # Errors
 /// [`ConnectError`], after which the server may be tried again or another one taken.
 pub async fn open(
     address: &Address,
+    sources: &Sources,
     timer: &Timer,
     timeout: Option<Duration>,
 ) -> Result<Link, ConnectError> {
+    let dialled = dial(address, sources)?;
     timer.arm(timeout);
-    match timer.limit(ring::connect(address)).await {
+    match timer.limit(dialled.connected()).await {
         Ok(Ok(stream)) => Ok(Link {
             stream,
             reused: false,
         }),
-        Ok(Err(error)) => Err(match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                ConnectError::Exhausted(error)
-            }
-            _ => ConnectError::Failed(error),
-        }),
+        Ok(Err(error)) => Err(failed(error)),
         Err(Elapsed) => Err(ConnectError::Timeout),
+    }
+}
+
+/// Begins at the first source that can.
+fn dial(address: &Address, sources: &Sources) -> Result<Dialled, ConnectError> {
+    let mut refused = None;
+    for source in sources.in_turn() {
+        let dialled = ring::dial(address, source.map(|source| source.address));
+        if let Some(source) = source {
+            source.note(matches!(dialled, Err(NotDialled::NoSource(_))));
+        }
+        match dialled {
+            Ok(dialled) => return Ok(dialled),
+            Err(NotDialled::Failed(error)) => return Err(failed(error)),
+            Err(NotDialled::NoPort(error)) => refused = Some((true, error)),
+            Err(NotDialled::NoSource(error)) => {
+                refused = refused.or(Some((false, error)));
+            }
+        }
+    }
+    let (starved, error) = refused.expect("there is always one to try");
+    if starved {
+        sources.starve();
+    }
+    Err(ConnectError::Failed(error))
+}
+
+fn failed(error: io::Error) -> ConnectError {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+            ConnectError::Exhausted(error)
+        }
+        _ => ConnectError::Failed(error),
     }
 }
 

@@ -26,6 +26,22 @@ pub(in crate::config) fn server_address(text: &str) -> Result<Address, Refusal> 
     address(text, 1)
 }
 
+/// An address to connect from: no port, which the kernel chooses.
+pub(in crate::config) fn source_address(text: &str) -> Result<IpAddr, Refusal> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let help = format!("write \"{}\": the kernel chooses the port", address.ip());
+        return Err(Refusal::new("has a port").help(help));
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = bare.and_then(|text| text.parse::<Ipv6Addr>().ok()) {
+        return Err(Refusal::new("has brackets").help(format!("write \"{address}\"")));
+    }
+    let parsed = text.parse();
+    parsed.map_err(|_| Refusal::new("not an IP address").help("write \"10.0.0.5\" or \"fd00::5\""))
+}
+
 /// `"stdout"`, `"stderr"`, `"file:/path"`, `"syslog://host:port"`, `"syslog:/dev/log"`.
 pub(in crate::config) fn log_target(text: &str) -> Result<LogTarget, Refusal> {
     match text.split_once(':') {

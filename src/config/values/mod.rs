@@ -6,7 +6,9 @@ mod duration;
 mod size;
 mod words;
 
-pub(super) use address::{bind_address, log_target, network, server_address, socket_path};
+pub(super) use address::{
+    bind_address, log_target, network, server_address, socket_path, source_address,
+};
 pub(super) use duration::{duration, unit_help};
 pub(super) use size::size;
 pub(super) use words::{

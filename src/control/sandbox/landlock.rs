@@ -1,4 +1,4 @@
-//! Landlock: no path can be opened, made, removed, renamed or run, no TCP port can be bound, and nobody
+//! Landlock: no path can be opened, made, removed, renamed or run, no TCP port can be chosen, and nobody
 //! outside can be signalled or reached over an abstract unix socket.
 //!
 //! It binds what goes through a ring as much as what is called. What is open already stays usable: the
@@ -9,8 +9,9 @@
 //! its ninth version, and servers, the stats page and syslog are reached that way.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, RestrictionStatus,
-    Ruleset, RulesetAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, NetPort,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
+    Scope,
 };
 
 /// Confines this thread and those it will start.
@@ -34,7 +35,8 @@ pub(super) fn enter() -> Result<String, String> {
     }
 }
 
-/// Nothing is granted: there is no rule.
+/// One thing is granted: to bind port 0, which a source address does before it connects. That gives a port of the
+/// kernel's choice, and no service: listen(2) is not among the calls that seccomp leaves.
 fn restrict() -> Result<RestrictionStatus, RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -42,6 +44,7 @@ fn restrict() -> Result<RestrictionStatus, RulesetError> {
         .handle_access(AccessNet::BindTcp)?
         .scope(Scope::from_all(NEWEST))?
         .create()?
+        .add_rule(NetPort::new(0, AccessNet::BindTcp))?
         .restrict_self()
 }
 

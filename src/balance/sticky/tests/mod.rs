@@ -48,6 +48,7 @@ pub(in super::super) fn pool_settings(
     let server = |(at, key): (u16, &&str)| config::Server {
         name: char::from(b'a' + (at % 26) as u8).to_string() + &at.to_string(),
         address: Address::Ip(([127, 0, 0, 1], 3000 + at).into()),
+        source: Vec::new(),
         weight: 1,
         tier: 0,
         slow_start: None,

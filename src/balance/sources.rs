@@ -1,0 +1,119 @@
+//! The addresses from which a server is connected to, in turn, and what became of them.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// The source addresses of one server in one plan, shared by all workers. Without any, the kernel chooses.
+#[derive(Debug, Default)]
+pub struct Sources {
+    list: Box<[Source]>,
+    turn: AtomicU32,
+    /// Attempts that found no free port.
+    starved: AtomicU64,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Source {
+    /// To be bound with port 0.
+    pub address: IpAddr,
+    missing: AtomicBool,
+    /// What was last said of it.
+    told: AtomicBool,
+}
+
+impl Sources {
+    /// These addresses, all of them taken to be there.
+    pub fn new(addresses: &[IpAddr]) -> Self {
+        let source = |address: &IpAddr| Source {
+            address: *address,
+            missing: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+        };
+        Self {
+            list: addresses.iter().map(source).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// All of them once, beginning with the one whose turn it is; one `None` where there are none.
+    pub fn in_turn(&self) -> impl Iterator<Item = Option<&Source>> {
+        let first = match self.list.len() {
+            0 | 1 => 0,
+            count => self.turn.fetch_add(1, Relaxed) as usize % count,
+        };
+        let (before, after) = self.list.split_at(first);
+        let kernels = self.list.is_empty().then_some(None);
+        after.iter().chain(before).map(Some).chain(kernels)
+    }
+
+    /// In file order.
+    pub fn all(&self) -> &[Source] {
+        &self.list
+    }
+
+    /// Counts an attempt for which no port was left at any of them.
+    pub fn starve(&self) {
+        self.starved.fetch_add(1, Relaxed);
+    }
+
+    /// How many there were since this was last asked.
+    pub fn take_starved(&self) -> u64 {
+        match self.starved.load(Relaxed) {
+            0 => 0,
+            _ => self.starved.swap(0, Relaxed),
+        }
+    }
+}
+
+impl Source {
+    /// What came of binding it. Only a change is written: this is read by all workers.
+    pub fn note(&self, missing: bool) {
+        if self.missing.load(Relaxed) != missing {
+            self.missing.store(missing, Relaxed);
+        }
+    }
+
+    /// Whether it has come or gone since this was last asked: `Some(true)` when it is missing now.
+    pub fn news(&self) -> Option<bool> {
+        let missing = self.missing.load(Relaxed);
+        (self.told.swap(missing, Relaxed) != missing).then_some(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(sources: &Sources) -> Vec<Option<u8>> {
+        let last = |source: &Source| match source.address {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(_) => 0,
+        };
+        sources.in_turn().map(|source| source.map(last)).collect()
+    }
+
+    #[test]
+    fn each_begins_in_turn_and_all_come() {
+        let sources = Sources::new(&[1, 2, 3].map(|last| [127, 0, 0, last].into()));
+        let turns = [(); 4].map(|()| turn(&sources));
+        let some = |list: [u8; 3]| list.map(Some).to_vec();
+        assert_eq!(turns[0], some([1, 2, 3]));
+        assert_eq!(turns[1], some([2, 3, 1]));
+        assert_eq!(turns[2], some([3, 1, 2]));
+        assert_eq!(turns[3], turns[0]);
+        assert_eq!(turn(&Sources::default()), [None]);
+    }
+
+    #[test]
+    fn coming_and_going_is_told_once() {
+        let sources = Sources::new(&[[127, 0, 0, 1].into()]);
+        let source = &sources.all()[0];
+        assert_eq!(source.news(), None);
+        source.note(true);
+        source.note(true);
+        assert_eq!((source.news(), source.news()), (Some(true), None));
+        source.note(false);
+        assert_eq!((source.news(), source.news()), (Some(false), None));
+    }
+}
