@@ -201,6 +201,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         balance: Balance::RoundRobin,
         retries: 3,
         redispatch: true,
+        retry: None,
         timeouts: PoolTimeouts {
             connect: Timeout::Never,
             server: Timeout::Never,

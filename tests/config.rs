@@ -315,7 +315,7 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 | "pool.NAME.balance"
                 | "pool.NAME.balance.hash"
                 | "pool.NAME.server.check" => text.contains(&inline),
-                "pool.NAME" if matches!(setting.name, "sticky" | "server") => {
+                "pool.NAME" if matches!(setting.name, "sticky" | "retry" | "server") => {
                     text.contains(&format!(".servers.{}]", setting.name))
                 }
                 _ => value.is_some(),

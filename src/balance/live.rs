@@ -4,6 +4,7 @@
 //! written (state and weight), what every worker writes (sessions), and what one worker alone
 //! writes (its counters). All orderings are relaxed: nobody derives one value from another.
 
+use super::budget::Budget;
 use super::health::{Change, Reason};
 use super::policy::Lows;
 use super::slow_start;
@@ -88,6 +89,8 @@ pub struct PoolLive {
     lows: ArcSwapOption<Lows>,
     /// Servers that the pool has had.
     slots: AtomicU32,
+    /// Of its retries.
+    pub(super) budget: Budget,
 }
 
 /// The shared turn counter of a pool.
@@ -413,6 +416,11 @@ impl PoolLive {
     /// Sessions since the start.
     pub fn total_sessions(&self) -> u64 {
         self.load.total.load(Relaxed)
+    }
+
+    /// Retries that the pool's budget refused.
+    pub fn retries_refused(&self) -> u64 {
+        self.budget.refused()
     }
 }
 

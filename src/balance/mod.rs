@@ -13,6 +13,7 @@
 pub mod health;
 pub mod sticky;
 
+mod budget;
 mod busy;
 mod live;
 mod policy;

@@ -162,6 +162,21 @@ impl Pool {
         Busy::new(Arc::clone(&self.servers[server].live))
     }
 
+    /// Whether another attempt may be made at `now_ms`, milliseconds since the Unix epoch: what it costs is taken out of
+    /// the pool's budget, if it has one.
+    pub fn spend_retry(&self, now_ms: u64) -> bool {
+        let budget = self.settings.retry.as_ref().and_then(|r| r.budget.as_ref());
+        budget.is_none_or(|budget| {
+            let sessions = self.live.total_sessions();
+            self.live.budget.spend(budget, sessions, now_ms)
+        })
+    }
+
+    /// What [`Pool::take`] just counted was another attempt of a request, which earns no further one.
+    pub fn counted_again(&self) {
+        self.live.budget.moved();
+    }
+
     /// How many servers take new sessions.
     pub fn active(&self) -> usize {
         self.servers.iter().filter(|s| s.accepts_new()).count()

@@ -53,6 +53,23 @@ impl<'a> Item<'a> {
         number
     }
 
+    /// A share: 0.0 to 1.0, in thousandths.
+    pub(super) fn thousandths(&self) -> Option<u32> {
+        let number = match self.raw {
+            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            _ => {
+                self.wrong_type("a number from 0.0 to 1.0");
+                return None;
+            }
+        };
+        let share = number.filter(|number| (0.0..=1.0).contains(number));
+        if share.is_none() {
+            self.refuse(Refusal::new("must be 0.0 to 1.0"));
+        }
+        share.map(|share| (share * 1000.0).round() as u32)
+    }
+
     /// Bytes: `"16KiB"`, `"64k"`, or a bare number.
     pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<usize> {
         let parsed = match self.raw {

@@ -24,6 +24,7 @@ pub mod problem;
 mod process;
 mod proxy_protocol;
 mod reader;
+mod retry;
 mod route;
 pub mod section;
 mod server;
@@ -43,13 +44,14 @@ pub use networks::{Admission, Clients};
 pub use page::Page;
 pub use problem::{Problem, Problems, Severity};
 pub use proxy_protocol::{ProxySenders, ProxyVersion};
+pub use retry::{Retry, RetryBudget, RetryOn};
 pub use section::{Section, Setting, reference};
 pub use settings::*;
 
 use section::setting;
 
 /// Every kind of table that the file may have.
-pub const SECTIONS: [&Section; 22] = [
+pub const SECTIONS: [&Section; 23] = [
     &ROOT,
     &process::PROCESS,
     &process::LIMITS,
@@ -68,6 +70,7 @@ pub const SECTIONS: [&Section; 22] = [
     &balance::HASH,
     &process::POOL_TIMEOUTS,
     &pool::FORWARDED_FOR,
+    &retry::RETRY,
     &sticky::STICKY,
     &sticky::CONDITION,
     &server::SERVER,

@@ -7,6 +7,7 @@ use super::item::Item;
 use super::names::Names;
 use super::process::{POOL_TIMEOUTS, pool_timeouts};
 use super::reader::Note;
+use super::retry::{RETRY, retry};
 use super::section::{Section, setting};
 use super::server::{Placed, SERVER, server};
 use super::sticky::{STICKY, check_keys, sticky};
@@ -26,6 +27,11 @@ pub(super) const POOL: Section = Section::new(
             "retries",
             "3",
             "further attempts to connect after the first, 0 to 10",
+        ),
+        setting(
+            "retry",
+            "",
+            "what else than a failed connection is tried again, and the budget of all retries; without it there is neither",
         ),
         setting(
             "redispatch",
@@ -91,11 +97,19 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
     if !table.has("sticky") {
         warn_of_cookies(table, &servers);
     }
+    let retries = table.setting("retries", |item| item.number(0..=10)) as u32;
+    if retries == 0 && table.has("retry") {
+        let message = format!("`retry` has no effect: `{}` has no retries", table.path);
+        table
+            .reader
+            .report(Note::warning(&table.span_of("retry"), message));
+    }
     let timeouts = |item: &Item<'_>| Some(pool_timeouts(&item.table(&POOL_TIMEOUTS)?, general));
     Pool {
         balance: table.setting("balance", balance),
-        retries: table.setting("retries", |item| item.number(0..=10)) as u32,
+        retries,
         redispatch: table.setting("redispatch", |item| item.switch()),
+        retry: table.optional("retry", |item| Some(retry(&item.table(&RETRY)?))),
         timeouts: table.setting("timeouts", timeouts),
         forwarded_for: table.setting("forwarded_for", forwarded_for),
         forwarded_proto: table.setting("forwarded_proto", |item| item.switch()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::action::Action;
 use super::networks::Admission;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
+use super::retry::Retry;
 
 /// A whole configuration, checked: names resolve, numbers are in range.
 #[derive(Debug, Clone, PartialEq)]
@@ -360,6 +361,8 @@ pub struct Pool {
     pub retries: u32,
     /// `redispatch`: the last retry goes to another server (default true).
     pub redispatch: bool,
+    /// `retry`: further conditions, and a budget (default none: failed connections only, and no budget).
+    pub retry: Option<Retry>,
     /// `timeouts = { connect = …, server = …, tunnel = … }` over the global ones.
     pub timeouts: PoolTimeouts,
     /// `forwarded_for`: add `X-Forwarded-For` (default true). A table sets `header` and `except = ["10.0.0.0/8"]`.

@@ -8,7 +8,7 @@
 //! `net.ipv4.tcp_mem`) is not in it: Ringbolt stops receiving for whoever does not read, so there it is
 //! the kernel's usual bound per socket, twice a connection.
 
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Pool};
 use crate::control::logs;
 use crate::proxy;
 use crate::record;
@@ -104,10 +104,24 @@ fn connection(config: &Config) -> usize {
     let request = Buffer::storage_for(head + proxy::ADDED + proxy::TEXTS + captures);
     // Towards the server: first that head and what came behind it, later what one receive gave. Beyond the large class
     // it is the worker's allowance.
-    let up = Buffer::storage_for(head + proxy::ADDED);
+    // With it goes a body that another attempt sends again.
+    let body = config.pools.iter().map(kept_body).max().unwrap_or(0);
+    let up = Buffer::storage_for(head + proxy::ADDED + body);
     // Towards the client: the response's head as it arrives; then as it goes on, or what one receive gave.
     let down = Buffer::storage_for(head + proxy::ADDED);
-    proxy::TASK + RUNTIME + inbox + request + up + down
+    // The copy of that body, made while it was sent for the first time.
+    let copy = if body > 0 {
+        Buffer::storage_for(body)
+    } else {
+        0
+    };
+    proxy::TASK + RUNTIME + inbox + request + up + copy + down
+}
+
+/// Bytes of a body that a pool keeps for another attempt.
+fn kept_body(pool: &Pool) -> usize {
+    let retry = pool.retry.as_ref().filter(|retry| retry.on.repeats());
+    retry.map_or(0, |retry| retry.buffer)
 }
 
 /// Texts that a listener copies into its log lines.
@@ -204,6 +218,11 @@ mod tests {
             ("", "", 3),
             (
                 "[[route]]\npath = \"/a\"\nanswer = { body = \"hello\" }",
+                "",
+                2,
+            ),
+            (
+                "pool.again.retry = { on = [\"503\"] }\npool.again.server = [{ name = \"a\", address = \"127.0.0.1:1\" }]",
                 "",
                 2,
             ),

@@ -77,6 +77,12 @@ pub struct PoolStatus {
     pub tunnels: u32,
     /// Sessions since the start.
     pub total_sessions: u64,
+    /// Further attempts at requests, on the same server or another one.
+    #[serde(default)]
+    pub retries: u64,
+    /// Those that the pool's budget refused.
+    #[serde(default)]
+    pub retries_refused: u64,
     /// In file order.
     pub servers: Vec<ServerStatus>,
 }
@@ -175,15 +181,19 @@ impl PoolStatus {
     /// The pool as it is at `now_ms`.
     pub(super) fn of(pool: &Pool, now_ms: u64, started_ms: u64) -> Self {
         let servers = pool.servers.iter();
+        let servers: Vec<_> = servers
+            .map(|server| ServerStatus::of(server, now_ms, started_ms))
+            .collect();
+        let retries = servers.iter().map(|s| s.retries + s.redispatches).sum();
         Self {
             name: pool.settings.name.clone(),
             active: pool.active(),
             sessions: pool.live.sessions(),
             tunnels: pool.live.tunnels(),
             total_sessions: pool.live.total_sessions(),
-            servers: servers
-                .map(|server| ServerStatus::of(server, now_ms, started_ms))
-                .collect(),
+            retries,
+            retries_refused: pool.live.retries_refused(),
+            servers,
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  reach ──► send ──► wait ──► answer ──► move bodies ──► keep or close
-//!    ▲                 │
-//!    └── once more ◄───┘  a kept link that the server had closed meanwhile
+//!    ▲                 │       │
+//!    ├── once more ◄───┘       │  a kept link that the server had closed meanwhile
+//!    └── elsewhere ◄───────────┘  what the pool's `retry` names
 //! ```
 
 use std::cell::Cell;
@@ -17,13 +18,14 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::flow::{Flow, Patience, Stopped};
 use super::plan::{self, Plan};
-use super::reach::reach;
+use super::reach::{Start, reach};
 use super::response::{self, Circumstances, Reading};
+use super::retry::{self, Again, Copy};
 use super::story::Story;
 use crate::balance::{Counter, Pool};
 use crate::ring::{Buffer, Duplex, Received, Stream, Timer};
 use crate::upstream::Link;
-use crate::wire::{Refusal, rules};
+use crate::wire::{BodyLength, Refusal, rules};
 
 /// How an exchange ended.
 pub(super) enum End {
@@ -49,6 +51,8 @@ pub(super) struct Switched {
 enum Attempt {
     /// The server had closed the kept link before our request came: once more, on a fresh one.
     Stale,
+    /// To be repeated elsewhere; the pool's budget has paid for it.
+    Again(Again),
     Failed(Ending),
 }
 
@@ -67,15 +71,23 @@ pub(super) async fn run<C: Duplex + 'static>(
     let Some(pool) = story.pool.clone() else {
         return End::Failed(Ending::NoServer);
     };
-    let mut fresh = false;
+    let mut start = Start::First;
     loop {
-        let link = match reach(connection, story, &pool, fresh).await {
+        let link = match reach(connection, story, &pool, start).await {
             Ok(link) => link,
             Err(ending) => return End::Failed(ending),
         };
         match talk(connection, story, plan, &pool, link).await {
             Ok(end) => return end,
-            Err(Attempt::Stale) => fresh = true,
+            Err(Attempt::Stale) => start = Start::Fresh,
+            Err(Attempt::Again(again)) => {
+                match again {
+                    Again::Status(status) => count(&connection.guest.desk, story, status),
+                    Again::Ended(ending) => count_failure(&connection.guest.desk, story, ending),
+                }
+                story.again();
+                start = Start::Elsewhere;
+            }
             Err(Attempt::Failed(ending)) => {
                 count_failure(&connection.guest.desk, story, ending);
                 return End::Failed(ending);
@@ -96,7 +108,12 @@ async fn talk<C: Duplex + 'static>(
         client: plan.waits.client,
         server: plan::wait(pool.settings.timeouts.server),
     };
-    let mut up = Flow::new(story.request.facts.body, &plan.limits);
+    let facts = story.request.facts;
+    let mut up = match &story.body {
+        None => Flow::new(facts.body, &plan.limits),
+        // All of it is at hand.
+        Some(_) => Flow::new(BodyLength::None, &plan.limits),
+    };
     if !link.reused
         && let Some(server) = story.chosen()
     {
@@ -105,11 +122,23 @@ async fn talk<C: Duplex + 'static>(
     let ours = up.waiting.len() as u64;
     up.waiting
         .push(&story.request.held.bytes()[..story.request.head]);
+    let again = story.body.as_ref().map_or(&[][..], |body| body.bytes());
+    up.waiting.push(again);
+    let again = again.len();
+    up.copy = match &story.body {
+        None => retry::keeps(pool, facts).map(Copy::new),
+        Some(_) => None,
+    };
     let along = up
         .take_along(connection.inbox.bytes())
         .map_err(Ending::Refused)?;
     connection.inbox.consume(along);
-    story.bytes_in = (story.request.head + along) as u64;
+    story.bytes_in = (story.request.head + again + along) as u64;
+    // Whether the request could be sent once more, to another server: all of it is at hand.
+    let repeats = retry::repeats(pool, facts);
+    let bare = facts.body.is_empty() || story.body.is_some();
+    let at_hand = |up: &Flow| repeats && up.received_all() && (bare || up.copy.is_some());
+    let repeatable = Cell::new(at_hand(&up));
     let sent = up.send_now(&link.stream);
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
         return Err(Attempt::Stale);
@@ -134,15 +163,16 @@ async fn talk<C: Duplex + 'static>(
         timer,
         uploading: &uploading,
         delivered: &delivered,
-        can_repeat: link.reused
-            && along == 0
-            && up.received_all()
-            && story.request.facts.method.is_idempotent(),
+        can_repeat: link.reused && along == 0 && up.received_all() && facts.method.is_idempotent(),
+        repeatable: &repeatable,
         held_early: !inbox.is_empty(),
     };
     if whole {
-        let outcome = down.run(story).await?;
-        return Ok(finish(connection, story, link, outcome, sent.is_ok()));
+        let outcome = down.run(story).await;
+        return match outcome {
+            Ok(outcome) => Ok(finish(connection, story, link, outcome, sent.is_ok())),
+            Err(attempt) => Err(keeping(attempt, story, &mut up)),
+        };
     }
     let outcome = {
         let up_timer = Timer::new();
@@ -156,7 +186,9 @@ async fn talk<C: Duplex + 'static>(
                 meanwhile: None,
             };
             let next = |bytes: &[u8]| inbox.push(bytes);
-            up.run(&*stream, &link.stream, next, &patience).await
+            let end = up.run(&*stream, &link.stream, next, &patience).await;
+            repeatable.set(at_hand(&up));
+            end
         };
         let outcome = both(upload, down.run(story), &uploading, &delivered).await;
         story.bytes_in += up.sent.saturating_sub(before);
@@ -170,9 +202,17 @@ async fn talk<C: Duplex + 'static>(
             outcome,
             !uploading.get() && up.is_done(),
         )),
-        Err(Half::Down(attempt)) => Err(attempt),
+        Err(Half::Down(attempt)) => Err(keeping(attempt, story, &mut up)),
         Err(Half::Up(stopped)) => Err(upload_ending(&stopped, story).into()),
     }
+}
+
+/// What the next attempt needs of this one.
+fn keeping(attempt: Attempt, story: &mut Story, up: &mut Flow) -> Attempt {
+    if matches!(attempt, Attempt::Again(_)) {
+        story.body = story.body.take().or_else(|| up.copy.take());
+    }
+    attempt
 }
 
 /// Either direction's failure.
@@ -239,6 +279,8 @@ struct Down<'a, C> {
     /// The request was sent to its end.
     delivered: &'a Cell<bool>,
     can_repeat: bool,
+    /// The request could be sent to another server as well.
+    repeatable: &'a Cell<bool>,
     /// Bytes lie in the connection's inbox.
     held_early: bool,
 }
@@ -262,8 +304,17 @@ impl<C: Duplex> Down<'_, C> {
         #[cfg(debug_assertions)]
         super::fault::at(story.request.held.bytes(), "wait");
         loop {
-            if inbox.len() == seen {
-                self.receive(&mut inbox, interims == 0).await?;
+            if inbox.len() == seen
+                && let Err(attempt) = self.receive(&mut inbox, interims == 0).await
+            {
+                return Err(match attempt {
+                    Attempt::Failed(ending)
+                        if inbox.is_empty() && self.goes_again(story, Again::Ended(ending)) =>
+                    {
+                        Attempt::Again(Again::Ended(ending))
+                    }
+                    attempt => attempt,
+                });
             }
             match self
                 .read(story, &inbox, seen)
@@ -287,9 +338,21 @@ impl<C: Duplex> Down<'_, C> {
                         early: inbox,
                     });
                 }
+                Reading::Final(last) if self.goes_again(story, Again::Status(last.status)) => {
+                    return Err(Attempt::Again(Again::Status(last.status)));
+                }
                 Reading::Final(last) => return self.pass_on(story, inbox, last).await,
             }
         }
+    }
+
+    /// Whether the request is sent to another server because of this, instead of telling the client.
+    fn goes_again(&self, story: &Story, again: Again) -> bool {
+        let desk = &self.guest.desk;
+        self.repeatable.get()
+            && retry::is_wanted(self.pool, story, again)
+            && !self.client.peer_left()
+            && self.pool.spend_retry(desk.clock.get().wall_ms(desk.now()))
     }
 
     fn read(&self, story: &mut Story, inbox: &Buffer, seen: usize) -> Result<Reading, Refusal> {
@@ -344,7 +407,7 @@ impl<C: Duplex> Down<'_, C> {
 
     /// Sends an interim response.
     async fn send(&self, story: &mut Story, out: Buffer) -> Result<(), Ending> {
-        let mut flow = Flow::new(crate::wire::BodyLength::None, &self.plan.limits);
+        let mut flow = Flow::new(BodyLength::None, &self.plan.limits);
         flow.waiting = out;
         let sent = flow
             .run(&self.link.stream, self.client, |_| (), &self.patience())

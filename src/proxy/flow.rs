@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
+use super::retry::Copy;
 use crate::ring::{self, Buffer, Duplex, Elapsed, Received, Timer};
 use crate::wire::chunked::Decoder;
 use crate::wire::{BodyLength, HeadLimits, Refusal};
@@ -23,6 +24,8 @@ pub(super) struct Flow {
     pub(super) waiting: Buffer,
     /// Bytes that were sent.
     pub(super) sent: u64,
+    /// All of the body so far, for another attempt; `None` when nobody wants it, or when it grew too large.
+    pub(super) copy: Option<Box<Copy>>,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl Flow {
             bare: false,
             waiting: Buffer::new(),
             sent: 0,
+            copy: None,
         }
     }
 
@@ -136,7 +140,17 @@ impl Flow {
         if !self.bare {
             self.waiting.push(&bytes[..taken]);
         }
+        self.keep(&bytes[..taken]);
         Ok(taken)
+    }
+
+    /// Adds to the copy, if there is one.
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(copy) = &mut self.copy
+            && !copy.add(bytes)
+        {
+            self.copy = None;
+        }
     }
 
     /// Sends what waits, as far as it goes now. True when nothing waits any more.
@@ -206,6 +220,7 @@ impl Flow {
             if taken < bytes.len() {
                 beyond(&bytes[taken..]);
             }
+            self.keep(&bytes[..taken]);
             if self.bare {
                 return Ok(false);
             }

@@ -26,6 +26,7 @@ mod plan;
 mod reach;
 mod request;
 mod response;
+mod retry;
 mod story;
 mod tunnel;
 mod way;

@@ -265,6 +265,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         balance: config::Balance::RoundRobin,
         retries: 0,
         redispatch: false,
+        retry: None,
         timeouts: config::PoolTimeouts {
             connect: config.timeouts.connect,
             server: config.timeouts.server,

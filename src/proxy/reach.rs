@@ -4,6 +4,7 @@
 //! only had its turn is left at once. Nothing of the request has been sent until a link stands, so
 //! every attempt may be another server's (HAProxy's `retries` and `option redispatch`).
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -20,19 +21,16 @@ pub(super) async fn reach<C: Duplex>(
     connection: &Connection<C>,
     story: &mut Story,
     pool: &Pool,
-    fresh: bool,
+    start: Start,
 ) -> Result<Link, Ending> {
     let desk = &connection.guest.desk;
-    let mut pick = match story.server.filter(|_| fresh) {
-        Some(server) => Pick {
-            server,
-            why: match (story.verdict.server, story.key) {
-                (Some(_), _) => Why::Cookie,
-                (None, Some(_)) => Why::Key,
-                (None, None) => Why::Policy,
-            },
-        },
-        None => {
+    let fresh = start == Start::Fresh;
+    let mut pick = match (start, chosen(story)) {
+        (Start::Fresh, Some(chosen)) => chosen,
+        (Start::Elsewhere, Some(failed)) => next(connection, story, pool, failed, true, true)
+            .await
+            .ok_or(Ending::NoServer)?,
+        (Start::First, _) | (_, None) => {
             let ask = Ask {
                 wanted: story.verdict.server,
                 avoid: None,
@@ -41,7 +39,7 @@ pub(super) async fn reach<C: Duplex>(
             take(story, pool, &ask).ok_or(Ending::NoServer)?
         }
     };
-    let mut left = pool.settings.retries;
+    let mut left = pool.settings.retries.saturating_sub(story.retries);
     loop {
         let server = &pool.servers[pick.server];
         if !fresh && let Some(link) = lend(connection, story, server) {
@@ -67,15 +65,49 @@ pub(super) async fn reach<C: Duplex>(
         if connection.stream.peer_left() {
             return Err(Ending::LeftInConnect);
         }
-        if left == 0 {
+        let now_ms = || desk.clock.get().wall_ms(desk.now());
+        if left == 0 || !is_tried_again(pool, &error) || !pool.spend_retry(now_ms()) {
             return Err(Ending::from(&error));
         }
         left -= 1;
         story.retries += 1;
-        pick = next(connection, story, pool, pick, left, &error)
+        // One that failed at once would do so again: it is given a moment (as HAProxy does).
+        let pause = matches!(error, ConnectError::Failed(_));
+        pick = next(connection, story, pool, pick, left == 0, pause)
             .await
             .ok_or_else(|| Ending::from(&error))?;
     }
+}
+
+/// Where an attempt begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// With the choice of a server.
+    First,
+    /// With the server that was chosen, on a fresh link: the kept one had been closed.
+    Fresh,
+    /// With another server than the one that was chosen, whose answer is to be had from somebody else.
+    Elsewhere,
+}
+
+/// The choice that was made before.
+fn chosen(story: &Story) -> Option<Pick> {
+    let why = match (story.verdict.server, story.key) {
+        (Some(_), _) => Why::Cookie,
+        (None, Some(_)) => Why::Key,
+        (None, None) => Why::Policy,
+    };
+    story.server.map(|server| Pick { server, why })
+}
+
+/// Whether the pool's conditions name such a failure; all of them unless it has conditions.
+fn is_tried_again(pool: &Pool, error: &ConnectError) -> bool {
+    let Some(retry) = &pool.settings.retry else {
+        return true;
+    };
+    let refused = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    retry.on.connect_failure
+        || matches!(error, ConnectError::Failed(error) if retry.on.refused && refused(error))
 }
 
 /// A server other than the one to be avoided, counted as busy instead of the one before.
@@ -84,6 +116,9 @@ fn take(story: &mut Story, pool: &Pool, ask: &Ask) -> Option<Pick> {
     if Some(pick.server) == ask.avoid {
         busy.withdraw();
         return None;
+    }
+    if story.retries > 0 {
+        pool.counted_again();
     }
     story.server = Some(pick.server);
     story.busy = Some(busy);
@@ -105,21 +140,21 @@ fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -
 }
 
 /// The server for another attempt. Without a cookie or a key any other will do, at once; with one its server
-/// is asked again, until the last attempt or until it has left "up".
+/// is asked again, until the `last` attempt or until it has left "up". With a `pause` before the same one is.
 async fn next<C: Duplex>(
     connection: &Connection<C>,
     story: &mut Story,
     pool: &Pool,
     failed: Pick,
-    left: u32,
-    error: &ConnectError,
+    last: bool,
+    pause: bool,
 ) -> Option<Pick> {
     let worker = connection.guest.desk.worker;
     let server = &pool.servers[failed.server];
     let sticks = matches!(failed.why, Why::Cookie | Why::Key);
     let moves = pool.settings.redispatch
         && !story.verdict.force
-        && (!sticks || left == 0 || !server.accepts_sticky());
+        && (!sticks || last || !server.accepts_sticky());
     let ask = Ask {
         wanted: None,
         avoid: Some(failed.server),
@@ -135,8 +170,7 @@ async fn next<C: Duplex>(
         return None;
     }
     server.live.add(worker, Counter::Retries, 1);
-    if matches!(error, ConnectError::Failed(_)) {
-        // It failed at once and would again: give the server a moment (as HAProxy does).
+    if pause {
         let pause =
             plan::wait(pool.settings.timeouts.connect).map_or(PAUSE, |wait| wait.min(PAUSE));
         connection.timer.arm(Some(pause));

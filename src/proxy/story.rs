@@ -4,6 +4,7 @@ use super::connection::Guest;
 use super::ending::Ending;
 use super::plan::PoolHeld;
 use super::request::{CAPTURES, Request, Texts};
+use super::retry::Copy;
 use crate::balance::{Busy, Server, sticky};
 use crate::record::{Counts, Kind, Record, Termination, Timers};
 use crate::ring::{Buffer, Stamp};
@@ -28,6 +29,8 @@ pub(super) struct Story {
     pub(super) bytes_out: u64,
     pub(super) cookie_response: u8,
     pub(super) response_captures: [Span; CAPTURES],
+    /// The request's body, once another attempt needs it.
+    pub(super) body: Option<Box<Copy>>,
 }
 
 /// When each phase was over.
@@ -61,6 +64,19 @@ impl Story {
             bytes_out: 0,
             cookie_response: b'-',
             response_captures: [Span::default(); CAPTURES],
+            body: None,
+        }
+    }
+
+    /// Another attempt begins: of the answer before, if there was one, nothing is told.
+    pub(super) fn again(&mut self) {
+        self.retries += 1;
+        self.cookie_response = b'-';
+        self.marks.answered = None;
+        let captures = std::mem::take(&mut self.response_captures);
+        let kept = captures.iter().filter(|span| !span.is_empty());
+        if let Some(from) = kept.map(|span| span.from()).min() {
+            self.request.held.truncate(from);
         }
     }
 

@@ -59,6 +59,11 @@ impl Buffer {
         }
     }
 
+    /// Forgets what is behind the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.storage.truncate(self.start + len);
+    }
+
     /// Bytes of storage that it owns, used or not.
     pub fn capacity(&self) -> usize {
         self.storage.capacity()

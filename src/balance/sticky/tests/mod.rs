@@ -68,6 +68,7 @@ pub(in super::super) fn pool_settings(
         balance: Balance::RoundRobin,
         retries: 3,
         redispatch: true,
+        retry: None,
         timeouts: PoolTimeouts {
             connect: Timeout::Never,
             server: Timeout::Never,
