@@ -25,6 +25,9 @@ on_both_drivers!(
     a_listeners_list_goes_before_everything,
     unix_clients_are_admitted_by_their_word,
     the_denied_address_is_the_introduced_one,
+    a_monitor_is_answered_before_everything_and_not_logged,
+    a_monitor_fails_while_no_server_of_its_pools_is_up,
+    a_monitor_fails_while_stopping,
 );
 
 fn a_redirect_keeps_host_path_and_query_and_the_connection(on: Driver) {
@@ -346,4 +349,120 @@ fn the_denied_address_is_the_introduced_one(on: Driver) {
         let reply = client.get_with("/", "X-Forwarded-For: 10.2.2.3\r\n");
         assert_eq!(reply.status(), status, "{address}");
     }
+}
+
+fn a_monitor_is_answered_before_everything_and_not_logged(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("monitor = \"/healthz\"\ndeny = [\"127.0.0.0/8\"]")
+        .start();
+    let mut client = proxy.client();
+    for target in ["/healthz", "/healthz?verbose", "http://any.example/healthz"] {
+        let reply = client.request(&format!(
+            "GET {target} HTTP/1.1\r\nHost: any.example\r\n\r\n"
+        ));
+        assert_eq!(
+            (reply.status(), reply.text()),
+            (200, "OK\n".to_owned()),
+            "{target}"
+        );
+        assert_eq!(reply.field("Cache-Control"), Some("no-cache"));
+    }
+    let reply = client.request("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (reply.status(), reply.field("Content-Length")),
+        (200, Some("3"))
+    );
+    let reply = client.request("OPTIONS /healthz HTTP/1.0\r\n\r\n");
+    assert_eq!(
+        (reply.status(), reply.field("Connection")),
+        (200, Some("close"))
+    );
+    client.expect_closed();
+    // A body is not read, and never a request.
+    let mut client = proxy.client();
+    client.send("POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\nGET /healthz HTTP/1.1\r\nHost: aa\r\n\r\n\r\n");
+    assert_eq!(client.read_response().field("Connection"), Some("close"));
+    client.expect_closed();
+    for other in ["/healthz/", "/health", "/", "/Healthz"] {
+        assert_eq!(proxy.get(other).status(), 403, "{other}");
+    }
+    proxy.access_line("GET /Healthz");
+    let lines = proxy.lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("/healthz ")),
+        "{lines:?}"
+    );
+    let status = proxy.status().unwrap();
+    assert_eq!(status["listeners"][0]["monitored"], 6);
+    assert!(server.requests().is_empty());
+}
+
+fn a_monitor_fails_while_no_server_of_its_pools_is_up(on: Driver) {
+    let (mut one, two) = (Server::named("one"), Server::named("two"));
+    let check = "check = { interval = \"50ms\", rise = 1, fall = 1 }";
+    let text = |pools: &str, state: &str| {
+        Setup::new(on)
+            .server_with(&one, check)
+            .listener(&format!("monitor = {{ path = \"/healthz\", pools = {pools} }}"))
+            .more(&format!(
+                "[[route]]\npath = \"/two\"\npool = \"other\"\n[[pool.other.server]]\nname = \"two\"\naddress = \"{}\"\nstate = \"{state}\"\n",
+                two.address()
+            ))
+            .text()
+    };
+    let (app, both, neither) = (
+        text("\"app\"", "ready"),
+        text("[\"app\", \"other\"]", "ready"),
+        text("[\"app\", \"other\"]", "maintenance"),
+    );
+    let proxy = Proxy::start(on, &app);
+    let status = || proxy.get("/healthz").status();
+    assert_eventually!(status() == 200);
+    one.stop_listening();
+    assert_eventually!(status() == 503);
+    let mut client = proxy.client();
+    let reply = client.get("/healthz");
+    assert_eq!(
+        (reply.status(), reply.text()),
+        (503, "no server\n".to_owned())
+    );
+    // It is an answer like any other: the connection stays.
+    assert_eq!(client.get("/two").server(), "two");
+    proxy.rewrite_config(&both);
+    proxy.sighup();
+    assert_eventually!(status() == 200);
+    proxy.rewrite_config(&neither);
+    proxy.sighup();
+    assert_eventually!(status() == 503);
+    one.revive();
+    assert_eventually!(status() == 200);
+}
+
+fn a_monitor_fails_while_stopping(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("monitor = \"/healthz\"")
+        .start();
+    let mut tunnel = proxy.client();
+    tunnel.upgrade("/");
+    let (mut monitor, mut idle) = (proxy.client(), proxy.client());
+    assert_eq!(monitor.get("/healthz").status(), 200);
+    assert_eq!(idle.get("/healthz").status(), 200);
+    // A connection in the middle of a head is served to its end; one between two requests is closed.
+    monitor.send("GET /healthz HTTP/1.1\r\nHost: a\r\n");
+    std::thread::sleep(Duration::from_millis(100));
+    proxy.sigterm();
+    idle.expect_closed();
+    monitor.send("\r\n");
+    let reply = monitor.read_response();
+    assert_eq!(
+        (reply.status(), reply.text()),
+        (503, "stopping\n".to_owned())
+    );
+    assert_eq!(reply.field("Connection"), Some("close"));
+    monitor.expect_closed();
+    tunnel.echoes("still here");
 }

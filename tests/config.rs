@@ -308,6 +308,7 @@ fn the_commented_file_carries_every_setting_with_its_default() {
             let known = match section.name {
                 "" => text.contains(&format!("[{}", setting.name)),
                 "listener.capture"
+                | "listener.monitor"
                 | "route.redirect"
                 | "route.answer"
                 | "pool.NAME.timeouts"

@@ -1,6 +1,7 @@
 //! `[[listener]]`: where requests come in.
 
 use super::item::Item;
+use super::monitor::monitor;
 use super::names::Names;
 use super::networks::admission;
 use super::proxy_protocol;
@@ -63,6 +64,11 @@ pub(super) const LISTENER: Section = Section::new(
             "[]",
             "networks (and \"unix\") of clients that get 403, whatever `allow` says",
         ),
+        setting(
+            "monitor",
+            "",
+            "a path at which others ask whether it serves: 200, or 503 while it stops; a table { path, pools } also asks for servers",
+        ),
     ],
 );
 
@@ -117,6 +123,7 @@ fn listener(
         }),
         proxy_protocol: table.setting("proxy_protocol", proxy_protocol::senders),
         admission: admission(table),
+        monitor: table.optional("monitor", |item| monitor(item, pools)),
     }
 }
 

@@ -16,6 +16,7 @@ mod item;
 mod listener;
 mod load;
 mod log;
+mod monitor;
 mod names;
 mod networks;
 mod page;
@@ -62,6 +63,7 @@ pub const SECTIONS: [&Section; 23] = [
     &stats::STATS,
     &listener::LISTENER,
     &listener::CAPTURE,
+    &monitor::MONITOR,
     &route::ROUTE,
     &action::REDIRECT,
     &action::ANSWER,

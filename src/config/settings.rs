@@ -292,6 +292,17 @@ pub struct Listener {
     pub proxy_protocol: ProxySenders,
     /// `allow` and `deny`: whose requests are taken at all (default: everybody's).
     pub admission: Admission,
+    /// `monitor = "/healthz"` or `{ path, pools }`: where others ask whether it serves (default: nowhere).
+    pub monitor: Option<Monitor>,
+}
+
+/// `monitor` of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Monitor {
+    /// `path`: exactly this one.
+    pub path: String,
+    /// `pools`: one of them must have a server that takes new clients; empty asks for none. Indices into [`Config::pools`].
+    pub pools: Vec<usize>,
 }
 
 /// A header field copied into the log line.

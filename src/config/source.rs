@@ -213,11 +213,19 @@ fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec
     }
 }
 
-/// Whether a key is a setting that holds no secret, or one slip away from it.
+/// Whether a key is a setting that holds no secret, or one slip away from it. What is one letter short of a short name may be
+/// what is left of a long one (`dey` of `dynamic_key`, which is no `deny`).
 fn is_harmless(key: &str) -> bool {
     let mut known = SECTIONS.iter().flat_map(|section| section.settings);
-    known.any(|setting| slips(key, setting.name).is_some_and(|slips| slips <= 1))
+    known.any(|setting| {
+        let name = setting.name;
+        let allowed = usize::from(name.len() > SHORT_NAME || key.len() > name.len());
+        slips(key, name).is_some_and(|slips| slips <= allowed)
+    })
 }
+
+/// A word of so few letters is no more like another than by chance.
+const SHORT_NAME: usize = 4;
 
 fn leaves(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
     match value.get_ref() {

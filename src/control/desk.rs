@@ -102,6 +102,7 @@ impl Source for Desk {
                     addresses: addresses.clone(),
                     connections: listener.live.connections(),
                     total_connections: listener.live.total(),
+                    monitored: listener.live.monitored(),
                 })
                 .collect(),
             pools: pools

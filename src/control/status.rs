@@ -62,6 +62,9 @@ pub struct ListenerStatus {
     pub connections: u32,
     /// Client connections since the start.
     pub total_connections: u64,
+    /// Times that its monitor was asked since the start.
+    #[serde(default)]
+    pub monitored: u64,
 }
 
 /// One `[pool.NAME]`.

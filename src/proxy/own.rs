@@ -21,6 +21,8 @@ pub(super) struct Own {
     body: Option<Arc<[u8]>>,
     /// The client's connection stays.
     keep: bool,
+    /// It is counted, and has no line in the log.
+    quiet: bool,
 }
 
 impl Own {
@@ -39,6 +41,15 @@ impl Own {
             status: answer.status,
             body: (wanted && !copied).then(|| answer.shared_body()),
             keep,
+            quiet: false,
+        }
+    }
+
+    /// The monitor's answer.
+    pub(super) fn quietly(self) -> Self {
+        Self {
+            quiet: true,
+            ..self
         }
     }
 
@@ -58,6 +69,7 @@ impl Own {
             status: elsewhere.status,
             body: None,
             keep,
+            quiet: false,
         })
     }
 }
@@ -78,12 +90,18 @@ impl<C: Duplex + 'static> Connection<C> {
         let body = own.body.as_deref().unwrap_or_default();
         let whole = (head.len() + body.len()) as u64;
         story.bytes_out = self.deliver(head, body).await;
-        if story.bytes_out < whole {
-            story.log(&self.guest, Ending::LeftInData);
+        let (complete, received) = (
+            story.bytes_out == whole,
+            story.request.facts.body.is_empty(),
+        );
+        match complete {
+            _ if own.quiet => self.guest.listener.live.add_monitored(),
+            true => story.log(&self.guest, Ending::Answered),
+            false => story.log(&self.guest, Ending::LeftInData),
+        }
+        if !complete {
             return After::Close;
         }
-        let received = story.request.facts.body.is_empty();
-        story.log(&self.guest, Ending::Answered);
         match own.keep {
             true => After::Again,
             false if received && self.is_silent() => After::Close,

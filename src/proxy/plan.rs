@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::monitor::Monitor;
 use super::way::Way;
 use crate::balance;
 use crate::config::{self, Config};
@@ -42,6 +43,8 @@ pub struct Listener {
     pub default_pool: Option<usize>,
     /// Whose requests are taken; `None` is everybody's.
     pub door: Option<Door>,
+    /// Where others ask whether it serves.
+    pub monitor: Option<Monitor>,
     /// Whose word on `X-Forwarded-…` and `Forwarded` is passed on.
     pub trusted: Vec<config::Network>,
     /// Whose connections begin with a PROXY header.
@@ -70,6 +73,7 @@ pub struct Captures {
 pub struct ListenerLive {
     connections: AtomicU32,
     total: AtomicU64,
+    monitored: AtomicU64,
 }
 
 impl ListenerLive {
@@ -81,6 +85,16 @@ impl ListenerLive {
     /// Client connections since the start.
     pub fn total(&self) -> u64 {
         self.total.load(Relaxed)
+    }
+
+    /// Times that its monitor was asked since the start.
+    pub fn monitored(&self) -> u64 {
+        self.monitored.load(Relaxed)
+    }
+
+    /// Counts a question to its monitor.
+    pub(super) fn add_monitored(&self) {
+        self.monitored.fetch_add(1, Relaxed);
     }
 
     /// Counts a connection.
@@ -246,6 +260,7 @@ fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener 
         table: Table::new(&config.routes, index),
         default_pool: settings.default_pool,
         door: Door::new(&settings.admission),
+        monitor: settings.monitor.as_ref().map(Monitor::new),
         trusted: settings.trusted_proxies.clone(),
         senders: settings.proxy_protocol.clone(),
         capture: Captures {

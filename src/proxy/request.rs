@@ -139,7 +139,20 @@ fn decide(
         Reading::Answer { request, ending }
     };
     let ip = client.address.map(|address| address.ip());
-    let listener = client.listener;
+    let (listener, path) = (client.listener, head.path(bytes));
+    if let Some(monitor) = listener.monitor.as_ref()
+        && monitor.is_asked(path)
+    {
+        let mut request = Request::unsent(facts);
+        let page = monitor.answer(plan, desk.draining.get());
+        let own = Own::answer(page, may_stay(desk, head), &mut request).quietly();
+        let taken = head.size;
+        return Reading::Own {
+            request,
+            own,
+            taken,
+        };
+    }
     if listener.door.as_ref().is_some_and(|door| !door.admits(ip)) {
         return answer(facts, Ending::Denied);
     }
@@ -149,7 +162,6 @@ fn decide(
             Err(error) => return answer(facts, Ending::BadHandshake(error.status())),
         }
     }
-    let path = head.path(bytes);
     let answered = |mut request: Request, own: Option<Own>| {
         request.note(head, bytes, listener);
         let taken = head.size;
@@ -166,11 +178,11 @@ fn decide(
     let pool = match plan.lead(listener, ip, head.host.of(bytes), path) {
         Lead::Pool(pool) => pool,
         Lead::Answer(page) => {
-            let own = Own::answer(page, may_stay(desk, &facts), &mut request);
+            let own = Own::answer(page, may_stay(desk, head), &mut request);
             return answered(request, Some(own));
         }
         Lead::Redirect(elsewhere) => {
-            let keep = may_stay(desk, &facts);
+            let keep = may_stay(desk, head);
             let own = Own::redirect(elsewhere, head, bytes, keep, &mut request);
             return answered(request, own);
         }
@@ -195,8 +207,11 @@ fn decide(
 }
 
 /// Whether the connection may stay after an answer of our own: what comes next on it is surely another request.
-fn may_stay(desk: &Desk, facts: &Facts) -> bool {
-    facts.keep_alive && facts.body.is_empty() && facts.upgrade.is_none() && !desk.draining.get()
+fn may_stay(desk: &Desk, head: &RequestHead) -> bool {
+    head.keep_alive
+        && head.body.is_empty()
+        && head.upgrade != Upgrade::WebSocket
+        && !desk.draining.get()
 }
 
 fn refused(refusal: Refusal) -> Reading {
