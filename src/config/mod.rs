@@ -52,7 +52,7 @@ pub use settings::*;
 use section::setting;
 
 /// Every kind of table that the file may have.
-pub const SECTIONS: [&Section; 23] = [
+pub const SECTIONS: &[&Section] = &[
     &ROOT,
     &process::PROCESS,
     &process::LIMITS,
