@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
+use super::closing::{AT_A_TIME, Closing};
 use super::handover::{self, Resting};
 use super::plan::{Held, Local, Plan};
 use super::tunnel::TunnelEnd;
@@ -223,6 +224,30 @@ impl Desk {
         for pair in self.resting.take_all(|_, _| true) {
             handover::end(pair, TunnelEnd::Killed);
         }
+    }
+
+    /// Ends as many tunnels of a server as are due, those at rest first.
+    pub fn close_tunnels(&self, closing: &Closing) {
+        let left = Cell::new(AT_A_TIME);
+        let may = || {
+            let more = left.get() > 0 && closing.takes_one();
+            left.set(left.get() - u32::from(more));
+            more
+        };
+        let [resting, awake] = closing.places(self.worker);
+        let (pairs, next) = self.resting.take_some(
+            resting.load(Relaxed),
+            |tunnel| tunnel.server() == closing.server(),
+            may,
+        );
+        resting.store(next, Relaxed);
+        for pair in pairs {
+            handover::end(pair, closing.end());
+        }
+        let from = awake.load(Relaxed);
+        let next = ring::call_some(closing.call(), closing.server(), from, may);
+        awake.store(next, Relaxed);
+        closing.answer();
     }
 
     /// Now.

@@ -126,12 +126,20 @@ pub(super) struct Resting {
     notes: Notes,
 }
 
+impl Resting {
+    /// Which server's tunnel it is: the number of its live state.
+    pub(super) fn server(&self) -> usize {
+        self.busy.live().id()
+    }
+}
+
 fn spawn<C: Duplex + 'static, S: Duplex + 'static>(awake: Awake<C, S>) {
     let mut awake = awake;
     // One block, so that nothing is kept twice in the task.
     ring::spawn(async move {
         let timer = Timer::new();
         timer.heed(Some(Call::Tunnel));
+        timer.is_of(awake.busy.live().id());
         loop {
             let pause = ring::caught(awake.tunnel.run(&timer)).await;
             match pause.unwrap_or(Pause::End(TunnelEnd::Panicked)) {
@@ -266,6 +274,7 @@ fn letters(end: TunnelEnd) -> (u8, u8) {
         TunnelEnd::ServerBroke => (b'S', b'D'),
         TunnelEnd::Idle => (b'c', b'D'),
         TunnelEnd::Killed => (b'K', b'D'),
+        TunnelEnd::ServerDown => (b'D', b'D'),
         TunnelEnd::Panicked => (b'I', b'D'),
     }
 }

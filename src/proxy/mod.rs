@@ -11,6 +11,7 @@
 //! [`upstream`]: crate::upstream
 //! [`record`]: crate::record
 
+mod closing;
 mod connection;
 mod desk;
 mod ending;
@@ -32,6 +33,7 @@ mod story;
 mod tunnel;
 mod way;
 
+pub use closing::{Closing, Why};
 pub use connection::{TASK, serve};
 pub use desk::{Desk, Gauge};
 pub use ending::Ending;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::flow::BREATH;
 use crate::record::TunnelCounts;
-use crate::ring::{self, Buffer, Duplex, Received, Timer};
+use crate::ring::{self, Buffer, Call, Duplex, Received, Timer};
 use crate::wire::websocket::FrameTracker;
 
 /// What a tunnel is made of, all of it plain values: nothing lives only in a future.
@@ -66,8 +66,10 @@ pub enum TunnelEnd {
     ServerBroke,
     /// No byte for the tunnel timeout.
     Idle,
-    /// The process is stopping.
+    /// The process is stopping, or an operator closed it.
     Killed,
+    /// Its server is down, and the pool's `on_down` closes tunnels then.
+    ServerDown,
     /// A fault of our own.
     Panicked,
 }
@@ -158,8 +160,11 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
             timer.arm(Some(step));
             match timer.limit(both.as_mut()).await {
                 Ok(end) => return Pause::End(end),
-                Err(ring::Elapsed) if timer.called() => return Pause::End(TunnelEnd::Killed),
-                Err(ring::Elapsed) => {}
+                Err(ring::Elapsed) => match timer.heard() {
+                    None => {}
+                    Some(Call::ServerDown) => return Pause::End(TunnelEnd::ServerDown),
+                    Some(_) => return Pause::End(TunnelEnd::Killed),
+                },
             }
             quiet = if self.moved.take() {
                 Duration::ZERO

@@ -39,4 +39,4 @@ pub use task::{
     Caught, Panicked, breathe, caught, last_panic, panics, remember_panics, spawn, spawn_vital,
 };
 pub use time::{Clock, Stamp};
-pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call, make_room};
+pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call, call_some, make_room};

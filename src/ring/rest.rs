@@ -130,6 +130,36 @@ impl<T> Rest<T> {
             .collect()
     }
 
+    /// Takes pairs for whose value `which` holds, as long as there `may` be one more. Looks once through all that rest,
+    /// beginning where the last look ended, and says where this one did: so whoever takes a few at a time walks the
+    /// table once for all of them.
+    pub fn take_some(
+        &self,
+        from: usize,
+        which: impl Fn(&T) -> bool,
+        mut may: impl FnMut() -> bool,
+    ) -> (Vec<Pair<T>>, usize) {
+        let (mut chosen, mut next) = (Vec::new(), from);
+        {
+            let slots = self.slots.borrow();
+            let count = slots.pairs.len();
+            let from = from.min(count);
+            for slot in (from..count).chain(0..from) {
+                let pair = slots.pairs[slot].as_ref();
+                if !pair.is_some_and(|pair| which(&pair.value)) {
+                    continue;
+                }
+                if !may() {
+                    next = slot;
+                    break;
+                }
+                chosen.push(slot as u64);
+            }
+        }
+        let taken = chosen.into_iter().filter_map(|slot| self.take(slot));
+        (taken.collect(), next)
+    }
+
     fn take(&self, slot: u64) -> Option<Pair<T>> {
         let mut slots = self.slots.borrow_mut();
         let slot = u32::try_from(slot).ok()?;
@@ -156,6 +186,44 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+
+    fn pair(value: u32) -> Pair<u32> {
+        let (a, c) = (UnixStream::pair().unwrap().0, UnixStream::pair().unwrap().0);
+        let (first, second) = (a.into(), c.into());
+        Pair {
+            first,
+            second,
+            value: Box::new(value),
+            deadline: 0,
+        }
+    }
+
+    #[test]
+    fn a_few_are_taken_in_turn() {
+        super::super::block_on(super::super::Operations::All, |_| async {
+            let rest = Rest::new().unwrap();
+            for value in 0..6 {
+                assert!(rest.put(pair(value)).is_ok());
+            }
+            let take = |from, most: usize| {
+                let mut left = most;
+                let may = || left.checked_sub(1).map(|less| left = less).is_some();
+                let (pairs, next) = rest.take_some(from, |value| value % 2 == 1, may);
+                (
+                    pairs.iter().map(|pair| *pair.value).collect::<Vec<_>>(),
+                    next,
+                )
+            };
+            assert_eq!(take(0, 1), (vec![1], 3));
+            assert!(rest.put(pair(1)).is_ok());
+            assert_eq!(take(3, 1), (vec![3], 5));
+            // Goes on behind the last one, and comes round.
+            assert_eq!(take(5, 9).0, [5, 1]);
+            assert_eq!(take(5, 9).0, [0; 0]);
+            assert_eq!(rest.len(), 3);
+        })
+        .unwrap();
+    }
 
     #[test]
     fn a_byte_or_an_end_wakes_a_pair_once() {

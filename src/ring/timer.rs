@@ -31,11 +31,20 @@ pub enum Call {
     Late,
     /// Tunnels should end.
     Tunnel,
+    /// The same, because their server is down.
+    ServerDown,
 }
 
 /// Fires every timer of this thread that heeds `call`. Walks the whole table: for rare events.
 pub fn call(call: Call) {
     WHEEL.with_borrow_mut(|wheel| wheel.call(call));
+}
+
+/// Fires the timers that are `of` something ([`Timer::is_of`]), as long as there `may` be one more; one that was called
+/// already is none. Looks once through the whole table, beginning where the last look ended, and says where this one did: so
+/// whoever calls a few at a time walks the table once for all of them.
+pub fn call_some(call: Call, of: usize, from: usize, may: impl FnMut() -> bool) -> usize {
+    WHEEL.with_borrow_mut(|wheel| wheel.call_some(call, of, from, may))
 }
 
 /// Fires some timers for the sake of newcomers, the longest armed first: of those that heed [`Call::Fresh`],
@@ -98,9 +107,19 @@ impl Timer {
         WHEEL.with_borrow_mut(|wheel| wheel.entries[self.slot as usize].heeds = call);
     }
 
+    /// Makes the timer one that [`call_some`] finds under this number.
+    pub fn is_of(&self, of: usize) {
+        WHEEL.with_borrow_mut(|wheel| wheel.entries[self.slot as usize].of = of);
+    }
+
     /// Whether it was a [`call`] that fired it.
     pub fn called(&self) -> bool {
-        WHEEL.with_borrow(|wheel| wheel.entries[self.slot as usize].called)
+        self.heard().is_some()
+    }
+
+    /// Which call fired it, if one did.
+    pub fn heard(&self) -> Option<Call> {
+        WHEEL.with_borrow(|wheel| wheel.entries[self.slot as usize].heard)
     }
 
     /// Waits for the deadline itself.
@@ -193,6 +212,8 @@ impl Ticker {
 /// Slots of the wheel: at 100 ms a step one turn takes 51 s; later deadlines go round again.
 const SLOTS: usize = 512;
 const NONE: u32 = u32::MAX;
+/// Of a timer that [`call_some`] does not find.
+const NOTHING: usize = usize::MAX;
 
 /// Steps after which [`Call::Late`] is heeded for the sake of newcomers.
 const LATE: u32 = 10;
@@ -222,17 +243,19 @@ struct Entry {
     since: u32,
     order: u32,
     fired: bool,
-    /// Fired by a call rather than by time.
-    called: bool,
+    /// Fired by this call rather than by time.
+    heard: Option<Call>,
     used: bool,
     heeds: Option<Call>,
+    /// What [`call_some`] finds it under, or [`NOTHING`].
+    of: usize,
     waker: Option<Waker>,
 }
 
 impl Entry {
-    fn call(&mut self) {
+    fn call(&mut self, call: Call) {
         self.fired = true;
-        self.called = true;
+        self.heard = Some(call);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -247,9 +270,10 @@ impl Wheel {
             since: 0,
             order: 0,
             fired: false,
-            called: false,
+            heard: None,
             used: true,
             heeds: None,
+            of: NOTHING,
             waker: None,
         };
         if let Some(slot) = self.free.pop() {
@@ -268,6 +292,7 @@ impl Wheel {
         let entry = &mut self.entries[slot as usize];
         entry.used = false;
         entry.heeds = None;
+        entry.of = NOTHING;
         entry.deadline = NONE;
         entry.waker = None;
         self.free.push(slot);
@@ -281,7 +306,7 @@ impl Wheel {
         (entry.since, entry.order) = (self.now, self.armed);
         entry.deadline = deadline;
         entry.fired = false;
-        entry.called = false;
+        entry.heard = None;
         if entry.place == NONE || entry.place > place {
             entry.place = place;
             self.put(slot, place);
@@ -321,8 +346,30 @@ impl Wheel {
             .iter_mut()
             .filter(|entry| entry.heeds == Some(call))
         {
-            entry.call();
+            entry.call(call);
         }
+    }
+
+    fn call_some(
+        &mut self,
+        call: Call,
+        of: usize,
+        from: usize,
+        mut may: impl FnMut() -> bool,
+    ) -> usize {
+        let count = self.entries.len();
+        let from = from.min(count);
+        for slot in (from..count).chain(0..from) {
+            let entry = &mut self.entries[slot];
+            if entry.of != of || entry.heard.is_some() {
+                continue;
+            }
+            if !may() {
+                return slot;
+            }
+            entry.call(call);
+        }
+        from
     }
 
     fn make_room(&mut self) -> usize {
@@ -342,7 +389,7 @@ impl Wheel {
             let count = (found.len() / 8).clamp(1, MOST_AT_ONCE);
             found.select_nth_unstable(count - 1);
             for (_, slot) in &found[..count] {
-                self.entries[*slot].call();
+                self.entries[*slot].call(call);
             }
             return count;
         }
@@ -492,6 +539,37 @@ mod tests {
         let many: Vec<Timer> = (0..100).map(|_| new(Call::Fresh)).collect();
         assert_eq!(make_room(), 12);
         assert!(many[..12].iter().all(Timer::called) && !many[12].called());
+    }
+
+    #[test]
+    fn some_are_called_in_turn_and_once() {
+        let timers: Vec<Timer> = (0..6)
+            .map(|number| {
+                let timer = Timer::new();
+                timer.heed(Some(Call::Tunnel));
+                timer.is_of(number % 2);
+                timer
+            })
+            .collect();
+        let called = || (0..6).filter(|at| timers[*at].called()).collect::<Vec<_>>();
+        let most = |count: usize| {
+            let mut left = count;
+            move || left.checked_sub(1).map(|less| left = less).is_some()
+        };
+        let next = call_some(Call::ServerDown, 1, 0, most(1));
+        assert_eq!(called(), [1]);
+        let next = call_some(Call::Tunnel, 1, next, most(1));
+        assert_eq!(called(), [1, 3]);
+        assert_eq!(timers[1].heard(), Some(Call::ServerDown));
+        assert_eq!(timers[3].heard(), Some(Call::Tunnel));
+        // Begins behind the last one, and comes round.
+        timers[1].arm(Some(Duration::from_secs(1)));
+        let next = call_some(Call::Tunnel, 1, next, most(2));
+        assert_eq!(called(), [1, 3, 5]);
+        call_some(Call::Tunnel, 1, next, most(9));
+        assert_eq!(called(), [1, 3, 5]);
+        call_some(Call::Tunnel, 7, 0, most(9));
+        assert_eq!(called(), [1, 3, 5]);
     }
 
     #[test]

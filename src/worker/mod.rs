@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use crate::proxy::{Gauge, Plan};
+use crate::proxy::{Closing, Gauge, Plan};
 use crate::record::{Events, Log};
 use crate::ring::{self, Driver, Operations, Rung, Sender};
 
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Drain,
     /// End the tunnels.
     EndTunnels,
+    /// End as many of a server's tunnels as are due.
+    Close(Arc<Closing>),
     /// Try to open a file through the ring: for a test of the sandbox.
     #[cfg(debug_assertions)]
     Escape,
@@ -130,6 +132,14 @@ impl Workers {
     /// Ends every tunnel; their lines are in the log afterwards.
     pub fn end_tunnels(&self) {
         self.tell(|| Command::EndTunnels);
+    }
+
+    /// Lets the workers end tunnels of one server until `due` of them have ended since the order was made. They have
+    /// done what they can when it [is done](Closing::is_done), and are not to be asked again before: each ends a bounded
+    /// number at a time.
+    pub fn close(&self, closing: &Arc<Closing>, due: u32) {
+        closing.ask(due);
+        self.tell(|| Command::Close(Arc::clone(closing)));
     }
 
     /// Makes every worker try to open a file through its ring, and say on standard error what came of it.

@@ -121,6 +121,7 @@ fn obey(desk: &Desk, command: Command) {
             }
         }
         Command::EndTunnels => desk.end_tunnels(),
+        Command::Close(closing) => desk.close_tunnels(&closing),
         #[cfg(debug_assertions)]
         Command::Escape => ring::spawn(async {
             ring::escape::tell("ring-open", &ring::escape::by_ring().await);
