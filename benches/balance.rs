@@ -212,6 +212,8 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         forwarded: false,
         via: false,
         request_id: None,
+        on_down: config::OnDown::Keep,
+        drain: config::Drain::default(),
         sticky,
         servers: (0..count).map(server).collect(),
     }

@@ -313,10 +313,11 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 | "route.answer"
                 | "pool.NAME.timeouts"
                 | "pool.NAME.forwarded_for"
+                | "pool.NAME.on_down"
                 | "pool.NAME.balance"
                 | "pool.NAME.balance.hash"
                 | "pool.NAME.server.check" => text.contains(&inline),
-                "pool.NAME" if matches!(setting.name, "sticky" | "retry" | "server") => {
+                "pool.NAME" if matches!(setting.name, "sticky" | "retry" | "drain" | "server") => {
                     text.contains(&format!(".servers.{}]", setting.name))
                 }
                 _ => value.is_some(),

@@ -9,6 +9,7 @@ use super::health::{Change, Reason};
 use super::policy::Lows;
 use super::slow_start;
 use super::standing::{AgentWord, Standing};
+use super::times::Times;
 use crate::config::AdminState;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct Live {
     gate: Gate,
     load: Load,
     slots: Box<[Slot]>,
+    times: Times,
     /// Of the pool, so that one reference counts both.
     pool: Arc<PoolLive>,
 }
@@ -152,6 +154,7 @@ impl Live {
             },
             load: Load::default(),
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
+            times: Times::new(),
             pool,
         }
     }
@@ -178,6 +181,22 @@ impl Live {
     /// What all words about it come to.
     pub fn standing(&self) -> Standing {
         Standing::of(self.admin(), self.agent(), self.state())
+    }
+
+    /// Since when it stands as it does: milliseconds since the Unix epoch; 0 before [`Pool::advance`](super::Pool::advance).
+    pub fn since_ms(&self) -> u64 {
+        self.times.since_ms()
+    }
+
+    /// When the drain under way began, if one is: by a word of the operator or the agent, or softly by its checks. It goes
+    /// on while the server is down meanwhile.
+    pub fn draining_since_ms(&self) -> Option<u64> {
+        self.times.draining_since_ms()
+    }
+
+    /// Whether it drains, and has for so long that the pool does not honour its cookies any more.
+    pub fn is_forsaken(&self) -> bool {
+        self.times.is_forsaken() && self.standing().is_draining()
     }
 
     /// What the checks found.
@@ -350,6 +369,14 @@ impl Live {
             self.gate.slow_since.store(NONE, Relaxed);
         }
         (changed, next)
+    }
+
+    /// Looks at what it stands for now. Says when its cookies will no longer be honoured.
+    pub(super) fn look(&self, honoured: Option<Duration>, now_ms: u64) -> Option<Duration> {
+        let standing = self.standing();
+        let told = [self.admin(), self.agent().admin].contains(&AdminState::Drain);
+        let drains = standing.is_draining() || standing == Standing::Down && told;
+        self.times.look(standing, drains, honoured, now_ms)
     }
 
     pub(super) fn mark(&self, change: &Change, slow_start: Option<Duration>, now_ms: u64) {

@@ -23,6 +23,7 @@ mod server;
 mod slow_start;
 mod standing;
 mod sources;
+mod times;
 
 pub use busy::Busy;
 pub use health::{Change, Health, Outcome, Reason};
@@ -32,3 +33,4 @@ pub use pool::{Ask, Pick, Pool, Why};
 pub use server::Server;
 pub use sources::{Source, Sources};
 pub use standing::{AgentVerdict, AgentWord, Standing};
+pub use times::left;

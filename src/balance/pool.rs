@@ -217,11 +217,14 @@ impl Pool {
         self.renew();
     }
 
-    /// Moves slow starts on to `now_ms`, milliseconds since the Unix epoch; not for workers. Says when to do it again;
-    /// `None` when none is under way.
+    /// Moves slow starts and drains on to `now_ms`, milliseconds since the Unix epoch; not for workers. Says when to do it
+    /// again; `None` when none is under way.
     pub fn advance(&self, now_ms: u64) -> Option<Duration> {
         let (mut changed, mut soonest) = (false, None);
+        let honoured = self.settings.drain.honour_cookies_for;
         for server in &self.servers {
+            let forsaken = server.live.look(honoured, now_ms);
+            soonest = soonest.into_iter().chain(forsaken).min();
             let Some(length) = server.slow_start else {
                 continue;
             };

@@ -40,9 +40,9 @@ impl Server {
     }
 
     /// Whether clients whose cookie names it may come: also while it drains or weighs nothing,
-    /// but not when it is down or in maintenance.
+    /// but not when it is down or in maintenance, nor when it has drained for `drain.honour_cookies_for`.
     pub fn accepts_sticky(&self) -> bool {
-        self.live.standing().accepts_sticky()
+        self.live.standing().accepts_sticky() && !self.live.is_forsaken()
     }
 
     /// Whether it is to be checked now: it has a check, and is not in maintenance.

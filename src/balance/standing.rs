@@ -91,6 +91,11 @@ impl Standing {
         self < Self::Down
     }
 
+    /// Whether only clients may come whose cookie names it.
+    pub fn is_draining(self) -> bool {
+        matches!(self, Self::SoftDrain | Self::Drain)
+    }
+
     /// Whether it is to be checked.
     pub fn wants_check(self) -> bool {
         self != Self::Maintenance

@@ -101,9 +101,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Change a server of a running Ringbolt, without touching its configuration.
+    /// Change a server of a running Ringbolt, without touching its configuration, or close its tunnels.
     Server {
-        /// Which one: POOL/NAME.
+        /// Which one: POOL/NAME, or POOL/* for all of a pool, one after the other.
         server: String,
         #[command(subcommand)]
         change: server::Change,

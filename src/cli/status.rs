@@ -192,10 +192,9 @@ const HEADINGS: [&str; COLUMNS] = [
 ];
 
 fn cells(server: &ServerStatus) -> [String; COLUMNS] {
-    let since = match (server.state, server.checked) {
-        (ServerState::Down, _) => format!("{} ({})", span(server.since), server.reason),
-        (_, true) => span(server.since),
-        (_, false) => format!("{} (not checked)", span(server.since)),
+    let since = match server.remark() {
+        Some(remark) => format!("{} ({remark})", span(server.since)),
+        None => span(server.since),
     };
     let checks = match server.failed_checks {
         0 => count(server.checks),
@@ -204,7 +203,7 @@ fn cells(server: &ServerStatus) -> [String; COLUMNS] {
     [
         server.name.clone(),
         server.address.clone(),
-        server.state.word().to_owned(),
+        server.words().to_owned(),
         since,
         count(server.weight.into()),
         count(server.sessions.into()),

@@ -80,9 +80,13 @@ pub(super) fn key_of_haproxy(name: &str) -> Option<&'static str> {
         "hash-balance-factor" | "hash_balance_factor" => {
             "write `balance = { hash = \"source\", bound = 1.25 }`"
         }
+        "on-marked-down" | "on_marked_down" => "write `on_down = \"close\"` in its pool",
         _ => return None,
     })
 }
+
+/// HAProxy's one word behind `on-marked-down`.
+pub(super) const ON_DOWN_OF_HAPROXY: &str = "shutdown-sessions";
 
 /// `global`, `defaults`, `frontend NAME`, … at the very start of a line.
 fn begins_section(line: &str) -> bool {

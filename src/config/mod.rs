@@ -10,6 +10,7 @@
 
 mod action;
 mod balance;
+mod drain;
 pub mod environment;
 mod haproxy;
 mod item;
@@ -39,6 +40,7 @@ mod unquoted;
 mod values;
 
 pub use action::{Action, Answer, Piece, Redirect};
+pub use drain::{Drain, OnDown};
 pub use environment::{EmptyEnvironment, Environment};
 pub use load::{Checked, check, fuzz_any, load};
 pub use networks::{Admission, Clients};
@@ -50,6 +52,18 @@ pub use section::{Section, Setting, reference};
 pub use settings::*;
 
 use section::setting;
+use std::time::Duration;
+
+/// A duration as the file writes it: `"30s"`; what is wrong with it when it is none.
+///
+/// # Errors
+/// A sentence, with what to write instead.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    values::duration(text).map_err(|refusal| match refusal.help {
+        Some(help) => format!("{}: {help}", refusal.message),
+        None => refusal.message,
+    })
+}
 
 /// Every kind of table that the file may have.
 pub const SECTIONS: &[&Section] = &[
@@ -70,6 +84,8 @@ pub const SECTIONS: &[&Section] = &[
     &pool::POOL,
     &balance::BALANCE,
     &balance::HASH,
+    &drain::DRAIN,
+    &drain::ON_DOWN,
     &process::POOL_TIMEOUTS,
     &pool::FORWARDED_FOR,
     &retry::RETRY,

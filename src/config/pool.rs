@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::balance::balance;
+use super::drain::{drain, on_down};
 use super::item::Item;
 use super::names::Names;
 use super::process::{POOL_TIMEOUTS, pool_timeouts};
@@ -74,6 +75,16 @@ pub(super) const POOL: Section = Section::new(
             "",
             "servers that come back take more and more new clients over this long; without it their share at once",
         ),
+        setting(
+            "on_down",
+            "\"keep\"",
+            "what becomes of a server's tunnels when it goes down or into maintenance: \"keep\", \"close\" (at once) or { close_over = \"30s\" } (spread over that time)",
+        ),
+        setting(
+            "drain",
+            "",
+            "how long a draining server's cookies are honoured, and when its tunnels are closed; left out: for ever, and never",
+        ),
         setting("server", "", "the servers; at least one"),
     ],
 );
@@ -116,6 +127,10 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
         forwarded: table.setting("forwarded", |item| item.switch()),
         via: table.setting("via", |item| item.switch()),
         request_id: table.setting("request_id", request_id),
+        on_down: table.setting("on_down", on_down),
+        drain: table
+            .optional("drain", |item| drain(item, table.has("sticky")))
+            .unwrap_or_default(),
         sticky,
         servers: servers.into_iter().map(|placed| placed.server).collect(),
         name,

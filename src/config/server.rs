@@ -109,7 +109,7 @@ pub(super) fn server(
     let shared_cookie = table.setting("shared_cookie", |item| item.switch());
     let proxy_protocol = table.optional("proxy_protocol", proxy_protocol::version);
     let check = table.setting("check", check);
-    let state = table.setting("state", |item| item.choice(&STATES));
+    let state = table.setting("state", |item| item.choice(&AdminState::WORDS));
     if shared_cookie && !table.has("cookie") {
         let message = "`shared_cookie` has no effect: the server has no `cookie`";
         table
@@ -174,9 +174,3 @@ const PLAIN_CHECK: Check = Check {
 
 /// More often than this, checks are a load of their own.
 const SHORTEST_CHECK: Duration = Duration::from_millis(10);
-
-const STATES: [(&str, AdminState); 3] = [
-    ("ready", AdminState::Ready),
-    ("drain", AdminState::Drain),
-    ("maintenance", AdminState::Maintenance),
-];

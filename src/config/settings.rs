@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::action::Action;
+use super::drain::{Drain, OnDown};
 use super::networks::Admission;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::retry::Retry;
@@ -387,6 +388,10 @@ pub struct Pool {
     /// `request_id`: name of the field that carries a fresh id, `"X-Request-Id"` by default; `false` adds none.
     /// What the client sent under that name is replaced.
     pub request_id: Option<String>,
+    /// `on_down` (default `"keep"`).
+    pub on_down: OnDown,
+    /// `drain`
+    pub drain: Drain,
     /// `sticky`
     pub sticky: Option<Sticky>,
     /// `[[pool.NAME.server]]`; never empty.
@@ -627,4 +632,21 @@ pub enum AdminState {
     Drain,
     /// None, and no checks.
     Maintenance,
+}
+
+impl AdminState {
+    /// All of them, in the words of the file and of the commands.
+    pub const WORDS: [(&str, Self); 3] = [
+        ("ready", Self::Ready),
+        ("drain", Self::Drain),
+        ("maintenance", Self::Maintenance),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let mut words = Self::WORDS.iter();
+        words
+            .find(|(_, state)| *state == self)
+            .map_or("", |(word, _)| word)
+    }
 }

@@ -6,7 +6,7 @@
 
 use super::status::Status;
 use super::{auth, command, page};
-use crate::config::Stats;
+use crate::config::{AdminState, Stats};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -15,7 +15,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::serve::Listener;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,6 +36,10 @@ pub(super) trait Source: Send + Sync + 'static {
     fn stats(&self) -> Option<Stats>;
     /// Gives a server another weight, 0 to 256, and says which it had; an error names what does not exist.
     fn set_weight(&self, pool: &str, server: &str, weight: u16) -> Result<u16, String>;
+    /// Takes the operator's word on a server, and says what it was before.
+    fn set_state(&self, pool: &str, server: &str, state: AdminState) -> Result<AdminState, String>;
+    /// Closes a server's tunnels, spread over this time, and says how many there are.
+    fn close_tunnels(&self, pool: &str, server: &str, over: Duration) -> Result<u32, String>;
 }
 
 /// Serves both sockets until the runtime ends. To be called inside it.
@@ -44,6 +48,8 @@ pub(super) fn serve(control: OwnedFd, stats: OwnedFd, source: Arc<dyn Source>) -
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route(command::WEIGHT, put(command::weight))
+        .route(command::STATE, put(command::state))
+        .route(command::CLOSE_TUNNELS, post(command::close_tunnels))
         .with_state(Arc::clone(&source));
     let people = Router::new().fallback(stats_page).with_state(source);
     for (socket, router) in [(control, v1), (stats, people)] {

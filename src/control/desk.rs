@@ -3,17 +3,20 @@
 
 use super::admin::Source;
 use super::channel::Start;
+use super::closing::{Cause, Closings, Order};
 use super::probes::Tell;
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, now_ms, started_ms};
-use crate::config::{Level, Stats};
+use crate::balance::{Pool, Server};
+use crate::config::{AdminState, Level, Stats};
 use crate::proxy::Plan;
 use crate::record::{Event, Events, ServerName};
 use crate::worker::Workers;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// What both the control socket and the control loop look at.
@@ -32,6 +35,8 @@ pub(super) struct Desk {
     pub(super) refused: ArcSwapOption<String>,
     /// Wakes [`super::pace`]: a server may have come back.
     pub(super) came_back: Notify,
+    /// Tunnels that are being closed.
+    pub(super) closings: Closings,
 }
 
 impl Desk {
@@ -116,22 +121,63 @@ impl Source for Desk {
     }
 
     fn set_weight(&self, pool: &str, server: &str, weight: u16) -> Result<u16, String> {
-        let plan = self.plan.load_full();
+        let (pool, at) = self.find(pool, server)?;
+        let was = pool.servers[at].live.weight();
+        pool.set_weight(at, weight);
+        self.came_back.notify_one();
+        self.say_set(&pool.servers[at], format!("weight {weight}, was {was}"));
+        Ok(was)
+    }
+
+    fn set_state(&self, pool: &str, server: &str, state: AdminState) -> Result<AdminState, String> {
+        let (pool, at) = self.find(pool, server)?;
+        let was = pool.servers[at].live.admin();
+        if was == state {
+            return Ok(was);
+        }
+        pool.set_admin(at, state);
+        self.came_back.notify_one();
+        let to = format!("{}, was {}", state.word(), was.word());
+        self.say_set(&pool.servers[at], to);
+        Ok(was)
+    }
+
+    fn close_tunnels(&self, pool: &str, server: &str, over: Duration) -> Result<u32, String> {
+        let (pool, at) = self.find(pool, server)?;
+        let server = &pool.servers[at];
+        let order = Order {
+            server: name(server),
+            live: Arc::clone(&server.live),
+            cause: Cause::Command,
+            over,
+        };
+        let workers = self.workers.count();
+        Ok(self.closings.begin(order, workers, &self.events))
+    }
+}
+
+impl Desk {
+    /// A server of the plan in force, as pool and place; an error names what does not exist.
+    fn find(&self, pool: &str, server: &str) -> Result<(Arc<Pool>, usize), String> {
+        let plan = self.plan.load();
         let found = plan.pools.iter().find(|p| p.settings.name == pool);
         let found = found.ok_or_else(|| format!("there is no pool \"{pool}\""))?;
         let at = found.servers.iter().position(|s| &*s.name == server);
         let at = at.ok_or_else(|| format!("pool \"{pool}\" has no server \"{server}\""))?;
-        let was = found.servers[at].live.weight();
-        found.set_weight(at, weight);
-        self.came_back.notify_one();
-        self.events.send(Event::ServerSet {
-            server: ServerName {
-                pool: pool.to_owned(),
-                server: server.to_owned(),
-            },
-            to: format!("weight {weight}, was {was}"),
-        });
-        Ok(was)
+        Ok((Arc::clone(found), at))
+    }
+
+    fn say_set(&self, server: &Server, to: String) {
+        let server = name(server);
+        self.events.send(Event::ServerSet { server, to });
+    }
+}
+
+/// As the log says it.
+pub(super) fn name(server: &Server) -> ServerName {
+    ServerName {
+        pool: server.pool.to_string(),
+        server: server.name.to_string(),
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::admin::{self, Source};
 use super::channel::{Channel, Command, Received, Report};
+use super::closing::{self, Closings};
 use super::desk::{self, Desk};
 use super::environment::Answers;
 use super::handed::{self, Handed};
@@ -116,6 +117,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         reloads: AtomicU64::new(0),
         refused: ArcSwapOption::empty(),
         came_back: Notify::new(),
+        closings: Closings::default(),
     });
     let ended = runtime.block_on(async {
         admin::serve(control, stats, Arc::clone(&desk) as Arc<dyn Source>)
@@ -123,6 +125,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         let probes = Probes::start(&desk.plan.load().pools, desk::tell(Arc::clone(&desk)));
         tokio::spawn(pace::run(Arc::clone(&desk)));
         tokio::spawn(sources::run(Arc::clone(&desk)));
+        tokio::spawn(closing::run(Arc::clone(&desk)));
         let mut control = Control {
             channel,
             desk: Arc::clone(&desk),

@@ -9,6 +9,7 @@
 mod admin;
 mod auth;
 mod channel;
+mod closing;
 mod command;
 mod desk;
 mod environment;
@@ -17,6 +18,7 @@ pub mod generation;
 mod handed;
 mod identity;
 pub mod launcher;
+mod leaving;
 mod limits;
 mod listen;
 pub mod logs;
@@ -31,7 +33,7 @@ mod sandbox;
 mod sources;
 pub mod status;
 
-pub use command::Weighed;
+pub use command::{Closed, Stated, Weighed};
 pub use environment::Machine;
 pub use opening::place;
 

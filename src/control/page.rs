@@ -166,10 +166,11 @@ fn row(html: &mut String, server: &ServerStatus) {
     let state = server.state.word();
     let _ = write!(
         html,
-        "<tr class=\"{state}\"><th><b>{}</b><code>{}</code><td><b class=\"{state}\">{state}</b>\
+        "<tr class=\"{state}\"><th><b>{}</b><code>{}</code><td><b class=\"{state}\">{}</b>\
          <small>{}</small>",
         Text(&server.name),
         Text(&server.address),
+        server.words(),
         state_text(server)
     );
     let checks = match (server.checked, server.failed_checks) {
@@ -200,14 +201,12 @@ fn row(html: &mut String, server: &ServerStatus) {
     html.push_str("</tr>");
 }
 
-/// `for 12m 30s`, and when it is down, why.
+/// `for 12m 30s`, and what there is to be said besides.
 fn state_text(server: &ServerStatus) -> String {
     let span = span(server.since);
-    match server.state {
-        ServerState::Down => format!("{} · {span}", Text(&server.reason)),
-        ServerState::Up if !server.checked => "not checked".to_owned(),
-        ServerState::Up | ServerState::Drain | ServerState::SoftDrain => format!("for {span}"),
-        ServerState::Maintenance => "by the operator".to_owned(),
+    match server.remark() {
+        Some(remark) => format!("{} · {span}", Text(remark)),
+        None => format!("for {span}"),
     }
 }
 

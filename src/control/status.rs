@@ -101,9 +101,15 @@ pub struct ServerStatus {
     pub state: ServerState,
     /// Whether it is checked.
     pub checked: bool,
-    /// What the last change of state was due to.
+    /// What the operator says of it: `ready`, `drain` or `maintenance`.
+    #[serde(default)]
+    pub operator: String,
+    /// Whether cookies that name it count: false when it has drained for `drain.honour_cookies_for`.
+    #[serde(default = "yes")]
+    pub honours_cookies: bool,
+    /// What the checks' last word was due to.
     pub reason: String,
-    /// When its health last changed, or the process began.
+    /// When its state last changed, or the process began.
     pub since_ms: u64,
     /// Seconds since then.
     pub since: u64,
@@ -141,6 +147,10 @@ pub struct ServerStatus {
     pub downs: u64,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// One word for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -158,7 +168,7 @@ pub enum ServerState {
 }
 
 impl ServerState {
-    /// As people read it.
+    /// As programs read it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -207,12 +217,36 @@ impl PoolStatus {
 }
 
 impl ServerStatus {
+    /// Its state as people read it.
+    pub fn words(&self) -> &'static str {
+        match self.state {
+            ServerState::Up if self.share < 100 => "slow start",
+            ServerState::Up => "ready",
+            ServerState::SoftDrain => "soft drain",
+            ServerState::Down | ServerState::Drain | ServerState::Maintenance => self.state.word(),
+        }
+    }
+
+    /// What there is to be said of its state besides, for people.
+    pub fn remark(&self) -> Option<&str> {
+        let by_operator = self.operator == self.state.word();
+        match self.state {
+            ServerState::Down => Some(&self.reason),
+            ServerState::Drain | ServerState::SoftDrain if !self.honours_cookies => {
+                Some("cookies are not honoured any more")
+            }
+            ServerState::Drain | ServerState::Maintenance if by_operator => Some("by the operator"),
+            ServerState::Drain | ServerState::Maintenance => Some("by its agent"),
+            ServerState::Up if !self.checked => Some("not checked"),
+            ServerState::Up | ServerState::SoftDrain => None,
+        }
+    }
+
     fn of(server: &Server, now_ms: u64, started_ms: u64) -> Self {
         let (live, state) = (&server.live, server.live.state());
-        let since_ms = if state.since_ms == 0 {
-            started_ms
-        } else {
-            state.since_ms
+        let since_ms = match live.since_ms() {
+            0 => started_ms,
+            since => since,
         };
         let totals = live.totals();
         let reason = match (server.check.is_some(), state.reason) {
@@ -223,6 +257,8 @@ impl ServerStatus {
             name: server.name.to_string(),
             address: server.address.to_string(),
             state: ServerState::of(server),
+            operator: live.admin().word().to_owned(),
+            honours_cookies: !live.is_forsaken(),
             checked: server.check.is_some(),
             reason: reason.to_owned(),
             since_ms,

@@ -2,7 +2,7 @@
 //!
 //! The control thread says how many have to be ended by now; each worker ends its own until there are as many. Nobody
 //! keeps a list for that: tunnels at rest are found in the table in which they rest, those awake by their timers
-//! ([`ring::call_some`]). So a tunnel costs nothing more for it, and a message nothing at all.
+//! ([`call_some`](crate::ring::call_some)). So a tunnel costs nothing more for it, and a message nothing at all.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 

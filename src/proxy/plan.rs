@@ -291,6 +291,8 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         forwarded: false,
         via: false,
         request_id: None,
+        on_down: config::OnDown::Keep,
+        drain: config::Drain::default(),
         sticky: None,
         servers: vec![config::Server {
             name: "<STATS>".into(),

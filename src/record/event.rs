@@ -64,6 +64,28 @@ pub enum Event {
         /// `drain`, `weight 10`.
         to: String,
     },
+    /// Tunnels of a server are about to be closed, spread over a time.
+    TunnelsClosing {
+        /// Pool and server.
+        server: ServerName,
+        /// How many there are.
+        tunnels: u64,
+        /// Over how long.
+        over: Duration,
+        /// What brought it about.
+        why: String,
+    },
+    /// Tunnels of a server were closed.
+    TunnelsClosed {
+        /// Pool and server.
+        server: ServerName,
+        /// How many.
+        tunnels: u64,
+        /// How long it took.
+        after: Duration,
+        /// What brought it about, and perhaps why others stay.
+        why: String,
+    },
     /// A bound was reached, and what happens now.
     LimitReached {
         /// The setting, as `max_connections`.
@@ -165,6 +187,8 @@ impl Event {
             | Self::Reloaded { .. }
             | Self::ServerUp { .. }
             | Self::ServerSet { .. }
+            | Self::TunnelsClosing { .. }
+            | Self::TunnelsClosed { .. }
             | Self::AcceptingAgain
             | Self::LogsReopened => Level::Notice,
             Self::ServerDown { left: 0, .. } => Level::Emergency,
@@ -187,6 +211,8 @@ impl Event {
             Self::ServerUp { .. } => "server_up",
             Self::ServerDown { .. } => "server_down",
             Self::ServerSet { .. } => "server_set",
+            Self::TunnelsClosing { .. } => "tunnels_closing",
+            Self::TunnelsClosed { .. } => "tunnels_closed",
             Self::LimitReached { .. } => "limit_reached",
             Self::Panicked { .. } => "panicked",
             Self::ListenerFailed { .. } => "listener_failed",
@@ -229,6 +255,30 @@ impl Event {
                 )
             }
             Self::ServerSet { server, to } => format!("server {server} set to {to}"),
+            Self::TunnelsClosing {
+                server,
+                tunnels,
+                over,
+                why,
+            } => {
+                let tunnels = many(*tunnels, "tunnel");
+                format!(
+                    "closing {tunnels} of server {server} over {}: {why}",
+                    wait(*over)
+                )
+            }
+            Self::TunnelsClosed {
+                server,
+                tunnels,
+                after,
+                why,
+            } => {
+                let tunnels = many(*tunnels, "tunnel");
+                format!(
+                    "closed {tunnels} of server {server} in {}: {why}",
+                    wait(*after)
+                )
+            }
             Self::LimitReached { limit, value } => format!("{limit} reached: {value}"),
             Self::Panicked {
                 worker,
@@ -317,6 +367,30 @@ impl Event {
                     ("pool", Text(&server.pool)),
                     ("server", Text(&server.server)),
                     ("to", Text(to)),
+                ]
+            }
+            Self::TunnelsClosing {
+                server,
+                tunnels,
+                over: span,
+                why,
+            }
+            | Self::TunnelsClosed {
+                server,
+                tunnels,
+                after: span,
+                why,
+            } => {
+                let closing = matches!(self, Self::TunnelsClosing { .. });
+                vec![
+                    ("pool", Text(&server.pool)),
+                    ("server", Text(&server.server)),
+                    ("tunnels", Number(*tunnels)),
+                    (
+                        if closing { "over_ms" } else { "after_ms" },
+                        Number(millis(*span)),
+                    ),
+                    ("reason", Text(why)),
                 ]
             }
             Self::LimitReached { limit, value } => {
@@ -439,6 +513,8 @@ mod tests {
             (Event::ReloadFailed { why: "a\nb\x1b".to_owned() }, "error: configuration not reloaded: a b "),
             (down(1), "alert: server app/node1 is down after 1d 2h: connection refused; 1 up in the pool"),
             (down(0), "emergency: server app/node1 is down after 1d 2h: connection refused; 0 up in the pool"),
+            (Event::TunnelsClosing { server: server(), tunnels: 60, over: Duration::from_secs(30), why: "by command".to_owned() }, "notice: closing 60 tunnels of server app/node1 over 30.0s: by command"),
+            (Event::TunnelsClosed { server: server(), tunnels: 1, after: Duration::from_millis(20), why: "by command".to_owned() }, "notice: closed 1 tunnel of server app/node1 in 20ms: by command"),
             (Event::limit_reached(4096), "warning: max_connections reached: 4096"),
             (Event::accepting_again(), "notice: accepting again"),
             (Event::panicked(2, 1, "src/a.rs:1:2: no".to_owned()), "critical: 1 task of worker 2 panicked and ended: src/a.rs:1:2: no"),

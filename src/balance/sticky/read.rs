@@ -113,9 +113,11 @@ impl Sticky {
         }
         let named = value.servers.first().copied();
         let up = |server: &&usize| servers[**server].accepts_sticky();
-        // A stopped server is taken only where no other one of that key runs.
+        // A stopped server is taken only where no other one of that key runs; one that has drained for too long
+        // is not stopped, it is being emptied: there `persist` says nothing.
         let running = value.servers.iter().find(up).copied();
-        let server = running.or_else(|| named.filter(|_| self.persist || force));
+        let persists = |server: &usize| self.persist && !servers[*server].live.is_forsaken();
+        let server = running.or_else(|| named.filter(|server| force || persists(server)));
         Verdict {
             server,
             named,

@@ -79,6 +79,8 @@ pub(in super::super) fn pool_settings(
         forwarded: false,
         via: false,
         request_id: None,
+        on_down: config::OnDown::Keep,
+        drain: config::Drain::default(),
         sticky,
         servers: (0..).zip(keys).map(server).collect(),
     }
