@@ -22,6 +22,7 @@ on_both_drivers!(
     tunnels_stay_when_their_server_goes_down,
     tunnels_are_closed_when_their_server_goes_down,
     tunnels_are_closed_by_hand,
+    many_tunnels_are_closed_and_others_go_on,
     tunnels_are_closed_at_a_pace,
     a_server_that_comes_back_keeps_what_is_left,
 );
@@ -396,25 +397,32 @@ fn tunnels_stay_when_their_server_goes_down(on: Driver) {
 }
 
 fn tunnels_are_closed_when_their_server_goes_down(on: Driver) {
-    for maintenance in [false, true] {
+    for (how, why) in [
+        ("checks", "it is down"),
+        ("command", "it is in maintenance"),
+        ("reload", "it is in maintenance"),
+    ] {
         let (mut one, two) = pair();
-        let proxy = setup(on, &one, &two).pool("on_down = \"close\"").start();
+        let setup = || setup(on, &one, &two).pool("on_down = \"close\"");
+        let stopped = setup().text().replacen(CHECK, "state = \"maintenance\"", 1);
+        let proxy = setup().start();
         let mut mine: Vec<_> = (0..4).map(|_| tunnel_to(&proxy, "a")).collect();
         let mut other = tunnel_to(&proxy, "b");
         // A drain is not the end.
         tell(&proxy, "app/one drain");
         mine[0].expect_silence(Duration::from_millis(200));
-        let why = if maintenance {
-            tell(&proxy, "app/one maintenance");
-            "it is in maintenance"
-        } else {
-            one.stop_listening();
-            "it is down"
-        };
+        match how {
+            "checks" => one.stop_listening(),
+            "command" => drop(tell(&proxy, "app/one maintenance")),
+            _ => {
+                proxy.rewrite_config(&stopped);
+                proxy.sighup();
+            }
+        }
         mine.iter_mut().for_each(Conn::expect_closed);
-        assert_eq!(ends(&proxy, "one", 4), ["DD"; 4]);
+        assert_eq!(ends(&proxy, "one", 4), ["DD"; 4], "{how}");
         let line = proxy.wait_for_line("closed 4 tunnels of server app/one in ");
-        assert!(line.ends_with(why), "{line}");
+        assert!(line.ends_with(why), "{how}: {line}");
         other.echoes("not mine");
         assert_eventually!(server_in(&proxy, "one")["sessions"] == 0);
     }
@@ -439,6 +447,21 @@ fn tunnels_are_closed_by_hand(on: Driver) {
     assert_eventually!(server_in(&proxy, "one")["tunnels"] == 0);
     assert_eq!(server_in(&proxy, "one")["state"], "up");
     tunnel_to(&proxy, "a").echoes("it takes others");
+}
+
+/// More than a worker ends at a time.
+fn many_tunnels_are_closed_and_others_go_on(on: Driver) {
+    let (one, two) = pair();
+    let proxy = setup(on, &one, &two).process("workers = 1").start();
+    let mut mine: Vec<_> = (0..300).map(|_| tunnel_to(&proxy, "a")).collect();
+    let mut other = tunnel_to(&proxy, "b");
+    let said = tell(&proxy, "app/one close-tunnels");
+    assert_eq!(said, "app/one: closing 300 tunnels\n");
+    other.echoes("not mine");
+    mine.iter_mut().for_each(Conn::expect_closed);
+    assert_eq!(ends(&proxy, "one", 300), ["KD"; 300]);
+    proxy.wait_for_line("closed 300 tunnels of server app/one in ");
+    other.echoes("not mine");
 }
 
 fn tunnels_are_closed_at_a_pace(on: Driver) {

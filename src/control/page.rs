@@ -363,6 +363,47 @@ mod tests {
     }
 
     #[test]
+    fn every_state_has_its_words() {
+        for (name, share, honours, wanted) in [
+            ("up", 100, true, ">ready</b><small>for 1m 15s"),
+            ("up", 6, true, ">slow start</b><small>for 1m 15s"),
+            (
+                "drain",
+                100,
+                true,
+                ">drain</b><small>by the operator · 1m 15s",
+            ),
+            (
+                "drain",
+                100,
+                false,
+                ">drain</b><small>cookies are not honoured any more · 1m 15s",
+            ),
+            ("soft-drain", 100, true, ">soft drain</b><small>for 1m 15s"),
+            (
+                "down",
+                100,
+                true,
+                ">down</b><small>connection refused · 1m 15s",
+            ),
+            (
+                "maintenance",
+                100,
+                true,
+                ">maintenance</b><small>by the operator · 1m 15s",
+            ),
+        ] {
+            let mut status = status();
+            let server = &mut status.pools[0].servers[0];
+            server.state = serde_json::from_value(name.into()).unwrap();
+            server.operator = name.to_owned();
+            (server.share, server.honours_cookies) = (share, honours);
+            let html = page(&status, 7, true, "/stats.json");
+            assert!(html.contains(wanted), "{wanted} is missing");
+        }
+    }
+
+    #[test]
     fn strangers_learn_no_version() {
         let html = page(&status(), 7, false, "/stats.json");
         assert!(!html.contains("9.8.7") && !html.contains("epoll") && !html.contains("line 7"));
