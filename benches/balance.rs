@@ -42,7 +42,12 @@ fn pick(c: &mut Criterion) {
                 key += 1;
                 let key = Some(key_of(&key.to_ne_bytes()));
                 let wanted = None;
-                Ask { wanted, avoid, key }
+                Ask {
+                    wanted,
+                    avoid,
+                    key,
+                    ..Ask::default()
+                }
             };
             let mut held: VecDeque<_> = (0..2 * count).map(|_| pool.take(&ask(None))).collect();
             group.bench_function(BenchmarkId::new(policy, count), |b| {
@@ -190,6 +195,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         weight: 1 + n % 2,
         tier: 0,
         slow_start: None,
+        tunnel_rate: None,
         cookie: Some(format!("bridge{n}")),
         shared_cookie: false,
         proxy_protocol: None,

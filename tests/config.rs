@@ -316,7 +316,12 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 | "pool.NAME.on_down"
                 | "pool.NAME.balance"
                 | "pool.NAME.balance.hash"
-                | "pool.NAME.server.check" => text.contains(&inline),
+                | "pool.NAME.server.check"
+                | "pool.NAME.tunnel_rate"
+                | "pool.NAME.slow_start"
+                | "pool.NAME.slow_start.sessions_per_second"
+                | "process.tunnel_ramp"
+                | "listener.client_rate" => text.contains(&inline),
                 "pool.NAME" if matches!(setting.name, "sticky" | "retry" | "drain" | "server") => {
                     text.contains(&format!(".servers.{}]", setting.name))
                 }

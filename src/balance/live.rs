@@ -7,6 +7,7 @@
 use super::budget::Budget;
 use super::health::{Change, Reason};
 use super::policy::Lows;
+use super::rate::Bucket;
 use super::slow_start;
 use super::standing::{AgentWord, Standing};
 use super::times::Times;
@@ -27,6 +28,7 @@ pub struct Live {
     slot: u32,
     gate: Gate,
     load: Load,
+    buckets: Buckets,
     slots: Box<[Slot]>,
     times: Times,
     /// Of the pool, so that one reference counts both.
@@ -74,6 +76,8 @@ pub enum Counter {
     Retries,
     /// Requests that left this server for another.
     Redispatches,
+    /// Clients whose cookie names it, refused because of its rate.
+    OverRate,
 }
 
 /// All counters of a server, summed over the workers.
@@ -93,6 +97,8 @@ pub struct PoolLive {
     slots: AtomicU32,
     /// Of its retries.
     pub(super) budget: Budget,
+    /// Clients refused because of the rates of its servers.
+    over_rate: AtomicU64,
 }
 
 /// The shared turn counter of a pool.
@@ -130,6 +136,16 @@ struct Load {
     lows: AtomicBool,
 }
 
+/// Written by every worker that gives it a session which is limited.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Buckets {
+    /// New tunnels.
+    pub(super) tunnels: Bucket,
+    /// Sessions in a slow start.
+    pub(super) sessions: Bucket,
+}
+
 /// Written by one worker.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -153,6 +169,7 @@ impl Live {
                 downs: AtomicU64::new(0),
             },
             load: Load::default(),
+            buckets: Buckets::default(),
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
             times: Times::new(),
             pool,
@@ -279,6 +296,10 @@ impl Live {
         if !good {
             self.gate.failures.fetch_add(1, Relaxed);
         }
+    }
+
+    pub(super) fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -449,6 +470,16 @@ impl PoolLive {
     pub fn retries_refused(&self) -> u64 {
         self.budget.refused()
     }
+
+    /// Clients refused since the start because of the rates of its servers.
+    pub fn over_rate(&self) -> u64 {
+        self.over_rate.load(Relaxed)
+    }
+
+    /// Counts one of those.
+    pub fn add_over_rate(&self) {
+        self.over_rate.fetch_add(1, Relaxed);
+    }
 }
 
 impl PoolLive {
@@ -487,7 +518,7 @@ impl Load {
 
 impl Counter {
     /// How many there are.
-    pub const COUNT: usize = Self::Redispatches as usize + 1;
+    pub const COUNT: usize = Self::OverRate as usize + 1;
 
     /// The counter of a status's class; 100 to 599, others count with the nearest.
     pub fn of_status(status: u16) -> Self {

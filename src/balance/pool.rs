@@ -4,7 +4,8 @@ use super::busy::Busy;
 use super::health::Change;
 use super::live::{Live, PoolLive};
 use super::policy::{Policy, View};
-use super::server::Server;
+use super::rate::Limit;
+use super::server::{Kind, Server};
 use super::sources::Sources;
 use super::standing::AgentWord;
 use super::sticky::{self, Sticky};
@@ -26,6 +27,8 @@ pub struct Pool {
     pub live: Arc<PoolLive>,
     /// For the servers that take new sessions; replaced whole, off the workers, when that changes.
     policy: ArcSwap<Policy>,
+    /// Some server has a rate.
+    limited: bool,
 }
 
 /// What is known of a session that needs a server.
@@ -37,6 +40,10 @@ pub struct Ask {
     pub avoid: Option<usize>,
     /// The [hash](super::key_of) of what the pool's `balance` hashes, if the request has it.
     pub key: Option<u64>,
+    /// It is a WebSocket handshake: the rates of new tunnels count.
+    pub tunnel: bool,
+    /// Now, for rates: milliseconds of a clock that only goes forward.
+    pub now_ms: u64,
 }
 
 /// A choice.
@@ -60,6 +67,14 @@ pub enum Why {
     /// The server whose turn it was did not qualify any more: another that does, of the lowest tier that has one, or,
     /// when there is none, the one to be avoided.
     Fallback,
+}
+
+impl Ask {
+    /// What a server's rates make of it; `named`: because of its cookie.
+    fn kind(&self, named: bool) -> Kind {
+        let tunnel = self.tunnel;
+        Kind { tunnel, named }
+    }
 }
 
 impl Pool {
@@ -93,7 +108,9 @@ impl Pool {
                     check: server.check,
                     weight: server.weight,
                     tier: server.tier,
-                    slow_start: server.slow_start,
+                    slow_start: server.slow_start.map(|slow| slow.over),
+                    slow_sessions: server.slow_start.and_then(|slow| slow.sessions),
+                    tunnel_rate: server.tunnel_rate.map(Limit::new),
                     live,
                 })
             })
@@ -102,10 +119,11 @@ impl Pool {
         let policy = Policy::new(&settings.balance, &servers, &live);
         Self {
             settings: settings.clone(),
-            servers,
             sticky,
             live,
             policy: ArcSwap::from_pointee(policy),
+            limited: servers.iter().any(|server| server.is_limited()),
+            servers,
         }
     }
 
@@ -117,14 +135,40 @@ impl Pool {
             let (busy, sessions, total) =
                 Busy::counted(Arc::clone(&self.servers[pick.server].live));
             let overfull = || self.policy.load().overfull(pick.server, sessions, total);
-            // Another worker may have taken the last place since we looked.
-            if pick.why != Why::Key || !overfull() {
+            // Another worker may have taken the last place, or the last token, since we looked.
+            if (pick.why != Why::Key || !overfull()) && self.admits(&pick, ask) {
                 return Some((pick, busy));
             }
             busy.withdraw();
+            if pick.why == Why::Cookie {
+                return None;
+            }
         }
-        let pick = self.pick(ask)?;
+        let pick = self.pick(ask).filter(|pick| self.admits(pick, ask))?;
         Some((pick, self.busy(pick.server)))
+    }
+
+    /// Takes a token of the server, if it has a rate. False: there is none.
+    fn admits(&self, pick: &Pick, ask: &Ask) -> bool {
+        let kind = || ask.kind(pick.why == Why::Cookie);
+        !self.limited || self.servers[pick.server].take_token(kind(), ask.now_ms)
+    }
+
+    /// Whether a session found no server only because of rates: then the seconds after which its client should come
+    /// again. `random` spreads those who are refused together.
+    #[cold]
+    pub fn retry_after(&self, ask: &Ask, random: u64) -> Option<u32> {
+        if !self.limited {
+            return None;
+        }
+        let promise = |server: &Server, named| server.promise(ask.kind(named), ask.now_ms, random);
+        if let Some(server) = ask.wanted.filter(|_| ask.wanted != ask.avoid) {
+            return promise(&self.servers[server], true).or(Some(1));
+        }
+        // Any of those that would take it.
+        let open = || self.servers.iter().filter(|server| server.accepts_new());
+        let one = random as usize % open().count().max(1);
+        promise(open().nth(one)?, false).or(Some(1))
     }
 
     /// The same without counting it: for whoever only wants to know.
@@ -138,8 +182,10 @@ impl Pool {
             live: &self.live,
             avoid: ask.avoid,
             key: ask.key,
+            rates: self.limited.then(|| (ask.kind(false), ask.now_ms)),
         };
         let picked = self.policy.load().pick(&view);
+        let picked = picked.filter(|pick| view.has_token(pick.server));
         picked.or_else(|| self.search(&view))
     }
 
@@ -151,7 +197,8 @@ impl Pool {
         let around = (begin..count).chain(0..begin);
         let fits = around.filter(|server| view.fits(*server));
         let found = fits.min_by_key(|server| self.servers[*server].tier);
-        let avoided = || view.avoid.filter(|a| self.servers[*a].accepts_new());
+        let takes = |server: &usize| self.servers[*server].accepts_new() && view.has_token(*server);
+        let avoided = || view.avoid.filter(takes);
         let server = found.or_else(avoided)?;
         let why = Why::Fallback;
         Some(Pick { server, why })
@@ -257,7 +304,7 @@ impl Pool {
             live.end_slow_start();
         }
         if before.state != now.state {
-            live.admit(now.state, now.slow_start);
+            live.admit(now.state, now.slow_start.map(|slow| slow.over));
         }
         if before.weight != now.weight {
             live.set_weight(now.weight);

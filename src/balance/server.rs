@@ -1,8 +1,10 @@
 //! One server of a pool, as one plan sees it.
 
-use super::live::Live;
+use super::live::{Buckets, Live};
+use super::rate::{Bucket, Limit};
+use super::slow_start;
 use super::sources::Sources;
-use crate::config::{Address, Check, ProxyVersion};
+use crate::config::{Address, Check, Growth, ProxyVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,10 @@ pub struct Server {
     pub tier: u8,
     /// How long its share grows after it came back.
     pub slow_start: Option<Duration>,
+    /// And how many sessions a second it may be given meanwhile, for those that a policy gives it.
+    pub slow_sessions: Option<Growth>,
+    /// How many new tunnels a second it may be given.
+    pub tunnel_rate: Option<Limit>,
     /// Its live state; the same one in every plan that has this pool, name and address.
     pub live: Arc<Live>,
 }
@@ -45,9 +51,83 @@ impl Server {
         self.live.standing().accepts_sticky() && !self.live.is_forsaken()
     }
 
+    /// Whether the number of sessions that it is given a second is limited, if need be.
+    pub(super) fn is_limited(&self) -> bool {
+        self.tunnel_rate.is_some() || self.slow_sessions.is_some()
+    }
+
+    /// Whether it may be given a session of this kind now.
+    pub(super) fn has_token(&self, kind: Kind, now_ms: u64) -> bool {
+        let buckets = self.live.buckets();
+        self.limits(kind)
+            .pairs(buckets)
+            .all(|(limit, bucket)| bucket.has(limit, now_ms))
+    }
+
+    /// Takes what such a session needs. False: it may not be given any now, and nothing was taken.
+    pub(super) fn take_token(&self, kind: Kind, now_ms: u64) -> bool {
+        let (limits, buckets) = (self.limits(kind), self.live.buckets());
+        let sessions = limits.sessions;
+        if sessions.is_some_and(|limit| !buckets.sessions.take(limit, now_ms)) {
+            return false;
+        }
+        let full = limits
+            .tunnels
+            .is_some_and(|limit| !buckets.tunnels.take(limit, now_ms));
+        if let Some(limit) = sessions.filter(|_| full) {
+            buckets.sessions.give_back(limit);
+        }
+        !full
+    }
+
+    /// Seconds after which a client that it could not be given should come again; `None` if it could.
+    pub(super) fn promise(&self, kind: Kind, now_ms: u64, random: u64) -> Option<u32> {
+        let buckets = self.live.buckets();
+        self.limits(kind)
+            .pairs(buckets)
+            .filter(|(limit, bucket)| !bucket.has(*limit, now_ms))
+            .map(|(limit, bucket)| bucket.promise(limit, now_ms, random))
+            .max()
+    }
+
+    fn limits(&self, kind: Kind) -> Limits {
+        let slow = self.live.sixteenths();
+        Limits {
+            tunnels: self.tunnel_rate.filter(|_| kind.tunnel),
+            sessions: self
+                .slow_sessions
+                .filter(|_| !kind.named && slow < slow_start::WHOLE)
+                .map(|growth| Limit::of_growth(growth, slow)),
+        }
+    }
+
     /// Whether it is to be checked now: it has a check, and is not in maintenance.
     pub fn wants_check(&self) -> Option<&Check> {
         let wanted = self.live.standing().wants_check();
         self.check.as_ref().filter(|_| wanted)
+    }
+}
+
+/// What kind of session it is, as far as rates care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// A WebSocket handshake.
+    pub(super) tunnel: bool,
+    /// The client named the server, by its cookie.
+    pub(super) named: bool,
+}
+
+/// What limits such a session.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    tunnels: Option<Limit>,
+    sessions: Option<Limit>,
+}
+
+impl Limits {
+    fn pairs(self, buckets: &Buckets) -> impl Iterator<Item = (Limit, &Bucket)> {
+        let tunnels = self.tunnels.map(|limit| (limit, &buckets.tunnels));
+        let sessions = self.sessions.map(|limit| (limit, &buckets.sessions));
+        tunnels.into_iter().chain(sessions)
     }
 }

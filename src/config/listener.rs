@@ -5,6 +5,7 @@ use super::monitor::monitor;
 use super::names::Names;
 use super::networks::admission;
 use super::proxy_protocol;
+use super::rate::{client_rate, rate};
 use super::reader::{Reader, Span};
 use super::section::{Section, setting};
 use super::table::Table;
@@ -69,6 +70,16 @@ pub(super) const LISTENER: Section = Section::new(
             "",
             "a path at which others ask whether it serves: 200, or 503 while it stops; a table { path, pools } also asks for servers",
         ),
+        setting(
+            "tunnel_rate",
+            "",
+            "new tunnels per second of all clients together: a number or { per_second, burst }; beyond it they are answered with 503",
+        ),
+        setting(
+            "client_rate",
+            "",
+            "what each client, or network of clients, may begin in a second: { requests, tunnels, … }; beyond it they are answered with 429",
+        ),
     ],
 );
 
@@ -124,6 +135,8 @@ fn listener(
         proxy_protocol: table.setting("proxy_protocol", proxy_protocol::senders),
         admission: admission(table),
         monitor: table.optional("monitor", |item| monitor(item, pools)),
+        tunnel_rate: table.optional("tunnel_rate", rate),
+        client_rate: table.optional("client_rate", client_rate),
     }
 }
 

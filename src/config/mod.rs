@@ -25,6 +25,7 @@ mod pool;
 pub mod problem;
 mod process;
 mod proxy_protocol;
+mod rate;
 mod reader;
 mod retry;
 mod route;
@@ -47,6 +48,7 @@ pub use networks::{Admission, Clients};
 pub use page::Page;
 pub use problem::{Problem, Problems, Severity};
 pub use proxy_protocol::{ProxySenders, ProxyVersion};
+pub use rate::{ClientRate, Growth, Ramp, Rate, SlowStart};
 pub use retry::{Retry, RetryBudget, RetryOn};
 pub use section::{Section, Setting, reference};
 pub use settings::*;
@@ -69,6 +71,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub const SECTIONS: &[&Section] = &[
     &ROOT,
     &process::PROCESS,
+    &rate::TUNNEL_RAMP,
     &process::LIMITS,
     &process::TIMEOUTS,
     &process::WEBSOCKET,
@@ -78,6 +81,7 @@ pub const SECTIONS: &[&Section] = &[
     &listener::LISTENER,
     &listener::CAPTURE,
     &monitor::MONITOR,
+    &rate::CLIENT_RATE,
     &route::ROUTE,
     &action::REDIRECT,
     &action::ANSWER,
@@ -89,6 +93,9 @@ pub const SECTIONS: &[&Section] = &[
     &process::POOL_TIMEOUTS,
     &pool::FORWARDED_FOR,
     &retry::RETRY,
+    &rate::TUNNEL_RATE,
+    &rate::SLOW_START,
+    &rate::GROWTH,
     &sticky::STICKY,
     &sticky::CONDITION,
     &server::SERVER,

@@ -1,16 +1,15 @@
 //! `[pool.NAME]`: servers that stand in for each other.
 
-use std::time::Duration;
-
 use super::balance::balance;
 use super::drain::{drain, on_down};
 use super::item::Item;
 use super::names::Names;
 use super::process::{POOL_TIMEOUTS, pool_timeouts};
+use super::rate::{rate, slow_start};
 use super::reader::Note;
 use super::retry::{RETRY, retry};
 use super::section::{Section, setting};
-use super::server::{Placed, SERVER, server};
+use super::server::{Inherited, Placed, SERVER, server};
 use super::sticky::{STICKY, check_keys, sticky};
 use super::table::Table;
 use super::values::{Refusal, field_name, network};
@@ -73,7 +72,12 @@ pub(super) const POOL: Section = Section::new(
         setting(
             "slow_start",
             "",
-            "servers that come back take more and more new clients over this long; without it their share at once",
+            "servers that come back take more and more new clients over this long; without it their share at once. A table { over, sessions_per_second } also limits how many",
+        ),
+        setting(
+            "tunnel_rate",
+            "",
+            "new tunnels per second to each of its servers: a number or { per_second, burst }",
         ),
         setting(
             "on_down",
@@ -98,8 +102,11 @@ pub(super) const FORWARDED_FOR: Section = Section::new(
 );
 
 pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool {
-    let slow_start = table.optional("slow_start", |item| item.duration());
-    let servers = servers(table, slow_start);
+    let inherited = Inherited {
+        slow_start: table.optional("slow_start", slow_start),
+        tunnel_rate: table.optional("tunnel_rate", rate),
+    };
+    let servers = servers(table, &inherited);
     let sticky = table.optional("sticky", |item| {
         let sticky = sticky(&item.table(&STICKY)?);
         check_keys(table.reader, &sticky, &servers);
@@ -137,7 +144,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
     }
 }
 
-fn servers(table: &Table<'_>, slow_start: Option<Duration>) -> Vec<Placed> {
+fn servers(table: &Table<'_>, inherited: &Inherited) -> Vec<Placed> {
     let mut names = Names::new("server");
     let tables = table.optional("server", |item| {
         let servers = item.tables(&SERVER);
@@ -147,7 +154,7 @@ fn servers(table: &Table<'_>, slow_start: Option<Duration>) -> Vec<Placed> {
         Some(
             servers
                 .iter()
-                .filter_map(|table| server(table, &mut names, slow_start))
+                .filter_map(|table| server(table, &mut names, inherited))
                 .collect(),
         )
     });

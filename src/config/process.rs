@@ -2,6 +2,7 @@
 
 use super::environment::default_socket;
 use super::item::Item;
+use super::rate::tunnel_ramp;
 use super::reader::Note;
 use super::section::{Section, setting};
 use super::table::Table;
@@ -41,6 +42,11 @@ pub(super) const PROCESS: Section = Section::new(
             "sandbox",
             "true",
             "the serving process confines itself, as far as the kernel can",
+        ),
+        setting(
+            "tunnel_ramp",
+            "",
+            "new tunnels per second in the first time after the start: { over, from, to }; left out, there is no limit",
         ),
     ],
 );
@@ -147,6 +153,7 @@ pub(super) fn process(table: &Table<'_>) -> Process {
         group: table.optional("group", account),
         drain_timeout: table.setting("drain_timeout", |item| item.timeout()),
         sandbox: table.setting("sandbox", |item| item.switch()),
+        tunnel_ramp: table.optional("tunnel_ramp", tunnel_ramp),
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::item::Item;
 use super::names::Names;
 use super::proxy_protocol;
+use super::rate::{rate, slow_start};
 use super::reader::{Note, Span};
 use super::section::{Section, setting};
 use super::sources::sources;
 use super::table::Table;
 use super::values::{Refusal, cookie_key, name, server_address};
-use super::{AdminState, Check, Server};
+use super::{AdminState, Check, Rate, Server, SlowStart};
 
 pub(super) const SERVER: Section = Section::new(
     "pool.NAME.server",
@@ -40,6 +41,11 @@ pub(super) const SERVER: Section = Section::new(
             "slow_start",
             "",
             "instead of the pool's: for so long after it came back its share grows from a sixteenth to the whole",
+        ),
+        setting(
+            "tunnel_rate",
+            "",
+            "instead of the pool's: so many new tunnels per second, a number or { per_second, burst }",
         ),
         setting("cookie", "", "its key in the sticky cookie"),
         setting(
@@ -90,11 +96,16 @@ pub(super) struct Placed {
     pub(super) cookie: Span,
 }
 
-/// `slow_start` is the pool's.
+/// What a server has of its pool unless it says otherwise.
+pub(super) struct Inherited {
+    pub(super) slow_start: Option<SlowStart>,
+    pub(super) tunnel_rate: Option<Rate>,
+}
+
 pub(super) fn server(
     table: &Table<'_>,
     names: &mut Names,
-    slow_start: Option<Duration>,
+    inherited: &Inherited,
 ) -> Option<Placed> {
     let name = table.required("name", |item| item.parse(name));
     if let Some(name) = &name {
@@ -104,7 +115,8 @@ pub(super) fn server(
     let source = sources(table, address.as_ref());
     let weight = table.setting("weight", |item| item.number(0..=256)) as u16;
     let tier = table.setting("tier", |item| item.number(0..=255)) as u8;
-    let own = table.optional("slow_start", |item| item.duration());
+    let own = table.optional("slow_start", slow_start);
+    let tunnel_rate = table.optional("tunnel_rate", rate);
     let cookie = table.optional("cookie", |item| item.parse(cookie_key));
     let shared_cookie = table.setting("shared_cookie", |item| item.switch());
     let proxy_protocol = table.optional("proxy_protocol", proxy_protocol::version);
@@ -122,7 +134,8 @@ pub(super) fn server(
         source,
         weight,
         tier,
-        slow_start: own.or(slow_start),
+        slow_start: own.or(inherited.slow_start),
+        tunnel_rate: tunnel_rate.or(inherited.tunnel_rate),
         cookie,
         shared_cookie,
         proxy_protocol,

@@ -8,6 +8,7 @@ use super::action::Action;
 use super::drain::{Drain, OnDown};
 use super::networks::Admission;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
+use super::rate::{ClientRate, Ramp, Rate, SlowStart};
 use super::retry::Retry;
 
 /// A whole configuration, checked: names resolve, numbers are in range.
@@ -119,6 +120,8 @@ pub struct Process {
     /// `sandbox`: whether the serving process confines itself with seccomp, Landlock and a restricted ring
     /// (default true).
     pub sandbox: bool,
+    /// `tunnel_ramp`: new tunnels in the first time after the start (default no limit).
+    pub tunnel_ramp: Option<Ramp>,
 }
 
 /// How many workers run.
@@ -295,6 +298,10 @@ pub struct Listener {
     pub admission: Admission,
     /// `monitor = "/healthz"` or `{ path, pools }`: where others ask whether it serves (default: nowhere).
     pub monitor: Option<Monitor>,
+    /// `tunnel_rate`: new tunnels of all clients together (default no limit).
+    pub tunnel_rate: Option<Rate>,
+    /// `client_rate`: what each network of clients may begin (default no limit).
+    pub client_rate: Option<ClientRate>,
 }
 
 /// `monitor` of a listener.
@@ -597,7 +604,9 @@ pub struct Server {
     /// `tier` (default 0): takes new clients only while no server of a lower tier does.
     pub tier: u8,
     /// `slow_start`, its own or the pool's: how long its share grows after it came back.
-    pub slow_start: Option<Duration>,
+    pub slow_start: Option<SlowStart>,
+    /// `tunnel_rate`, its own or the pool's: new tunnels to it (default no limit).
+    pub tunnel_rate: Option<Rate>,
     /// `cookie`: its key.
     pub cookie: Option<String>,
     /// `shared_cookie`: another server may have the same key; the first usable one in file order is taken.

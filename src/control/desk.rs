@@ -108,6 +108,8 @@ impl Source for Desk {
                     connections: listener.live.connections(),
                     total_connections: listener.live.total(),
                     monitored: listener.live.monitored(),
+                    over_client_rate: listener.live.rates.over_client_rate(),
+                    over_tunnel_rate: listener.live.rates.over_tunnel_rate(),
                 })
                 .collect(),
             pools: pools

@@ -8,6 +8,7 @@
 //! `net.ipv4.tcp_mem`) is not in it: Ringbolt stops receiving for whoever does not read, so there it is
 //! the kernel's usual bound per socket, twice a connection.
 
+use crate::balance::clients::Clients;
 use crate::config::{Config, Listener, Pool};
 use crate::control::logs;
 use crate::proxy;
@@ -59,9 +60,10 @@ impl Bound {
             term("servers", servers, server(workers)),
             term("bytes of pages", config.page_bytes(), PAGE_BYTE),
             term("source addresses", sources(config), PLANS * SOURCE),
+            term("tables of clients", 1, tables(config)),
             term("processes", 1, PROCESSES),
         ];
-        terms.retain(|term| term.count > 0);
+        terms.retain(|term| term.bytes() > 0);
         terms.sort_by_key(|term| std::cmp::Reverse(term.bytes()));
         Self { terms }
     }
@@ -122,6 +124,17 @@ fn connection(config: &Config) -> usize {
 fn kept_body(pool: &Pool) -> usize {
     let retry = pool.retry.as_ref().filter(|retry| retry.on.repeats());
     retry.map_or(0, |retry| retry.buffer)
+}
+
+/// Tables of client networks, all together: the present ones, and as many again, in case a reload makes others
+/// while exchanges from before still hold the old.
+fn tables(config: &Config) -> usize {
+    let rates = config.listeners.iter();
+    let tables = rates.filter_map(|l| l.client_rate.as_ref()).map(|rate| {
+        let kinds = usize::from(rate.requests.is_some()) + usize::from(rate.tunnels.is_some());
+        2 * kinds * Clients::bytes(rate.networks)
+    });
+    tables.sum()
 }
 
 /// Texts that a listener copies into its log lines.
@@ -216,6 +229,7 @@ mod tests {
             ("[limits]\nidle_links = 1000", "", 2),
             ("[[log]]\ntarget = \"stdout\"", "", 2),
             ("", "", 3),
+            ("", "client_rate = { requests = 10 }", 2),
             (
                 "[[route]]\npath = \"/a\"\nanswer = { body = \"hello\" }",
                 "",

@@ -65,6 +65,12 @@ pub struct ListenerStatus {
     /// Times that its monitor was asked since the start.
     #[serde(default)]
     pub monitored: u64,
+    /// Requests refused since the start because of their client's rate.
+    #[serde(default)]
+    pub over_client_rate: u64,
+    /// Tunnels refused since the start because all clients together wanted too many, or too many so soon after it.
+    #[serde(default)]
+    pub over_tunnel_rate: u64,
 }
 
 /// One `[pool.NAME]`.
@@ -86,6 +92,9 @@ pub struct PoolStatus {
     /// Those that the pool's budget refused.
     #[serde(default)]
     pub retries_refused: u64,
+    /// Clients refused since the start because of the rates of its servers.
+    #[serde(default)]
+    pub over_rate: u64,
     /// In file order.
     pub servers: Vec<ServerStatus>,
 }
@@ -139,6 +148,9 @@ pub struct ServerStatus {
     pub retries: u64,
     /// Requests that left it for another.
     pub redispatches: u64,
+    /// Clients whose cookie names it, refused because of its rate.
+    #[serde(default)]
+    pub over_rate: u64,
     /// Checks made.
     pub checks: u64,
     /// Checks that failed.
@@ -206,6 +218,7 @@ impl PoolStatus {
             total_sessions: pool.live.total_sessions(),
             retries,
             retries_refused: pool.live.retries_refused(),
+            over_rate: pool.live.over_rate(),
             servers,
         }
     }
@@ -283,6 +296,7 @@ impl ServerStatus {
             response_errors: totals.get(Counter::ResponseErrors),
             retries: totals.get(Counter::Retries),
             redispatches: totals.get(Counter::Redispatches),
+            over_rate: totals.get(Counter::OverRate),
             checks: live.checks(),
             failed_checks: live.failures(),
             downs: live.downs(),

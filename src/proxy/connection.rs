@@ -266,8 +266,7 @@ impl<C: Duplex + 'static> Connection<C> {
             // The plan's, not the one that accepted: their routes and pools belong together.
             listener: &plan.listeners[self.guest.place],
         };
-        let now_s = desk.clock.get().wall_ms(now) / 1_000;
-        let reading = request::read(desk, &plan, &client, self.inbox.bytes(), seen, now_s);
+        let reading = request::read(desk, &plan, &client, self.inbox.bytes(), seen, now);
         let complete = !matches!(reading, Reading::Partial);
         complete.then_some(Head {
             reading,
@@ -374,8 +373,16 @@ impl<C: Duplex + 'static> Connection<C> {
             return After::Close;
         }
         let head_only = story.request.facts.method == crate::wire::Method::Head;
+        let mut later = Buffer::new();
+        let bytes = match ending.retry_after() {
+            None => reply::reply(status, head_only),
+            Some(seconds) => {
+                reply::push_later(status, seconds, head_only, later.tail());
+                later.bytes()
+            }
+        };
         story.status = status;
-        story.bytes_out += self.deliver(reply::reply(status, head_only), b"").await;
+        story.bytes_out += self.deliver(bytes, b"").await;
         story.log(&self.guest, ending);
         After::Linger
     }

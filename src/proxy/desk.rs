@@ -10,6 +10,7 @@ use std::task::Waker;
 use super::closing::{AT_A_TIME, Closing};
 use super::handover::{self, Resting};
 use super::plan::{Held, Local, Plan};
+use super::rates::RampLive;
 use super::tunnel::TunnelEnd;
 use crate::record::Log;
 use crate::ring::{self, Call, Clock, Rest, Stamp};
@@ -71,6 +72,8 @@ pub struct Gauge {
     total_connections: AtomicU64,
     panics: AtomicU64,
     room_wanted: AtomicBool,
+    /// New tunnels in the first time after the start.
+    pub(super) ramp: RampLive,
 }
 
 impl Gauge {
@@ -150,6 +153,8 @@ impl Desk {
         seed: u64,
     ) -> io::Result<Self> {
         let limits = &plan.config.limits;
+        let clock = Clock::new();
+        gauge.ramp.begin(clock.now());
         Ok(Self {
             worker,
             links: Links::new(
@@ -157,7 +162,7 @@ impl Desk {
                 super::plan::wait(plan.config.timeouts.idle_link),
             ),
             log: RefCell::new(log),
-            clock: Cell::new(Clock::new()),
+            clock: Cell::new(clock),
             draining: Cell::new(false),
             exhausted: Cell::new(0),
             gauge,
@@ -260,6 +265,11 @@ impl Desk {
         self.ids.next()
     }
 
+    /// A number that looks random: for spreading clients, not secret.
+    pub(super) fn random(&self) -> u64 {
+        self.ids.random()
+    }
+
     /// A connection of this worker has ended: whoever waits for room may look again.
     pub fn made_room(&self) {
         if let Some(waker) = self.waiting_for_room.borrow_mut().take() {
@@ -280,6 +290,13 @@ struct Ids {
 }
 
 impl Ids {
+    /// As many different ones as ids; neither tells the other.
+    fn random(&self) -> u64 {
+        let count = self.count.get() + 1;
+        self.count.set(count);
+        mix(self.seed.rotate_left(16) ^ count)
+    }
+
     fn next(&self) -> [u8; 32] {
         let count = self.count.get() + 1;
         self.count.set(count);

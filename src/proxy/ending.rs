@@ -28,6 +28,12 @@ pub enum Ending {
     NoRoute,
     /// No server takes the request.
     NoServer,
+    /// The client, or its network, has had more than its rate; it may come again after so many seconds.
+    OverClientRate(u32),
+    /// More tunnels come to the listener than it takes, or than are taken so soon after the start.
+    OverRate(u32),
+    /// More than the servers that take the request may be given.
+    OverServerRate(u32),
     /// The server could not be reached.
     ConnectFailed,
     /// Nor could it be: no descriptor or memory is left here.
@@ -72,8 +78,11 @@ impl Ending {
             Self::BadHandshake(status) => status,
             Self::Denied => 403,
             Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::OverClientRate(_) => 429,
             Self::NoRoute
             | Self::NoServer
+            | Self::OverRate(_)
+            | Self::OverServerRate(_)
             | Self::ConnectFailed
             | Self::Exhausted
             | Self::ConnectTimeout => 503,
@@ -97,14 +106,29 @@ impl Ending {
         }
     }
 
+    /// Seconds after which the client may come again, where that is known.
+    pub(super) fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::OverClientRate(seconds)
+            | Self::OverRate(seconds)
+            | Self::OverServerRate(seconds) => Some(seconds),
+            _ => None,
+        }
+    }
+
     /// The first two letters of the termination state, as HAProxy's users know them.
     pub fn letters(self) -> (u8, u8) {
         match self {
             Self::Complete => (b'-', b'-'),
-            Self::Refused(_) | Self::BadHandshake(_) | Self::BadIntroduction | Self::Denied => {
-                (b'P', b'R')
-            }
             Self::Answered => (b'L', b'R'),
+            Self::Refused(_)
+            | Self::BadHandshake(_)
+            | Self::BadIntroduction
+            | Self::Denied
+            | Self::OverClientRate(_)
+            | Self::OverRate(_) => (b'P', b'R'),
+            // We refused before the server was asked.
+            Self::OverServerRate(_) => (b'P', b'C'),
             Self::HeadTimeout | Self::IntroductionTimeout => (b'c', b'R'),
             Self::LeftInHead => (b'C', b'R'),
             Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),

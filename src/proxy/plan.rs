@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::monitor::Monitor;
+use super::rates::{Rates, RatesLive};
 use super::way::Way;
 use crate::balance;
 use crate::config::{self, Config};
@@ -51,6 +52,8 @@ pub struct Listener {
     pub senders: config::ProxySenders,
     /// What is copied into the log.
     pub capture: Captures,
+    /// What may begin in a second, if that is limited.
+    pub rates: Option<Box<Rates>>,
     /// Shared with the plans before and after.
     pub live: Arc<ListenerLive>,
 }
@@ -74,6 +77,8 @@ pub struct ListenerLive {
     connections: AtomicU32,
     total: AtomicU64,
     monitored: AtomicU64,
+    /// What its rates have come to.
+    pub rates: RatesLive,
 }
 
 impl ListenerLive {
@@ -233,7 +238,7 @@ pub fn wait(timeout: config::Timeout) -> Option<Duration> {
 fn listeners(config: &Config, previous: Option<&Plan>) -> Box<[Arc<Listener>]> {
     let Some(previous) = previous else {
         return (0..config.listeners.len())
-            .map(|index| Arc::new(listener(config, index, Arc::default())))
+            .map(|index| Arc::new(listener(config, index, None)))
             .collect();
     };
     previous
@@ -246,14 +251,16 @@ fn listeners(config: &Config, previous: Option<&Plan>) -> Box<[Arc<Listener>]> {
                 .position(|new| *new.name == *old.name);
             index.map_or_else(
                 || old.clone(),
-                |index| Arc::new(listener(config, index, old.live.clone())),
+                |index| Arc::new(listener(config, index, Some(old))),
             )
         })
         .collect()
 }
 
-fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener {
+fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> Listener {
     let settings = &config.listeners[index];
+    let before = previous.and_then(|previous| previous.rates.as_deref());
+    let rates = Rates::new(config, settings, before);
     let names = |captures: &[config::Capture]| captures.iter().map(|c| c.header.clone()).collect();
     Listener {
         name: settings.name.as_str().into(),
@@ -269,7 +276,8 @@ fn listener(config: &Config, index: usize, live: Arc<ListenerLive>) -> Listener 
             request: settings.capture_request.clone(),
             response: settings.capture_response.clone(),
         },
-        live,
+        rates: rates.map(Box::new),
+        live: previous.map_or_else(Arc::default, |previous| previous.live.clone()),
     }
 }
 
@@ -301,6 +309,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             weight: 1,
             tier: 0,
             slow_start: None,
+            tunnel_rate: None,
             cookie: None,
             shared_cookie: false,
             proxy_protocol: None,

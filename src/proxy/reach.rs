@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::desk::Desk;
 use super::ending::Ending;
 use super::plan;
 use super::story::Story;
@@ -35,8 +36,10 @@ pub(super) async fn reach<C: Duplex>(
                 wanted: story.verdict.server,
                 avoid: None,
                 key: story.key,
+                tunnel: story.request.facts.upgrade.is_some(),
+                now_ms: story.marks.head.ms(),
             };
-            take(story, pool, &ask).ok_or(Ending::NoServer)?
+            take(story, pool, &ask).ok_or_else(|| nobody(desk, pool, &ask))?
         }
     };
     let mut left = pool.settings.retries.saturating_sub(story.retries);
@@ -125,6 +128,20 @@ fn take(story: &mut Story, pool: &Pool, ask: &Ask) -> Option<Pick> {
     Some(pick)
 }
 
+/// Why there is no server: none takes sessions, or those that do have been given all that their rates allow.
+#[cold]
+fn nobody(desk: &Desk, pool: &Pool, ask: &Ask) -> Ending {
+    let Some(seconds) = pool.retry_after(ask, desk.random()) else {
+        return Ending::NoServer;
+    };
+    pool.live.add_over_rate();
+    if let Some(wanted) = ask.wanted {
+        let live = &pool.servers[wanted].live;
+        live.add(desk.worker, Counter::OverRate, 1);
+    }
+    Ending::OverServerRate(seconds)
+}
+
 /// A kept link, unless it could die under a request that could not be sent twice.
 fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -> Option<Link> {
     let facts = &story.request.facts;
@@ -159,6 +176,8 @@ async fn next<C: Duplex>(
         wanted: None,
         avoid: Some(failed.server),
         key: story.key,
+        tunnel: story.request.facts.upgrade.is_some(),
+        now_ms: connection.guest.desk.now().ms(),
     };
     if moves && let Some(pick) = take(story, pool, &ask) {
         server.live.add(worker, Counter::Redispatches, 1);

@@ -14,7 +14,7 @@ use super::own::Own;
 use super::plan::{Listener, Local, PoolHeld};
 use super::way::Lead;
 use crate::balance::{self, sticky};
-use crate::ring::Buffer;
+use crate::ring::{Buffer, Stamp};
 use crate::wire::forward::{self, Connection, Edit, RequestEdits};
 use crate::wire::request::{RequestHead, Upgrade};
 use crate::wire::{BodyLength, Method, Progress, Refusal, Span, cookie, text, websocket};
@@ -107,12 +107,12 @@ pub(super) fn read(
     client: &Client<'_>,
     bytes: &[u8],
     seen: usize,
-    now_s: u64,
+    now: Stamp,
 ) -> Reading {
     let mut head = desk.request.borrow_mut();
     match head.parse(bytes, seen, &plan.limits) {
         Ok(Progress::Partial) => Reading::Partial,
-        Ok(Progress::Complete) => decide(desk, plan, client, &head, bytes, now_s),
+        Ok(Progress::Complete) => decide(desk, plan, client, &head, bytes, now),
         // As HAProxy, the log shows no request line of what could not be read.
         Err(refusal) => refused(refusal),
     }
@@ -124,7 +124,7 @@ fn decide(
     client: &Client<'_>,
     head: &RequestHead,
     bytes: &[u8],
-    now_s: u64,
+    now: Stamp,
 ) -> Reading {
     let mut facts = Facts {
         method: head.method,
@@ -162,6 +162,12 @@ fn decide(
             Err(error) => return answer(facts, Ending::BadHandshake(error.status())),
         }
     }
+    if let Some(rates) = &client.listener.rates {
+        let (live, tunnel) = (&client.listener.live.rates, facts.upgrade.is_some());
+        if let Some(ending) = rates.refuse(desk, live, client.address, tunnel, now) {
+            return answer(facts, ending);
+        }
+    }
     let answered = |mut request: Request, own: Option<Own>| {
         request.note(head, bytes, listener);
         let taken = head.size;
@@ -189,6 +195,7 @@ fn decide(
         Lead::Denied => return answer(facts, Ending::Denied),
         Lead::Nowhere => return answer(facts, Ending::NoRoute),
     };
+    let now_s = desk.clock.get().wall_ms(now) / 1_000;
     let verdict = verdict(&pool, client, head, bytes, now_s);
     let key = key::of(&pool.settings.balance, client.address, head, bytes);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());

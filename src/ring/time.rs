@@ -7,6 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Stamp(u64);
 
 impl Stamp {
+    /// Milliseconds of the monotonic clock, for rooms that are given time as a number.
+    pub fn ms(self) -> u64 {
+        self.0
+    }
+
     /// Whole seconds of the monotonic clock, for deadlines far away.
     pub fn seconds(self) -> u32 {
         u32::try_from(self.0 / 1_000).unwrap_or(u32::MAX)

@@ -15,6 +15,19 @@ pub fn reply(status: u16, head_only: bool) -> &'static [u8] {
     }
 }
 
+/// The same, with a `Retry-After` of so many seconds (RFC 9110 section 10.2.3).
+pub fn push_later(status: u16, seconds: u32, head_only: bool, out: &mut Vec<u8>) {
+    let whole = reply(status, head_only);
+    // Every answer has it (a test reads them all).
+    let at = memchr::memmem::find(whole, b"Content-Length:").unwrap_or(whole.len());
+    let (before, rest) = whole.split_at(at);
+    out.extend_from_slice(before);
+    out.extend_from_slice(b"Retry-After: ");
+    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(rest);
+}
+
 /// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -172,6 +185,14 @@ mod tests {
                 (*status, BodyLength::Length(length))
             );
             assert!(!head.keep_alive && head.fields.has(Known::CacheControl));
+            for (head_only, wanted) in [(true, &bytes[..head.size]), (false, *bytes)] {
+                let mut later = Vec::new();
+                push_later(*status, 17, head_only, &mut later);
+                let text = String::from_utf8(later).unwrap();
+                let (before, after) = text.split_once("Retry-After: 17\r\n").unwrap();
+                assert!(before.ends_with("\r\n") && after.starts_with("Content-Length: "));
+                assert_eq!([before, after].concat().as_bytes(), wanted);
+            }
             assert_eq!(reply(*status, true), &bytes[..head.size]);
             assert_eq!(reply(*status, false), *bytes);
         }

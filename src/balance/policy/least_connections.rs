@@ -73,7 +73,15 @@ impl LeastConnections {
     pub(super) fn pick(&self, view: &View<'_>) -> Option<Pick> {
         let turn = view.turn();
         let server = match &self.groups {
-            Some(groups) => groups.choose(&self.members, view, turn)?,
+            // Bounds know nothing of rates, and must not be raised because of one: a token comes back without a session
+            // that ends. A server over its rate is found out afterwards, and the pool looks for another.
+            Some(groups) => {
+                let view = View {
+                    rates: None,
+                    ..*view
+                };
+                groups.choose(&self.members, &view, turn)?
+            }
             None => {
                 let least = least(&self.members, view)?;
                 least.in_turn(&self.members, view, turn)

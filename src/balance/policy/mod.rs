@@ -20,7 +20,7 @@ pub(super) use lows::Lows;
 
 use super::live::PoolLive;
 use super::pool::Pick;
-use super::server::Server;
+use super::server::{Kind, Server};
 use crate::config::Balance;
 use first::First;
 use hash::Ring;
@@ -49,6 +49,7 @@ pub(super) struct Entrant {
 }
 
 /// One choice to be made.
+#[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) servers: &'a [Arc<Server>],
     pub(super) live: &'a PoolLive,
@@ -56,6 +57,8 @@ pub(super) struct View<'a> {
     pub(super) avoid: Option<usize>,
     /// The request's hash, if it has what is hashed.
     pub(super) key: Option<u64>,
+    /// If some server has a rate: the session's kind, and now.
+    pub(super) rates: Option<(Kind, u64)>,
 }
 
 impl Policy {
@@ -105,7 +108,13 @@ impl Policy {
 impl View<'_> {
     /// Whether the server may be chosen.
     pub(super) fn fits(&self, server: usize) -> bool {
-        Some(server) != self.avoid && self.servers[server].accepts_new()
+        Some(server) != self.avoid && self.servers[server].accepts_new() && self.has_token(server)
+    }
+
+    /// Whether its rates allow the session now.
+    pub(super) fn has_token(&self, server: usize) -> bool {
+        let allows = |(kind, now_ms)| self.servers[server].has_token(kind, now_ms);
+        self.rates.is_none_or(allows)
     }
 
     /// The next number of the pool's one count, over all workers.

@@ -2,6 +2,7 @@
 
 mod hash;
 mod least_connections;
+mod rates;
 mod slow_start;
 mod tiers;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::balance::Live;
-use crate::config::AdminState;
+use crate::config::{AdminState, SlowStart};
 
 const LENGTH: Duration = Duration::from_secs(30);
 /// Milliseconds since the Unix epoch.
@@ -11,7 +11,10 @@ const NOON: u64 = 1_800_000_000_000;
 fn pool(balance: Balance) -> Pool {
     let mut settings = settings(balance, &[1; 2]);
     for server in &mut settings.servers {
-        server.slow_start = Some(LENGTH);
+        server.slow_start = Some(SlowStart {
+            over: LENGTH,
+            sessions: None,
+        });
     }
     Pool::new(&settings, None, 2)
 }
@@ -91,7 +94,10 @@ fn a_reload_goes_on_with_it_or_ends_it() {
     settings.servers[0].state = AdminState::Maintenance;
     let closed = Pool::new(&settings, Some(&later), 2);
     settings.servers[0].state = AdminState::Ready;
-    settings.servers[0].slow_start = Some(LENGTH);
+    settings.servers[0].slow_start = Some(SlowStart {
+        over: LENGTH,
+        sessions: None,
+    });
     let opened = Pool::new(&settings, Some(&closed), 2);
     assert_eq!(sixteenths(&opened), [1, 16]);
 }

@@ -52,6 +52,7 @@ pub(in super::super) fn pool_settings(
         weight: 1,
         tier: 0,
         slow_start: None,
+        tunnel_rate: None,
         cookie: (!key.is_empty()).then(|| (*key).to_owned()),
         shared_cookie: true,
         proxy_protocol: None,
