@@ -150,6 +150,8 @@ fn route(c: &mut Criterion) {
             path: PathPattern::Prefix("/socket.io/".into()),
             action: Action::Pool(usize::from(n)),
             admission: Admission::default(),
+            request_headers: config::HeaderChanges::default(),
+            response_headers: config::HeaderChanges::default(),
         };
         let routes: Vec<_> = (0..count).map(route).collect();
         let table = Table::new(&routes, 0);

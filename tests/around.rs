@@ -28,6 +28,14 @@ on_both_drivers!(
     a_monitor_is_answered_before_everything_and_not_logged,
     a_monitor_fails_while_no_server_of_its_pools_is_up,
     a_monitor_fails_while_stopping,
+    fields_are_set_added_and_removed_both_ways,
+    a_route_has_the_last_word_over_the_pools_fields,
+    a_host_may_be_set,
+    handshakes_are_changed_too_and_interims_are_not,
+    the_sticky_cookie_stands_behind_the_changes,
+    a_cookie_is_kept_from_caches_that_the_route_allows,
+    own_answers_have_the_routes_fields,
+    a_value_may_be_a_secret,
 );
 
 fn a_redirect_keeps_host_path_and_query_and_the_connection(on: Driver) {
@@ -465,4 +473,205 @@ fn a_monitor_fails_while_stopping(on: Driver) {
     assert_eq!(reply.field("Connection"), Some("close"));
     monitor.expect_closed();
     tunnel.echoes("still here");
+}
+
+fn fields_are_set_added_and_removed_both_ways(on: Driver) {
+    let server = Server::answering(
+        "HTTP/1.1 200 OK\r\nServer: old\r\nX-A: theirs\r\nX-B: theirs\r\nContent-Length: 2\r\n\r\nok",
+    );
+    let proxy = Setup::new(on)
+        .server(&server)
+        .more("[[route]]\npath = \"/changed\"\npool = \"app\"\n")
+        .more("request_headers = { set = { X-A = \"ours\" }, add = { X-B = [\"ours\", \"too\"] }, remove = [\"X-C\", \"Cookie\"] }\n")
+        .more("response_headers = { set = { X-A = \"ours\", Strict-Transport-Security = \"max-age=1\" }, add = { X-B = \"ours\" }, remove = \"Server\" }\n")
+        .start();
+    let mut client = proxy.client();
+    let lines = "X-A: 1\r\nx-a: 2\r\nX-B: 1\r\nX-C: 1\r\nX_C: 1\r\nCookie: a=b\r\nX-D: 1\r\n";
+    let reply = client.get_with("/changed", lines);
+    assert_eq!(reply.text(), "ok");
+    assert_eq!(reply.fields("X-A"), ["ours"]);
+    assert_eq!(reply.fields("X-B"), ["theirs", "ours"]);
+    assert_eq!(reply.field("Strict-Transport-Security"), Some("max-age=1"));
+    assert!(!reply.has("Server"));
+    let request = server.last_request();
+    assert_eq!(request.fields("X-A"), ["ours"]);
+    assert_eq!(request.fields("X-B"), ["1", "ours", "too"]);
+    assert_eq!(request.field("X-D"), Some("1"));
+    assert!(
+        !request.has("X-C") && !request.has("X_C") && !request.has("Cookie"),
+        "{}",
+        request.head
+    );
+    // Another route, another word; on the same connection.
+    let reply = client.get_with("/", lines);
+    assert_eq!(
+        (reply.field("X-A"), reply.field("Server")),
+        (Some("theirs"), Some("old"))
+    );
+    assert_eq!(server.last_request().fields("X-C"), ["1"]);
+}
+
+fn a_route_has_the_last_word_over_the_pools_fields(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .pool("via = true\nforwarded = true")
+        .more("[[route]]\npath = \"/set\"\npool = \"app\"\nrequest_headers.set = { x-forwarded-proto = \"https\", Forwarded = \"for=unknown\" }\n")
+        .more("[[route]]\npath = \"/removed\"\npool = \"app\"\nrequest_headers.remove = [\"X-Forwarded-For\", \"Via\"]\nresponse_headers.remove = [\"Via\"]\n")
+        .start();
+    let reply = proxy.get("/set");
+    assert!(reply.has("Via"));
+    let request = server.last_request();
+    assert_eq!(request.fields("X-Forwarded-Proto"), ["https"]);
+    assert_eq!(request.fields("Forwarded"), ["for=unknown"]);
+    assert_eq!(request.fields("X-Forwarded-For"), ["127.0.0.1"]);
+    let reply = proxy.get("/removed");
+    assert!(!reply.has("Via"), "{}", reply.head);
+    let request = server.last_request();
+    assert!(
+        !request.has("X-Forwarded-For") && !request.has("Via"),
+        "{}",
+        request.head
+    );
+    assert_eq!(request.fields("X-Forwarded-Proto"), ["http"]);
+}
+
+fn a_host_may_be_set(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .log("format = \"json\"")
+        .more("[[route]]\nhost = \"outside.example\"\npool = \"app\"\nrequest_headers.set = { Host = \"inside.example:81\" }\n")
+        .start();
+    let reply = proxy
+        .client()
+        .request("GET /a HTTP/1.1\r\nHost: outside.example\r\n\r\n");
+    assert_eq!(reply.status(), 200);
+    let request = server.last_request();
+    assert_eq!(request.fields("Host"), ["inside.example:81"]);
+    // The log tells what the client asked.
+    let line = proxy.wait_for_line("\"/a\"");
+    assert!(
+        line.contains("outside.example") && !line.contains("inside.example"),
+        "{line}"
+    );
+}
+
+fn handshakes_are_changed_too_and_interims_are_not(on: Driver) {
+    let server = Server::websocket("one");
+    let early = Server::answering(
+        "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    );
+    let changes = "response_headers = { set = { X-A = \"b\" }, remove = \"X-Server\" }\nrequest_headers.set = { Origin = \"https://inside.example\" }\n";
+    let proxy = Setup::new(on)
+        .server(&server)
+        .more(&format!(
+            "[[route]]\npath = \"/ws\"\npool = \"app\"\n{changes}"
+        ))
+        .more(&format!(
+            "[[route]]\npath = \"/early\"\npool = \"early\"\n{changes}"
+        ))
+        .more(&format!(
+            "[[pool.early.server]]\nname = \"early\"\naddress = \"{}\"\n",
+            early.address()
+        ))
+        .start();
+    let mut tunnel = proxy.client();
+    let reply = tunnel.upgrade("/ws");
+    assert_eq!((reply.status(), reply.field("X-A")), (101, Some("b")));
+    assert!(!reply.has("X-Server"));
+    tunnel.echoes("hello");
+    assert_eq!(
+        server.last_request().fields("Origin"),
+        ["https://inside.example"]
+    );
+    let mut client = proxy.client();
+    let interim = client.get("/early");
+    assert_eq!((interim.status(), interim.field("X-A")), (103, None));
+    let reply = client.read_response();
+    assert_eq!((reply.status(), reply.field("X-A")), (200, Some("b")));
+}
+
+fn the_sticky_cookie_stands_behind_the_changes(on: Driver) {
+    let server = Server::answering(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: theirs=1\r\nSet-Cookie: S=app\r\nContent-Length: 0\r\n\r\n",
+    );
+    let proxy = Setup::new(on)
+        .server_with(&server, "cookie = \"key\"")
+        .sticky("cookie = \"S\"")
+        .more("[[route]]\npath = \"/remove\"\npool = \"app\"\nresponse_headers.remove = \"Set-Cookie\"\n")
+        .more("[[route]]\npath = \"/set\"\npool = \"app\"\nresponse_headers.set = { Set-Cookie = \"route=1\" }\nrequest_headers.remove = \"Cookie\"\n")
+        .start();
+    let cookies = |path: &str| {
+        let reply = proxy.get(path);
+        reply
+            .fields("Set-Cookie")
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(cookies("/"), ["theirs=1", "S=key; Path=/"]);
+    assert_eq!(cookies("/remove"), ["S=key; Path=/"]);
+    assert_eq!(cookies("/set"), ["route=1", "S=key; Path=/"]);
+    // The client's cookie is read all the same.
+    let reply = proxy
+        .client()
+        .get_with("/set", "Cookie: a=b; S=key; c=d\r\n");
+    assert_eq!(reply.fields("Set-Cookie"), ["route=1"]);
+    assert!(!server.last_request().has("Cookie"));
+}
+
+fn a_cookie_is_kept_from_caches_that_the_route_allows(on: Driver) {
+    let cached = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 0\r\n\r\n";
+    let (plain, cached) = (Server::named("one"), Server::answering(cached));
+    let proxy = Setup::new(on)
+        .server_with(&plain, "cookie = \"key\"")
+        .sticky("cookie = \"S\"")
+        .more("[[route]]\npath = \"/allowed\"\npool = \"app\"\nresponse_headers.set = { Cache-Control = \"public, max-age=60\" }\n")
+        .more("[[route]]\npath = \"/forbidden\"\npool = \"cached\"\nresponse_headers.set = { Cache-Control = \"no-store\" }\n")
+        .more(&format!("[[route]]\npath = \"/cached\"\npool = \"cached\"\n[pool.cached]\nsticky = {{ cookie = \"S\" }}\n[[pool.cached.server]]\nname = \"c\"\ncookie = \"c\"\naddress = \"{}\"\n", cached.address()))
+        .start();
+    let control = |path: &str| {
+        let reply = proxy.get(path);
+        reply.fields("Cache-Control").join(" + ")
+    };
+    assert_eq!(control("/"), "");
+    assert_eq!(control("/allowed"), "public, max-age=60 + private");
+    assert_eq!(control("/cached"), "max-age=60 + private");
+    assert_eq!(control("/forbidden"), "no-store");
+}
+
+fn own_answers_have_the_routes_fields(on: Driver) {
+    let proxy = Setup::new(on)
+        .server(&Server::named("one"))
+        .more("[[route]]\npath = \"/hello\"\nanswer = { body = \"hello\" }\nresponse_headers = { set = { X-A = \"b\" }, add = { X-B = [\"c\", \"d\"] }, remove = [\"Content-Type\"] }\n")
+        .more("[[route]]\npath = \"/moved\"\nredirect = \"/hello\"\nresponse_headers.set = { Cache-Control = \"max-age=60\", X-A = \"b\" }\n")
+        .start();
+    let reply = proxy.get("/hello");
+    assert_eq!(
+        (reply.text(), reply.field("X-A")),
+        ("hello".to_owned(), Some("b"))
+    );
+    assert_eq!(reply.fields("X-B"), ["c", "d"]);
+    assert!(!reply.has("Content-Type"));
+    let reply = proxy.get("/moved");
+    assert_eq!(reply.fields("Cache-Control"), ["max-age=60"]);
+    assert_eq!(
+        (reply.field("Location"), reply.field("X-A")),
+        (Some("/hello"), Some("b"))
+    );
+}
+
+fn a_value_may_be_a_secret(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .environment("UPSTREAM_PASSWORD", "Basic c2VjcmV0")
+        .more("[[route]]\npool = \"app\"\nrequest_headers.set = { Authorization = \"${UPSTREAM_PASSWORD}\" }\n")
+        .start();
+    proxy.client().get_with("/", "Authorization: mine\r\n");
+    assert_eq!(
+        server.last_request().fields("Authorization"),
+        ["Basic c2VjcmV0"]
+    );
 }

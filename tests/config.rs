@@ -311,6 +311,7 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 | "listener.monitor"
                 | "route.redirect"
                 | "route.answer"
+                | "route.headers"
                 | "pool.NAME.timeouts"
                 | "pool.NAME.forwarded_for"
                 | "pool.NAME.on_down"

@@ -105,7 +105,12 @@ fn config(root: &Table<'_>) -> Config {
         &mut listener_names,
         &pool_names,
     );
-    let routes = routes(&root.tables("route", &ROUTE), &listener_names, &pool_names);
+    let routes = routes(
+        &root.tables("route", &ROUTE),
+        &listener_names,
+        &pool_names,
+        &pools,
+    );
     check_whole(root, &listeners, &listener_names, &routes, &pool_names);
     Config {
         process: process::process(&root.table("process", &PROCESS)),

@@ -13,6 +13,7 @@ mod balance;
 mod drain;
 pub mod environment;
 mod haproxy;
+mod headers;
 mod item;
 mod listener;
 mod load;
@@ -43,6 +44,7 @@ mod values;
 pub use action::{Action, Answer, Piece, Redirect};
 pub use drain::{Drain, OnDown};
 pub use environment::{EmptyEnvironment, Environment};
+pub use headers::HeaderChanges;
 pub use load::{Checked, check, fuzz_any, load};
 pub use networks::{Admission, Clients};
 pub use page::Page;
@@ -85,6 +87,7 @@ pub const SECTIONS: &[&Section] = &[
     &route::ROUTE,
     &action::REDIRECT,
     &action::ANSWER,
+    &headers::HEADERS,
     &pool::POOL,
     &balance::BALANCE,
     &balance::HASH,

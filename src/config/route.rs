@@ -1,13 +1,14 @@
 //! `[[route]]`: which requests go to which pool, or what they get instead.
 
 use super::action::action;
+use super::headers::{Side, header_changes, is_same};
 use super::names::Names;
 use super::networks::admission;
 use super::reader::{Note, Span};
 use super::section::{Section, setting};
 use super::table::Table;
 use super::values::{host, url_path};
-use super::{HostPattern, PathPattern, Route};
+use super::{Action, HostPattern, PathPattern, Pool, Route};
 
 pub(super) const ROUTE: Section = Section::new(
     "route",
@@ -48,6 +49,12 @@ pub(super) const ROUTE: Section = Section::new(
             "what they get instead: a table { status, body, file, type }",
         ),
         setting(
+            "request_headers",
+            "",
+            "fields that are set, added and removed on the way to the server: a table { set, add, remove }",
+        ),
+        setting("response_headers", "", "the same on the way to the client"),
+        setting(
             "allow",
             "",
             "networks (and \"unix\") of the clients that are admitted, all others get 403; without it, all are",
@@ -60,10 +67,15 @@ pub(super) const ROUTE: Section = Section::new(
     ],
 );
 
-pub(super) fn routes(tables: &[Table<'_>], listeners: &Names, pools: &Names) -> Vec<Route> {
+pub(super) fn routes(
+    tables: &[Table<'_>],
+    listeners: &Names,
+    pool_names: &Names,
+    pools: &[Pool],
+) -> Vec<Route> {
     let mut read: Vec<(Route, Span)> = Vec::new();
     for table in tables {
-        let Some(route) = route(table, listeners, pools) else {
+        let Some(route) = route(table, listeners, pool_names) else {
             continue;
         };
         let same = |other: &Route| {
@@ -76,6 +88,7 @@ pub(super) fn routes(tables: &[Table<'_>], listeners: &Names, pools: &Names) -> 
             );
             table.reader.twice(message, first, &table.span);
         }
+        check_headers(table, &route, pools);
         read.push((route, table.span.clone()));
     }
     read.into_iter().map(|(route, _)| route).collect()
@@ -88,6 +101,12 @@ fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
     let path = path(table);
     let action = action(table, pools);
     let admission = admission(table);
+    let changes = |name, side| {
+        let changes = table.optional(name, |item| header_changes(item, side));
+        changes.unwrap_or_default()
+    };
+    let request_headers = changes("request_headers", Side::Request);
+    let response_headers = changes("response_headers", Side::Response);
     Some(Route {
         listener: match listener {
             Some(found) => Some(found?),
@@ -97,7 +116,45 @@ fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
         path: path?,
         action: action?,
         admission,
+        request_headers,
+        response_headers,
     })
+}
+
+/// What only shows beside the rest of a route.
+fn check_headers(table: &Table<'_>, route: &Route, pools: &[Pool]) {
+    let names = |changes: &super::HeaderChanges| {
+        let given = changes.set.iter().chain(&changes.add);
+        let given = given.map(|(name, _)| name.clone());
+        given.chain(changes.remove.clone()).collect::<Vec<_>>()
+    };
+    let request = names(&route.request_headers);
+    let report = |note| table.reader.report(note);
+    let id = route
+        .pool()
+        .and_then(|pool| pools.get(pool)?.request_id.as_deref());
+    if let Some(id) = id.filter(|id| request.iter().any(|name| is_same(name, id))) {
+        let note = Note::error(
+            &table.span_of("request_headers"),
+            format!("field `{id}` carries the id that the pool gives to its requests"),
+        );
+        report(note.help("write `request_id = false` in the pool, or another name there"));
+    }
+    if route.pool().is_none() && !request.is_empty() {
+        report(Note::warning(
+            &table.span_of("request_headers"),
+            "`request_headers` has no effect: no server gets this route's requests",
+        ));
+    }
+    let location = names(&route.response_headers)
+        .iter()
+        .any(|name| is_same(name, "Location"));
+    if location && matches!(route.action, Action::Redirect(_)) {
+        report(Note::error(
+            &table.span_of("response_headers"),
+            "field `Location`: the redirect's `to` is what stands in it",
+        ));
+    }
 }
 
 fn path(table: &Table<'_>) -> Option<PathPattern> {

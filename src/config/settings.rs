@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::action::Action;
 use super::drain::{Drain, OnDown};
+use super::headers::HeaderChanges;
 use super::networks::Admission;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::rate::{ClientRate, Ramp, Rate, SlowStart};
@@ -335,6 +336,10 @@ pub struct Route {
     pub action: Action,
     /// `allow` and `deny`: whose requests are taken (default: everybody's).
     pub admission: Admission,
+    /// `request_headers`: what is changed on the way to a server.
+    pub request_headers: HeaderChanges,
+    /// `response_headers`: what is changed on the way to the client, or in the route's own answer.
+    pub response_headers: HeaderChanges,
 }
 
 impl Route {

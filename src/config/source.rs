@@ -198,7 +198,7 @@ pub(super) fn secret_values(root: &DeTable<'_>) -> Vec<Range<usize>> {
 /// `stats` says that the key stands below `[stats]`, where all but three settings are about users.
 fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec<Range<usize>>) {
     match value.get_ref() {
-        _ if names_secret(key) => leaves(value, found),
+        _ if names_secret(key) || FIELD_VALUES.contains(&key) => leaves(value, found),
         DeValue::Table(table) => {
             for (key, value) in table {
                 collect(key.get_ref(), value, stats, found);
@@ -226,6 +226,9 @@ fn is_harmless(key: &str) -> bool {
 
 /// A word of so few letters is no more like another than by chance.
 const SHORT_NAME: usize = 4;
+
+/// Below these, in a route's changes of fields, the keys are names that say nothing of what their values are.
+const FIELD_VALUES: [&str; 2] = ["set", "add"];
 
 fn leaves(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
     match value.get_ref() {

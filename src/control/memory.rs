@@ -9,7 +9,7 @@
 //! the kernel's usual bound per socket, twice a connection.
 
 use crate::balance::clients::Clients;
-use crate::config::{Config, Listener, Pool};
+use crate::config::{Config, Listener, Pool, Route};
 use crate::control::logs;
 use crate::proxy;
 use crate::record;
@@ -99,18 +99,24 @@ impl std::fmt::Display for Bound {
 fn connection(config: &Config) -> usize {
     let head = config.limits.head_size;
     let captures = config.listeners.iter().map(captures).max().unwrap_or(0);
+    // What a route adds to heads.
+    let most = |bytes: fn(&Route) -> usize| config.routes.iter().map(bytes).max().unwrap_or(0);
+    let (asked, answered) = (
+        most(|route| route.request_headers.bytes()),
+        most(|route| route.response_headers.bytes()),
+    );
     // Received from the client: the head on its way, or what was sent behind the present request. Grows to the bound
     // of a head; more is left in the kernel.
     let inbox = Buffer::storage_for(head);
     // The head as it goes on and the log's texts, until a server has answered.
-    let request = Buffer::storage_for(head + proxy::ADDED + proxy::TEXTS + captures);
+    let request = Buffer::storage_for(head + proxy::ADDED + proxy::TEXTS + captures + asked);
     // Towards the server: first that head and what came behind it, later what one receive gave. Beyond the large class
     // it is the worker's allowance.
     // With it goes a body that another attempt sends again.
     let body = config.pools.iter().map(kept_body).max().unwrap_or(0);
-    let up = Buffer::storage_for(head + proxy::ADDED + body);
+    let up = Buffer::storage_for(head + proxy::ADDED + body + asked);
     // Towards the client: the response's head as it arrives; then as it goes on, or what one receive gave.
-    let down = Buffer::storage_for(head + proxy::ADDED);
+    let down = Buffer::storage_for(head + proxy::ADDED + answered);
     // The copy of that body, made while it was sent for the first time.
     let copy = if body > 0 {
         Buffer::storage_for(body)

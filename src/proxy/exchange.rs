@@ -362,6 +362,7 @@ impl<C: Duplex> Down<'_, C> {
             request_sent: self.delivered.get(),
             now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
             via: self.pool.settings.via,
+            changes: self.plan.response_changes(story.request.route),
             captures: &self.guest.listener.capture.response,
             spoke_early: story.request.facts.upgrade.is_some()
                 && (self.held_early || self.client.has_input()),

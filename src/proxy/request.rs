@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::key;
 use super::own::Own;
-use super::plan::{Listener, Local, PoolHeld};
+use super::plan::{Listener, Local, Plan, PoolHeld};
 use super::way::Lead;
 use crate::balance::{self, sticky};
 use crate::ring::{Buffer, Stamp};
@@ -54,6 +54,8 @@ pub(super) struct Request {
     /// Bytes of `held` that are the head.
     pub(super) head: usize,
     pub(super) texts: Texts,
+    /// The route that it follows, by its index in the plan.
+    pub(super) route: Option<usize>,
 }
 
 /// Where in [`Request::held`] the log's texts lie.
@@ -182,7 +184,10 @@ fn decide(
     };
     let mut request = Request::unsent(facts);
     let pool = match plan.lead(listener, ip, head.host.of(bytes), path) {
-        Lead::Pool(pool) => pool,
+        Lead::Pool(pool, route) => {
+            request.route = route;
+            pool
+        }
         Lead::Answer(page) => {
             let own = Own::answer(page, may_stay(desk, head), &mut request);
             return answered(request, Some(own));
@@ -199,7 +204,7 @@ fn decide(
     let verdict = verdict(&pool, client, head, bytes, now_s);
     let key = key::of(&pool.settings.balance, client.address, head, bytes);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
-    request.write(desk, &pool, client, head, bytes, id.as_ref());
+    request.write(desk, plan, &pool, client, head, bytes, id.as_ref());
     request.note(head, bytes, client.listener);
     if let Some(id) = id {
         request.texts.id = request.keep(&id);
@@ -260,6 +265,7 @@ impl Request {
             held: Buffer::new(),
             head: 0,
             texts: Texts::default(),
+            route: None,
         }
     }
 
@@ -275,9 +281,11 @@ impl Request {
     }
 
     /// Writes the head that goes on.
+    #[expect(clippy::too_many_arguments, reason = "one fact each")]
     fn write(
         &mut self,
         desk: &Desk,
+        plan: &Plan,
         pool: &balance::Pool,
         client: &Client<'_>,
         head: &RequestHead,
@@ -310,9 +318,11 @@ impl Request {
                 .as_ref()
                 .zip(id)
                 .map(|(name, id)| (name.as_bytes(), &id[..])),
+            changes: plan.request_changes(self.route),
             ..RequestEdits::default()
         };
-        self.held.reserve(head.size + ADDED);
+        let changed = edits.changes.map_or(0, |changes| changes.lines().len());
+        self.held.reserve(head.size + ADDED + changed);
         forward::write_request(head, bytes, &edits, self.held.tail());
         self.head = self.held.len();
     }

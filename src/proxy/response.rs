@@ -8,7 +8,7 @@ use super::story::Story;
 use crate::balance::sticky::{self, Issue, Theirs};
 use crate::config::Capture;
 use crate::ring::Buffer;
-use crate::wire::forward::{self, Connection, Edit, Framing, ResponseEdits};
+use crate::wire::forward::{self, Changes, Connection, Edit, Framing, ResponseEdits};
 use crate::wire::response::ResponseHead;
 use crate::wire::{BodyLength, HeadLimits, Progress, Refusal, Span, cookie, rules};
 
@@ -43,6 +43,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) request_sent: bool,
     pub(super) now_s: u64,
     pub(super) via: bool,
+    /// What the route changes.
+    pub(super) changes: Option<&'a Changes>,
     /// The client asked for a tunnel and has sent bytes for it. If it gets an ordinary answer instead,
     /// those are never read as a request: its connection ends.
     pub(super) spoke_early: bool,
@@ -176,15 +178,19 @@ fn write(
         connection,
         framing,
         via: circumstances.via.then_some(b"ringbolt"),
+        changes: circumstances.changes,
         ..ResponseEdits::default()
     };
     let sticky = story.pool.clone().zip(story.server);
     if let Some((pool, server)) = sticky
         && let Some(sticky) = &pool.sticky
     {
-        let theirs = cookie::set_cookies(&head.fields, bytes, sticky.name())
-            .next()
-            .is_some();
+        // What the route removes is as if it had not been there.
+        let changes = circumstances.changes;
+        let theirs = !changes.is_some_and(|changes| changes.drops(b"Set-Cookie"))
+            && cookie::set_cookies(&head.fields, bytes, sticky.name())
+                .next()
+                .is_some();
         let method = story.request.text(story.request.texts.method);
         let answer = sticky.answer(
             &story.verdict,
@@ -208,11 +214,13 @@ fn write(
         }
         sticky.write(&answer, &mut scratch.line);
         edits.set_cookie = (answer.issue != Issue::Nothing).then_some(&scratch.line[..]);
-        edits.cache_private = answer.private && storable(head, bytes, method);
+        edits.cache_private =
+            answer.private && storable(head, bytes, method, circumstances.changes);
         edits.cookies = &scratch.edits;
         edits.text = &scratch.text;
     }
-    let put = scratch.edits.len() * scratch.text.len() + scratch.line.len();
+    let changed = edits.changes.map_or(0, |changes| changes.lines().len());
+    let put = scratch.edits.len() * scratch.text.len() + scratch.line.len() + changed;
     out.reserve(head.size + put + ADDED);
     forward::write_response(head, bytes, &edits, out.tail());
 }
@@ -238,10 +246,16 @@ fn amend(
     }
 }
 
-fn storable(head: &ResponseHead, bytes: &[u8], method: &[u8]) -> bool {
+/// Whether a shared cache could store what the client is sent, which the route may have changed.
+fn storable(head: &ResponseHead, bytes: &[u8], method: &[u8], changes: Option<&Changes>) -> bool {
     let mut storable = sticky::Storable::default();
     for field in head.fields.iter() {
-        storable.see(field.name.of(bytes), field.value.of(bytes));
+        if !changes.is_some_and(|changes| changes.drops_field(field, bytes)) {
+            storable.see(field.name.of(bytes), field.value.of(bytes));
+        }
+    }
+    for (name, value) in changes.into_iter().flat_map(Changes::added) {
+        storable.see(name, value);
     }
     storable.shared(method, head.status)
 }

@@ -2,16 +2,21 @@
 
 use std::net::IpAddr;
 
-use super::plan::{Listener, Local, PoolHeld};
+use super::plan::{Listener, Local, Plan, PoolHeld};
 use crate::config::{Action, Route};
 use crate::route::Door;
 use crate::wire::answer::{Answer, Elsewhere};
+use crate::wire::forward::Changes;
 
 /// A route as the workers see it.
 #[derive(Debug)]
 pub struct Way {
     door: Option<Door>,
     to: To,
+    /// What is changed on the way to a server.
+    request: Option<Changes>,
+    /// And back.
+    response: Option<Changes>,
 }
 
 #[derive(Debug)]
@@ -25,27 +30,45 @@ enum To {
 impl Way {
     /// As the settings say.
     pub fn new(route: &Route) -> Self {
+        let response = Changes::new(&route.response_headers);
+        let changes = response.as_ref();
         Self {
             door: Door::new(&route.admission),
             to: match &route.action {
                 Action::Pool(pool) => To::Pool(*pool),
-                Action::Redirect(redirect) => To::Redirect(Elsewhere::new(redirect, b"")),
-                Action::Answer(answer) => To::Answer(Answer::new(answer.status, &answer.page, b"")),
+                Action::Redirect(redirect) => To::Redirect(Elsewhere::new(redirect, changes)),
+                Action::Answer(answer) => {
+                    To::Answer(Answer::new(answer.status, &answer.page, changes))
+                }
             },
+            request: Changes::new(&route.request_headers),
+            response,
         }
     }
 }
 
 /// What the routes say of one request.
 pub(super) enum Lead<'a> {
-    /// To a server of this pool.
-    Pool(PoolHeld),
+    /// To a server of this pool; by the route of this index, or none.
+    Pool(PoolHeld, Option<usize>),
     Redirect(&'a Elsewhere),
     Answer(&'a Answer),
     /// Its client is not admitted there.
     Denied,
     /// No route matches.
     Nowhere,
+}
+
+impl Plan {
+    /// What the route of this index changes of requests.
+    pub(super) fn request_changes(&self, route: Option<usize>) -> Option<&Changes> {
+        self.ways.get(route?)?.request.as_ref()
+    }
+
+    /// And of responses.
+    pub(super) fn response_changes(&self, route: Option<usize>) -> Option<&Changes> {
+        self.ways.get(route?)?.response.as_ref()
+    }
 }
 
 impl Local {
@@ -60,18 +83,18 @@ impl Local {
         if self.is_stats(path)
             && let Some(stats) = self.stats()
         {
-            return Lead::Pool(stats);
+            return Lead::Pool(stats, None);
         }
-        let found = listener.table.find(host, path);
-        let Some(way) = found.and_then(|route| self.ways.get(route)) else {
+        let route = listener.table.find(host, path);
+        let Some(way) = route.and_then(|route| self.ways.get(route)) else {
             let default = listener.default_pool.map(|pool| self.pool(pool));
-            return default.map_or(Lead::Nowhere, Lead::Pool);
+            return default.map_or(Lead::Nowhere, |pool| Lead::Pool(pool, None));
         };
         if way.door.as_ref().is_some_and(|door| !door.admits(client)) {
             return Lead::Denied;
         }
         match &way.to {
-            To::Pool(pool) => Lead::Pool(self.pool(*pool)),
+            To::Pool(pool) => Lead::Pool(self.pool(*pool), route),
             To::Redirect(elsewhere) => Lead::Redirect(elsewhere),
             To::Answer(answer) => Lead::Answer(answer),
         }

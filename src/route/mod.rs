@@ -81,7 +81,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Action, Admission, PathPattern};
+    use crate::config::{Action, Admission, HeaderChanges, PathPattern};
 
     /// `"host path pool"`, with `*.x` for a wildcard, `*` for any, `/p*` for a prefix; `@N` for a listener.
     fn routes(lines: &[&str]) -> Vec<Route> {
@@ -106,6 +106,8 @@ mod tests {
                 path,
                 action: Action::Pool(pool.and_then(|p| p.parse().ok()).unwrap_or_default()),
                 admission: Admission::default(),
+                request_headers: HeaderChanges::default(),
+                response_headers: HeaderChanges::default(),
             }
         };
         lines.iter().map(one).collect()

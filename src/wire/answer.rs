@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::forward::Connection;
+use super::forward::{Changes, Connection};
 use super::request::{RequestHead, TargetForm};
 use super::text::push_decimal;
 use crate::config::{Page, Piece, Redirect};
@@ -19,15 +19,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer with this page as its body. `fields` are further field lines, each with its end.
-    pub fn new(status: u16, page: &Page, fields: &[u8]) -> Self {
+    /// An answer with this page as its body, and what is changed of its fields.
+    pub fn new(status: u16, page: &Page, changes: Option<&Changes>) -> Self {
         let mut head = start(status);
         if may_have_body(status) {
-            line(&mut head, b"Content-Type", page.kind.as_bytes());
+            line(&mut head, b"Content-Type", page.kind.as_bytes(), changes);
             let length = itoa::Buffer::new().format(page.content.len()).to_owned();
-            line(&mut head, b"Content-Length", length.as_bytes());
+            line(&mut head, b"Content-Length", length.as_bytes(), None);
         }
-        head.extend_from_slice(fields);
+        head.extend_from_slice(changes.map_or(&b""[..], Changes::lines));
         Self {
             status,
             head: head.into(),
@@ -41,7 +41,14 @@ impl Answer {
             content: text.as_bytes().into(),
             kind: "text/plain".to_owned(),
         };
-        Self::new(status, &page, b"Cache-Control: no-cache\r\n")
+        let Self { head, body, .. } = Self::new(status, &page, None);
+        let mut head = head.into_vec();
+        line(&mut head, b"Cache-Control", b"no-cache", None);
+        Self {
+            status,
+            head: head.into(),
+            body,
+        }
     }
 
     /// Appends the head, with its empty line.
@@ -79,18 +86,18 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// As the settings say. `fields` are further field lines, each with its end.
-    pub fn new(redirect: &Redirect, fields: &[u8]) -> Self {
+    /// As the settings say, and what is changed of its fields.
+    pub fn new(redirect: &Redirect, changes: Option<&Changes>) -> Self {
         let mut head = start(redirect.code);
-        line(&mut head, b"Content-Length", b"0");
+        line(&mut head, b"Content-Length", b"0", None);
         // The other two are for ever, and browsers take that word by word.
         if matches!(redirect.code, 302 | 303 | 307) {
-            line(&mut head, b"Cache-Control", b"no-cache");
+            line(&mut head, b"Cache-Control", b"no-cache", changes);
         }
         Self {
             status: redirect.code,
             head: head.into(),
-            fields: fields.into(),
+            fields: changes.map_or(&b""[..], Changes::lines).into(),
             to: redirect.to.clone(),
         }
     }
@@ -157,7 +164,11 @@ fn start(status: u16) -> Vec<u8> {
     head
 }
 
-fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// A line, unless it is changed.
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8], changes: Option<&Changes>) {
+    if changes.is_some_and(|changes| changes.drops(name)) {
+        return;
+    }
     for part in [name, b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
@@ -217,7 +228,16 @@ const fn reason(status: u16) -> &'static str {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::config::{HeaderChanges, Secret};
     use crate::wire::{BodyLength, HeadLimits, Method, response::ResponseHead};
+
+    fn changes() -> Changes {
+        let added = HeaderChanges {
+            add: vec![("X-A".to_owned(), Secret(b"b".to_vec()))],
+            ..HeaderChanges::default()
+        };
+        Changes::new(&added).unwrap()
+    }
 
     fn read(bytes: &[u8]) -> ResponseHead {
         let mut head = ResponseHead::new(&HeadLimits::default());
@@ -234,7 +254,7 @@ mod tests {
         let mut head = RequestHead::new(&HeadLimits::default());
         head.parse(&buf, 0, &HeadLimits::default()).unwrap();
         let mut out = Vec::new();
-        let elsewhere = Elsewhere::new(&redirect, b"X-A: b\r\n");
+        let elsewhere = Elsewhere::new(&redirect, Some(&changes()));
         if !elsewhere.write(&head, &buf, Connection::Close, &mut out) {
             assert!(out.is_empty());
             return None;
@@ -262,7 +282,7 @@ mod tests {
                 (Connection::KeptExplicitly, true),
                 (Connection::Close, false),
             ] {
-                let answer = Answer::new(status, &page, b"X-A: b\r\n");
+                let answer = Answer::new(status, &page, Some(&changes()));
                 let mut out = Vec::new();
                 answer.write_head(connection, &mut out);
                 let head = read(&out);

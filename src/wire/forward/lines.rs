@@ -93,6 +93,12 @@ impl<'b, 'o> Lines<'b, 'o> {
         );
     }
 
+    /// Lines of our own, each with its end.
+    pub(super) fn ready(&mut self, lines: &[u8]) {
+        self.flush();
+        self.out.extend_from_slice(lines);
+    }
+
     /// A line of our own.
     pub(super) fn line(&mut self, name: &[u8], value: &[u8]) {
         self.parts(name, &[value]);

@@ -6,11 +6,13 @@
 //! fields that `Connection` may name end here on its word ([`crate::wire::rules::connection_may_name`]).
 //! Nothing here can fail: heads that could not be passed on were refused when they were read.
 
+mod changes;
 mod edit;
 mod lines;
 mod request;
 mod response;
 
+pub use changes::Changes;
 pub use edit::Edit;
 pub use request::{RequestEdits, write_request};
 pub use response::{Framing, ResponseEdits, write_response};

@@ -1,5 +1,5 @@
 use super::lines::Lines;
-use super::{Connection, Edit};
+use super::{Changes, Connection, Edit};
 use crate::wire::request::{RequestHead, TargetForm};
 use crate::wire::{BodyLength, Field, Known, rules};
 
@@ -28,6 +28,8 @@ pub struct RequestEdits<'a> {
     pub via: Option<&'a [u8]>,
     /// Name and value of the request id; what the client sent under that name is replaced.
     pub request_id: Option<(&'a [u8], &'a [u8])>,
+    /// What the route changes; it has the last word, also on what is added here.
+    pub changes: Option<&'a Changes>,
 }
 
 impl Default for RequestEdits<'_> {
@@ -43,17 +45,31 @@ impl Default for RequestEdits<'_> {
             forwarded: None,
             via: None,
             request_id: None,
+            changes: None,
         }
     }
 }
 
 /// Appends the head that the server gets, with its empty line.
 pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    out.reserve(head.size + ADDITIONS);
+    let changed = edits.changes.map_or(0, |changes| changes.lines().len());
+    out.reserve(head.size + ADDITIONS + changed);
     write_line(head, buf, out);
-    let mut lines = Lines::new(buf, out, edits.cookies, edits.text);
+    let dropped = |known| {
+        edits
+            .changes
+            .is_some_and(|changes| changes.drops_known(known))
+    };
+    let cookies = if dropped(Known::Cookie) {
+        &[]
+    } else {
+        edits.cookies
+    };
+    let mut lines = Lines::new(buf, out, cookies, edits.text);
     // RFC 9112 section 3.2.2: an absolute target's authority becomes `Host`, which stands first.
-    if head.form == TargetForm::Absolute {
+    if let Some(host) = edits.changes.and_then(Changes::host) {
+        lines.line(b"Host", host);
+    } else if head.form == TargetForm::Absolute {
         lines.line(b"Host", head.authority.of(buf));
     } else if !head.fields.has(Known::Host) {
         lines.line(b"Host", edits.host);
@@ -61,6 +77,9 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
     for (at, field) in head.fields.iter().enumerate() {
         match field.known {
             _ if field.hop || is_replaced(field, buf, edits) => {}
+            _ if edits
+                .changes
+                .is_some_and(|changes| changes.drops_field(field, buf)) => {}
             Known::Cookie => lines.edited(at, field),
             Known::Host if head.form == TargetForm::Absolute => {}
             Known::Expect if head.minor == 0 => {}
@@ -70,6 +89,9 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
     }
     framing(head.body, &mut lines);
     additions(head, edits, &mut lines);
+    if let Some(changes) = edits.changes {
+        lines.ready(changes.lines());
+    }
     if head.te_trailers {
         lines.line(b"TE", b"trailers");
     }
@@ -124,17 +146,19 @@ fn framing(body: BodyLength, lines: &mut Lines<'_, '_>) {
 }
 
 fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_, '_>) {
-    if let Some((name, address)) = edits.forwarded_for {
+    let ours = |name: &[u8]| !edits.changes.is_some_and(|changes| changes.drops(name));
+    if let Some((name, address)) = edits.forwarded_for.filter(|(name, _)| ours(name)) {
         lines.line(name, address);
     }
     let says_proto = edits.trust_client && head.fields.has(Known::XForwardedProto);
-    if let Some(proto) = edits.forwarded_proto.filter(|_| !says_proto) {
+    let proto = edits.forwarded_proto.filter(|_| !says_proto);
+    if let Some(proto) = proto.filter(|_| ours(b"X-Forwarded-Proto")) {
         lines.line(b"X-Forwarded-Proto", proto);
     }
-    if let Some((address, proto)) = edits.forwarded {
+    if let Some((address, proto)) = edits.forwarded.filter(|_| ours(b"Forwarded")) {
         forwarded(address, proto, lines);
     }
-    if let Some(name) = edits.via {
+    if let Some(name) = edits.via.filter(|_| ours(b"Via")) {
         via(head.minor, name, lines);
     }
     if let Some((name, value)) = edits.request_id {
@@ -165,6 +189,7 @@ const ADDITIONS: usize = 256;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::config::{HeaderChanges, Secret};
     use crate::wire::{HeadLimits, Progress, cookie};
     use proptest::prelude::*;
 
@@ -180,6 +205,77 @@ mod tests {
         let mut out = Vec::new();
         write_request(&head, &buf, edits, &mut out);
         String::from_utf8(out).unwrap().replace("\r\n", "\n")
+    }
+
+    fn changes(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Changes {
+        let fields = |fields: &[(&str, &str)]| {
+            let field = |(name, value): &(&str, &str)| {
+                ((*name).to_owned(), Secret(value.as_bytes().to_vec()))
+            };
+            fields.iter().map(field).collect()
+        };
+        Changes::new(&HeaderChanges {
+            set: fields(set),
+            add: fields(add),
+            remove: remove.iter().map(|name| (*name).to_owned()).collect(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_route_has_the_last_word() {
+        let all = RequestEdits {
+            forwarded_for: Some((b"X-Forwarded-For", b"10.0.0.1")),
+            forwarded_proto: Some(b"http"),
+            forwarded: Some((b"10.0.0.1", b"http")),
+            via: Some(b"ringbolt"),
+            request_id: Some((b"X-Request-Id", b"42")),
+            ..RequestEdits::default()
+        };
+        let set = changes(
+            &[("x-forwarded-proto", "https"), ("X-A", "new")],
+            &[("X-B", "more")],
+            &["Via", "forwarded", "X-C", "X-Forwarded-For"],
+        );
+        let input = "GET / HTTP/1.1\nHost: h\nx_a: old\nX-A: old\nX-B: one\nVia: x\nX-C: c\nX-Cc: c\nX-Forwarded-Proto: http\n\n";
+        let edits = RequestEdits {
+            changes: Some(&set),
+            ..all
+        };
+        assert_eq!(
+            forwarded_as(input, &edits),
+            "GET / HTTP/1.1\nHost: h\nX-B: one\nX-Cc: c\nX-Request-Id: 42\nx-forwarded-proto: https\nX-A: new\nX-B: more\n\n"
+        );
+
+        let host = changes(&[("Host", "app:81")], &[], &[]);
+        for input in [
+            "GET / HTTP/1.1\nA: b\nHost: h\n\n",
+            "GET http://h/ HTTP/1.1\nA: b\nHost: h\n\n",
+            "GET / HTTP/1.0\nA: b\n\n",
+        ] {
+            let edits = RequestEdits {
+                changes: Some(&host),
+                ..RequestEdits::default()
+            };
+            let wanted = "GET / HTTP/1.1\nHost: app:81\nA: b\n\n";
+            assert_eq!(forwarded_as(input, &edits), wanted, "{input}");
+        }
+
+        // The sticky cookie was to be cut out of a field that goes as a whole.
+        let cookies = [Edit::Cut(crate::wire::Span::new(33, 37))];
+        let cookie = changes(&[], &[], &["Cookie"]);
+        let edits = RequestEdits {
+            changes: Some(&cookie),
+            cookies: &cookies,
+            ..RequestEdits::default()
+        };
+        assert_eq!(
+            forwarded_as(
+                "GET / HTTP/1.1\nHost: h\nCookie: S=a; b=c\nA: b\n\n",
+                &edits
+            ),
+            "GET / HTTP/1.1\nHost: h\nA: b\n\n"
+        );
     }
 
     #[test]

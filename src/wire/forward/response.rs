@@ -1,6 +1,6 @@
 use super::lines::Lines;
 use super::request::via;
-use super::{Connection, Edit};
+use super::{Changes, Connection, Edit};
 use crate::wire::response::ResponseHead;
 use crate::wire::text::push_decimal;
 use crate::wire::{Known, rules};
@@ -31,6 +31,8 @@ pub struct ResponseEdits<'a> {
     pub cache_private: bool,
     /// `Via: 1.x` this name.
     pub via: Option<&'a [u8]>,
+    /// What the route changes. An interim response goes on as it came, and our own cookie is put behind all of it.
+    pub changes: Option<&'a Changes>,
 }
 
 impl Default for ResponseEdits<'_> {
@@ -43,6 +45,7 @@ impl Default for ResponseEdits<'_> {
             set_cookie: None,
             cache_private: false,
             via: None,
+            changes: None,
         }
     }
 }
@@ -54,12 +57,21 @@ pub fn write_response(
     edits: &ResponseEdits<'_>,
     out: &mut Vec<u8>,
 ) {
-    out.reserve(head.size + ADDITIONS);
+    let changes = edits.changes.filter(|_| !head.is_interim());
+    let changed = changes.map_or(0, |changes| changes.lines().len());
+    out.reserve(head.size + ADDITIONS + changed);
     write_line(head, buf, out);
-    let mut lines = Lines::new(buf, out, edits.cookies, edits.text);
+    let dropped = |known| changes.is_some_and(|changes| changes.drops_known(known));
+    let cookies = if dropped(Known::SetCookie) {
+        &[]
+    } else {
+        edits.cookies
+    };
+    let mut lines = Lines::new(buf, out, cookies, edits.text);
     for (at, field) in head.fields.iter().enumerate() {
         match field.known {
             _ if field.hop => {}
+            _ if changes.is_some_and(|changes| changes.drops_field(field, buf)) => {}
             Known::SetCookie => lines.edited(at, field),
             Known::ContentLength if !rules::may_have_length(head.status) => {}
             Known::TransferEncoding | Known::Trailer if edits.framing == Framing::UntilClose => {}
@@ -67,8 +79,11 @@ pub fn write_response(
             _ => lines.copy(field),
         }
     }
-    if let Some(name) = edits.via {
+    if let Some(name) = edits.via.filter(|_| !dropped(Known::Via)) {
         via(head.minor, name, &mut lines);
+    }
+    if let Some(changes) = changes {
+        lines.ready(changes.lines());
     }
     if !head.is_interim() {
         if edits.cache_private {

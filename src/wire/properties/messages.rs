@@ -277,4 +277,5 @@ const EVERYTHING: RequestEdits<'_> = RequestEdits {
     forwarded: Some((b"2001:db8::1", b"http")),
     via: Some(b"ringbolt"),
     request_id: Some((b"X-Request-Id", b"42")),
+    changes: None,
 };
