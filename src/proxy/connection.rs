@@ -181,7 +181,9 @@ impl<C: Duplex + 'static> Connection<C> {
                 story.verdict = verdict;
                 story.key = key;
                 story.pool = Some(pool);
-                self.forward(story, &head.plan).await
+                // The story stays where it is while the exchange runs: what is handed to a future is stored twice in it.
+                let end = self.exchange(&mut story, &head.plan).await;
+                self.conclude(story, end, &head.plan).await
             }
             Reading::Own {
                 request,
@@ -200,15 +202,20 @@ impl<C: Duplex + 'static> Connection<C> {
         }
     }
 
-    async fn forward(&mut self, mut story: Story, plan: &Plan) -> After {
-        let end = ring::caught(exchange::run(self, &mut story, plan)).await;
-        let end = end.unwrap_or_else(|_| {
+    /// The exchange with a server.
+    async fn exchange(&mut self, story: &mut Story, plan: &Plan) -> exchange::End {
+        let end = ring::caught(exchange::run(self, story, plan)).await;
+        end.unwrap_or_else(|_| {
             exchange::End::Failed(if story.status == 0 {
                 Ending::Panicked
             } else {
                 Ending::PanickedInData
             })
-        });
+        })
+    }
+
+    /// What comes after it.
+    async fn conclude(&mut self, story: Story, end: exchange::End, plan: &Plan) -> After {
         match end {
             exchange::End::Done { keep, received } => {
                 story.log(&self.guest, Ending::Complete);

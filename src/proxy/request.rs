@@ -55,7 +55,7 @@ pub(super) struct Request {
     pub(super) head: usize,
     pub(super) texts: Texts,
     /// The route that it follows, by its index in the plan.
-    pub(super) route: Option<usize>,
+    pub(super) route: Option<u32>,
 }
 
 /// Where in [`Request::held`] the log's texts lie.

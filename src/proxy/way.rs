@@ -50,7 +50,7 @@ impl Way {
 /// What the routes say of one request.
 pub(super) enum Lead<'a> {
     /// To a server of this pool; by the route of this index, or none.
-    Pool(PoolHeld, Option<usize>),
+    Pool(PoolHeld, Option<u32>),
     Redirect(&'a Elsewhere),
     Answer(&'a Answer),
     /// Its client is not admitted there.
@@ -61,13 +61,13 @@ pub(super) enum Lead<'a> {
 
 impl Plan {
     /// What the route of this index changes of requests.
-    pub(super) fn request_changes(&self, route: Option<usize>) -> Option<&Changes> {
-        self.ways.get(route?)?.request.as_ref()
+    pub(super) fn request_changes(&self, route: Option<u32>) -> Option<&Changes> {
+        self.ways.get(route? as usize)?.request.as_ref()
     }
 
     /// And of responses.
-    pub(super) fn response_changes(&self, route: Option<usize>) -> Option<&Changes> {
-        self.ways.get(route?)?.response.as_ref()
+    pub(super) fn response_changes(&self, route: Option<u32>) -> Option<&Changes> {
+        self.ways.get(route? as usize)?.response.as_ref()
     }
 }
 
@@ -94,7 +94,10 @@ impl Local {
             return Lead::Denied;
         }
         match &way.to {
-            To::Pool(pool) => Lead::Pool(self.pool(*pool), route),
+            To::Pool(pool) => Lead::Pool(
+                self.pool(*pool),
+                route.and_then(|route| u32::try_from(route).ok()),
+            ),
             To::Redirect(elsewhere) => Lead::Redirect(elsewhere),
             To::Answer(answer) => Lead::Answer(answer),
         }
