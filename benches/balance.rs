@@ -224,6 +224,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         drain: config::Drain::default(),
         sticky,
         servers: (0..count).map(server).collect(),
+        templates: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@
 //! is a [`Standing`].
 
 pub mod clients;
+pub mod discovery;
 pub mod health;
 pub mod rate;
 pub mod sticky;

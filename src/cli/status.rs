@@ -136,6 +136,18 @@ fn table(status: &Status, colours: bool) -> String {
             paint(code, &active)
         );
         servers(&mut text, &pool.servers, &paint);
+        for name in &pool.names {
+            let known = format!(
+                "  {} is {}: {} of at most {} addresses",
+                name.server,
+                name.asks,
+                name.addresses.min(name.max_servers),
+                name.max_servers
+            );
+            let error = name.error.as_ref();
+            let error = error.map_or_else(String::new, |error| paint("31", &format!("; {error}")));
+            let _ = writeln!(text, "{known}{error}");
+        }
     }
     text
 }

@@ -16,6 +16,11 @@ pub trait Environment {
     /// 64 KiB are plenty. One newline at the end is dropped by the reader, not here.
     fn secret_file(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// What `/etc/resolv.conf` holds; asked for when a server has a name and the file names no DNS server.
+    fn resolv_conf(&self) -> io::Result<Vec<u8>> {
+        self.secret_file(Path::new("/etc/resolv.conf"))
+    }
+
     /// The effective user's id; decides where the control socket stands when nothing is said.
     fn user_id(&self) -> u32;
 }

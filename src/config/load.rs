@@ -13,6 +13,7 @@ use super::pool::{POOL, pool};
 use super::problem::{Problem, Problems, Severity};
 use super::process::{self, CONTROL, LIMITS, PROCESS, TIMEOUTS, WEBSOCKET};
 use super::reader::{Cause, Note, Reader, shorten};
+use super::resolver::{RESOLVER, resolver};
 use super::route::{ROUTE, routes};
 use super::section::Section;
 use super::source::{Source, secret_values, suspect_lines};
@@ -122,6 +123,7 @@ fn config(root: &Table<'_>) -> Config {
         stats: root
             .has("stats")
             .then(|| stats(&root.table("stats", &STATS))),
+        resolver: resolver(&root.table("resolver", &RESOLVER), &pools),
         listeners,
         routes,
         pools,

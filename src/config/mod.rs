@@ -28,6 +28,7 @@ mod process;
 mod proxy_protocol;
 mod rate;
 mod reader;
+mod resolver;
 mod retry;
 mod route;
 pub mod section;
@@ -38,6 +39,7 @@ mod sources;
 mod stats;
 mod sticky;
 mod table;
+mod template;
 mod unquoted;
 mod values;
 
@@ -51,9 +53,11 @@ pub use page::Page;
 pub use problem::{Problem, Problems, Severity};
 pub use proxy_protocol::{ProxySenders, ProxyVersion};
 pub use rate::{ClientRate, Growth, Ramp, Rate, SlowStart};
+pub use resolver::{Family, Resolver};
 pub use retry::{Retry, RetryBudget, RetryOn};
 pub use section::{Section, Setting, reference};
 pub use settings::*;
+pub use template::{MOST_SERVERS, Origin, Template};
 
 use section::setting;
 use std::time::Duration;
@@ -80,6 +84,7 @@ pub const SECTIONS: &[&Section] = &[
     &log::LOG,
     &process::CONTROL,
     &stats::STATS,
+    &resolver::RESOLVER,
     &listener::LISTENER,
     &listener::CAPTURE,
     &monitor::MONITOR,
@@ -116,6 +121,7 @@ const ROOT: Section = Section::new(
         setting("log", "", "where log lines go; none, and there is no log"),
         setting("control", "", "the socket for `ringbolt status`"),
         setting("stats", "", "the page for people; without it there is none"),
+        setting("resolver", "", "how the names of servers are asked"),
         setting("listener", "", "where requests come in; at least one"),
         setting(
             "route",

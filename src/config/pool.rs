@@ -12,6 +12,7 @@ use super::section::{Section, setting};
 use super::server::{Inherited, Placed, SERVER, server};
 use super::sticky::{STICKY, check_keys, sticky};
 use super::table::Table;
+use super::template::{Template, check_names};
 use super::values::{Refusal, field_name, network};
 use super::{ForwardedFor, Pool, Timeouts};
 
@@ -139,7 +140,12 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
             .optional("drain", |item| drain(item, table.has("sticky")))
             .unwrap_or_default(),
         sticky,
-        servers: servers.into_iter().map(|placed| placed.server).collect(),
+        templates: templates(table, &servers),
+        servers: servers
+            .into_iter()
+            .filter(|placed| placed.origin.is_none())
+            .map(|placed| placed.server)
+            .collect(),
         name,
     }
 }
@@ -179,6 +185,29 @@ fn servers(table: &Table<'_>, inherited: &Inherited) -> Vec<Placed> {
             .report(Note::warning(&servers[0].span, message));
     }
     servers
+}
+
+/// The servers that have a name.
+fn templates(table: &Table<'_>, servers: &[Placed]) -> Vec<Template> {
+    let mut after = 0;
+    let mut templates = Vec::new();
+    for placed in servers {
+        match &placed.origin {
+            None => after += 1,
+            Some((origin, max_servers)) => templates.push(Template {
+                after,
+                origin: origin.clone(),
+                max_servers: *max_servers,
+                server: placed.server.clone(),
+            }),
+        }
+    }
+    let names: Vec<_> = servers
+        .iter()
+        .map(|placed| (placed.server.name.as_str(), &placed.span))
+        .collect();
+    check_names(table, &templates, &names);
+    templates
 }
 
 /// `true`, `false`, or a table of its own.

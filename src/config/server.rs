@@ -10,7 +10,8 @@ use super::reader::{Note, Span};
 use super::section::{Section, setting};
 use super::sources::sources;
 use super::table::Table;
-use super::values::{Refusal, cookie_key, name, server_address};
+use super::template::{Origin, whereabouts};
+use super::values::{Refusal, cookie_key, name};
 use super::{AdminState, Check, Rate, Server, SlowStart};
 
 pub(super) const SERVER: Section = Section::new(
@@ -20,7 +21,17 @@ pub(super) const SERVER: Section = Section::new(
         setting(
             "address",
             "",
-            "\"127.0.0.1:3000\", \"[::1]:3000\" or \"unix:/path\"; must be given",
+            "\"127.0.0.1:3000\", \"[::1]:3000\", \"unix:/path\", or \"name:3000\" for all addresses that DNS has of it; must be given, or `srv`",
+        ),
+        setting(
+            "srv",
+            "",
+            "instead of `address`: the servers are where the SRV records of this name say, such as \"_ws._tcp.example.com\"; their weights are the servers', lower priorities go first",
+        ),
+        setting(
+            "max_servers",
+            "",
+            "so many servers a name may stand for, 1 to 64; by default 64, and 1 with a `cookie`",
         ),
         setting(
             "source",
@@ -92,6 +103,8 @@ pub(super) const CHECK: Section = Section::new(
 /// A server with what later rules have to point at.
 pub(super) struct Placed {
     pub(super) server: Server,
+    /// It has a name, and may become so many.
+    pub(super) origin: Option<(Origin, usize)>,
     pub(super) span: Span,
     pub(super) cookie: Span,
 }
@@ -111,8 +124,10 @@ pub(super) fn server(
     if let Some(name) = &name {
         names.take(table.reader, name, &table.span_of("name"));
     }
-    let address = table.required("address", |item| item.parse(server_address));
-    let source = sources(table, address.as_ref());
+    let found = whereabouts(table);
+    // A name may have addresses of either family.
+    let known = found.as_ref().filter(|found| found.origin.is_none());
+    let source = sources(table, known.map(|found| &found.address));
     let weight = table.setting("weight", |item| item.number(0..=256)) as u16;
     let tier = table.setting("tier", |item| item.number(0..=255)) as u8;
     let own = table.optional("slow_start", slow_start);
@@ -128,9 +143,10 @@ pub(super) fn server(
             .reader
             .report(Note::warning(&table.span_of("shared_cookie"), message));
     }
+    let found = found?;
     let server = Server {
         name: name?,
-        address: address?,
+        address: found.address,
         source,
         weight,
         tier,
@@ -144,6 +160,7 @@ pub(super) fn server(
     };
     Some(Placed {
         server,
+        origin: found.origin,
         span: table.span.clone(),
         cookie: table.span_of("cookie"),
     })

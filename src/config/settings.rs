@@ -10,7 +10,9 @@ use super::headers::HeaderChanges;
 use super::networks::Admission;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::rate::{ClientRate, Ramp, Rate, SlowStart};
+use super::resolver::Resolver;
 use super::retry::Retry;
+use super::template::Template;
 
 /// A whole configuration, checked: names resolve, numbers are in range.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub control: Control,
     /// `[stats]`, the page that people look at; `None` when the table is absent.
     pub stats: Option<Stats>,
+    /// `[resolver]`
+    pub resolver: Resolver,
     /// `[[listener]]`
     pub listeners: Vec<Listener>,
     /// `[[route]]`
@@ -85,7 +89,7 @@ impl Config {
                 .map(|listener| listener.bind.len())
                 .sum(),
         );
-        let servers = count(self.pools.iter().map(|pool| pool.servers.len()).sum());
+        let servers = count(self.pools.iter().map(Pool::most_servers).sum());
         let idle_links = servers * count(self.limits.idle_links);
         let each_worker = addresses + idle_links + 8;
         connections + count(workers) * each_worker + count(self.logs.len()) + servers + 64
@@ -406,8 +410,10 @@ pub struct Pool {
     pub drain: Drain,
     /// `sticky`
     pub sticky: Option<Sticky>,
-    /// `[[pool.NAME.server]]`; never empty.
+    /// `[[pool.NAME.server]]` with an address; in a plan also those that were found by name.
     pub servers: Vec<Server>,
+    /// `[[pool.NAME.server]]` with a name. They and the servers are not both empty.
+    pub templates: Vec<Template>,
 }
 
 /// Timeouts of one pool, global ones already filled in.

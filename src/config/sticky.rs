@@ -298,7 +298,9 @@ fn check_derived(reader: &Reader<'_>, before: &[Placed], placed: &Placed) {
         return reader.report(Note::error(&placed.span, message));
     }
     let derived = |other: &&Placed| {
-        other.server.cookie.is_none() && other.server.address == placed.server.address
+        other.server.cookie.is_none()
+            && other.server.address == placed.server.address
+            && other.origin == placed.origin
     };
     if let Some(other) = before.iter().find(derived) {
         let other = &other.server.name;

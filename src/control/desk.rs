@@ -4,6 +4,7 @@
 use super::admin::Source;
 use super::channel::Start;
 use super::closing::{Cause, Closings, Order};
+use super::discovery::Names;
 use super::probes::Tell;
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
@@ -22,6 +23,7 @@ use tokio::sync::Notify;
 /// What both the control socket and the control loop look at.
 pub(super) struct Desk {
     pub(super) plan: ArcSwap<Plan>,
+    pub(super) names: Names,
     pub(super) workers: Workers,
     pub(super) sandbox: Sandbox,
     pub(super) events: Events,
@@ -113,7 +115,10 @@ impl Source for Desk {
                 })
                 .collect(),
             pools: pools
-                .map(|pool| PoolStatus::of(pool, now_ms, started_ms))
+                .map(|pool| PoolStatus {
+                    names: self.names.of(&pool.settings),
+                    ..PoolStatus::of(pool, now_ms, started_ms)
+                })
                 .collect(),
         }
     }

@@ -9,6 +9,7 @@ use super::admin::{self, Source};
 use super::channel::{Channel, Command, Received, Report};
 use super::closing::{self, Closings};
 use super::desk::{self, Desk};
+use super::discovery::{Discovery, changes};
 use super::environment::Answers;
 use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
@@ -88,7 +89,15 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
 
     let (logs, ends) = Logs::start(&config, log_files, start.workers)?;
     let events = logs.events();
-    let plan = Plan::new(&config, None, start.workers, Some(&start.stats_socket));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the control thread: {error}"))?;
+    let mut discovery = runtime
+        .block_on(Discovery::start(&config, events.clone()))
+        .map_err(|error| format!("cannot ask DNS: {error}"))?;
+    let found = discovery.config();
+    let plan = Plan::new(&found, None, start.workers, Some(&start.stats_socket));
     let addresses = handed::addresses(config.listeners.len(), &listeners);
     let workers = Workers::start(Setup {
         plan: Arc::clone(&plan),
@@ -101,12 +110,9 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     .map_err(|error| format!("cannot start the workers: {error}"))?;
     sandbox.close(workers.driver(), workers.operations());
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the control thread: {error}"))?;
     let desk = Arc::new(Desk {
         plan: ArcSwap::new(plan),
+        names: discovery.names(),
         workers,
         sandbox,
         events: events.clone(),
@@ -132,6 +138,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             logs: logs.clone(),
             fresh_files: Vec::new(),
             probes,
+            discovery: &mut discovery,
             path: &start.path,
             stats_socket: &start.stats_socket,
             ends: None,
@@ -171,6 +178,7 @@ struct Control<'a> {
     /// Log files that came for the next `Reload` or `Reopen`.
     fresh_files: Vec<(usize, File)>,
     probes: Probes,
+    discovery: &'a mut Discovery,
     path: &'a Path,
     stats_socket: &'a Path,
     /// While draining: when patience ends; `None` inside is never.
@@ -195,7 +203,8 @@ impl Control<'_> {
         sandbox::try_to_escape(&self.desk.workers);
         loop {
             let next = tokio::select! {
-                order = receive(&orders, self.channel) => self.obey(order.map_err(text)?),
+                order = receive(&orders, self.channel) => self.obey(order.map_err(text)?).await,
+                () = self.discovery.changed() => self.rediscover(),
                 () = tokio::time::sleep(DRAIN_TICK), if self.ends.is_some() => self.drained(),
             };
             if matches!(next, Next::End) {
@@ -204,7 +213,7 @@ impl Control<'_> {
         }
     }
 
-    fn obey(&mut self, order: Received<Command>) -> Next {
+    async fn obey(&mut self, order: Received<Command>) -> Next {
         let Received::Message(command, descriptors) = order else {
             // The launcher has died: nobody is left to take signals, reloads, or the ports back.
             self.desk
@@ -218,7 +227,7 @@ impl Control<'_> {
                 text,
                 answers,
                 warnings,
-            } => self.reload(&text, &answers, &warnings),
+            } => self.reload(&text, &answers, &warnings).await,
             Command::Reopen => {
                 let files = std::mem::take(&mut self.fresh_files);
                 self.logs.reopen(files);
@@ -239,31 +248,22 @@ impl Control<'_> {
         Next::Listen
     }
 
-    fn reload(&mut self, text: &str, answers: &Answers, warnings: &[String]) {
+    async fn reload(&mut self, text: &str, answers: &Answers, warnings: &[String]) {
         let files = std::mem::take(&mut self.fresh_files);
         let adopted = load(self.path, text, answers).and_then(|config| {
             limits::raise_descriptors(limits::descriptors(&config, self.desk.workers.count()))?;
             self.logs.adopt(&config, files)?;
             Ok(config)
         });
-        let config = match adopted {
-            Ok(config) => config,
-            Err(why) => {
-                self.report(&Report::ReloadFailed { why });
-                return;
-            }
+        let adopted = match adopted {
+            Ok(config) => self.discovery.follow(&config).await,
+            Err(why) => Err(why),
         };
-        let before = self.desk.plan.load_full();
-        let plan = Plan::new(
-            &config,
-            Some(&before),
-            self.desk.workers.count(),
-            Some(self.stats_socket),
-        );
-        self.desk.plan.store(Arc::clone(&plan));
-        self.desk.workers.adopt(&plan);
-        self.probes.follow(&plan.pools);
-        self.desk.came_back.notify_one();
+        if let Err(why) = adopted {
+            self.report(&Report::ReloadFailed { why });
+            return;
+        }
+        self.publish();
         self.desk.reloads.fetch_add(1, Relaxed);
         self.desk.refused.store(None);
         for warning in warnings {
@@ -272,6 +272,33 @@ impl Control<'_> {
         let about = self.path.display().to_string();
         self.desk.events.send(Event::Reloaded { about });
         self.report(&Report::Reloaded);
+    }
+
+    /// DNS has other addresses for some name.
+    fn rediscover(&mut self) -> Next {
+        let before = self.desk.plan.load_full();
+        let after = self.publish();
+        for event in changes(&before.pools, &after.pools) {
+            self.desk.events.send(event);
+        }
+        Next::Listen
+    }
+
+    /// Makes a plan of the configuration and the servers that are known, and puts it into force. What stays
+    /// keeps its live state, and no tunnel is touched.
+    fn publish(&mut self) -> Arc<Plan> {
+        let before = self.desk.plan.load_full();
+        let plan = Plan::new(
+            &self.discovery.config(),
+            Some(&before),
+            self.desk.workers.count(),
+            Some(self.stats_socket),
+        );
+        self.desk.plan.store(Arc::clone(&plan));
+        self.desk.workers.adopt(&plan);
+        self.probes.follow(&plan.pools);
+        self.desk.came_back.notify_one();
+        plan
     }
 
     fn drain(&mut self) {

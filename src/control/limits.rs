@@ -4,7 +4,8 @@
 //! client. Too little locked memory only costs the ring (the workers fall back to a smaller one and
 //! then to epoll, and say so), so it is tried and no more.
 
-use crate::config::Config;
+use super::discovery;
+use crate::config::{Config, Pool};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// Descriptors that the configuration can come to need in the generation.
@@ -14,13 +15,19 @@ pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
         .iter()
         .map(|listener| listener.bind.len())
         .sum();
-    let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+    let servers: usize = config.pools.iter().map(Pool::most_servers).sum();
     // A connection is a client and its server; between exchanges the server's side is an idle link,
     // and some more of those stay from exchanges with other servers: as many as the settings allow,
     // but in a thousand servers times sixty-four workers no more than there were clients.
     let clients = config.process.max_connections as usize;
     let idle = (workers * servers * config.limits.idle_links).min(clients);
-    let fixed = workers * (FOR_EACH_WORKER + binds) + config.logs.len() + servers + FOR_THE_PROCESS;
+    let named = config.pools.iter().any(|pool| !pool.templates.is_empty());
+    let questions = if named { discovery::DESCRIPTORS } else { 0 };
+    let fixed = workers * (FOR_EACH_WORKER + binds)
+        + config.logs.len()
+        + servers
+        + questions
+        + FOR_THE_PROCESS;
     (2 * clients + idle + fixed) as u64
 }
 

@@ -43,8 +43,11 @@ impl Term {
 impl Bound {
     /// The bound of a configuration that so many workers carry.
     pub fn of(config: &Config, workers: usize) -> Self {
-        let servers: usize = config.pools.iter().map(|pool| pool.servers.len()).sum();
+        let servers: usize = config.pools.iter().map(Pool::most_servers).sum();
         let clients = config.process.max_connections as usize;
+        let named = config.pools.iter().any(|pool| !pool.templates.is_empty());
+        // Servers whose address DNS has no more live on in the exchanges and tunnels that they have.
+        let former = if named { clients } else { 0 };
         let links = (workers * servers * config.limits.idle_links).min(clients);
         let term = |what, count: usize, each: usize| Term {
             what,
@@ -61,6 +64,7 @@ impl Bound {
             term("bytes of pages", config.page_bytes(), PAGE_BYTE),
             term("source addresses", sources(config), PLANS * SOURCE),
             term("tables of clients", 1, tables(config)),
+            term("former servers", former, LEFT + workers * COUNTERS),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.bytes() > 0);
@@ -181,7 +185,7 @@ const RING: usize = 512 * 1024;
 /// What of a worker's stack was ever touched: parsing keeps its lines there (256 of them), nothing is recursive.
 const STACK: usize = 256 * 1024;
 /// The present plan, the next one while it is built, and two that exchanges from before still follow. (Each reload
-/// during a long exchange may keep one more.)
+/// during a long exchange may keep one more, and so may each change of what DNS says.)
 const PLANS: usize = 4;
 /// Names, address, keys, its share of the schedule (256 turns at most), health.
 const SETTINGS: usize = 4 * 1024;
@@ -190,6 +194,8 @@ const SETTINGS: usize = 4 * 1024;
 const PAGE_BYTE: usize = 2 * (PLANS + 2) + 8;
 /// An address to connect from, in the settings and with its marks.
 const SOURCE: usize = 64;
+/// A server that no plan has any more: name, address, key, and its live state without the counters.
+const LEFT: usize = 1024;
 /// A worker's slot of a server's counters, in cache lines of its own.
 const COUNTERS: usize = 256;
 /// Both processes before the first client, measured at 13 MiB (27 in a debug build): program, allocator, control
@@ -234,6 +240,11 @@ mod tests {
             ("[limits]\nhead_size = \"32KiB\"", "", 2),
             ("[limits]\nidle_links = 1000", "", 2),
             ("[[log]]\ntarget = \"stdout\"", "", 2),
+            (
+                "[[pool.app.server]]\nname = \"n\"\naddress = \"n.example:1\"",
+                "",
+                2,
+            ),
             ("", "", 3),
             ("", "client_rate = { requests = 10 }", 2),
             (

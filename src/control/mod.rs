@@ -12,6 +12,7 @@ mod channel;
 mod closing;
 mod command;
 mod desk;
+mod discovery;
 mod environment;
 pub mod file;
 pub mod generation;

@@ -159,17 +159,28 @@ fn pool(html: &mut String, pool: &PoolStatus) {
     if all > 1 {
         foot(html, pool);
     }
-    html.push_str("</table></div></section>");
+    html.push_str("</table></div>");
+    for name in pool.names.iter().filter(|name| name.error.is_some()) {
+        let _ = write!(
+            html,
+            "<p class=\"notice\"><b>DNS does not say where {} is.</b> {}; known: {}</p>",
+            Text(&name.asks),
+            Text(name.error.as_deref().unwrap_or_default()),
+            name.addresses
+        );
+    }
+    html.push_str("</section>");
 }
 
 fn row(html: &mut String, server: &ServerStatus) {
     let state = server.state.word();
     let _ = write!(
         html,
-        "<tr class=\"{state}\"><th><b>{}</b><code>{}</code><td><b class=\"{state}\">{}</b>\
+        "<tr class=\"{state}\"><th><b>{}</b><code>{}{}</code><td><b class=\"{state}\">{}</b>\
          <small>{}</small>",
         Text(&server.name),
         Text(&server.address),
+        found_by(server),
         server.words(),
         state_text(server)
     );
@@ -199,6 +210,12 @@ fn row(html: &mut String, server: &ServerStatus) {
         let _ = write!(html, "<td class=\"n\">{cell}");
     }
     html.push_str("</tr>");
+}
+
+/// ` of backend.example.com:3000`
+fn found_by(server: &ServerStatus) -> String {
+    let name = server.found_by.as_ref();
+    name.map_or_else(String::new, |name| format!(" of {}", Text(name)))
 }
 
 /// `for 12m 30s`, and what there is to be said besides.

@@ -3,8 +3,10 @@
 //! The JSON is an interface: fields are added, never renamed. Times are milliseconds since the Unix
 //! epoch, durations are seconds, sizes are bytes.
 
+pub use super::discovery::NameStatus;
 use crate::balance::health::Reason;
 use crate::balance::{Counter, Pool, Server, Standing};
+use crate::config;
 use serde::{Deserialize, Serialize};
 
 /// The whole process.
@@ -97,6 +99,9 @@ pub struct PoolStatus {
     pub over_rate: u64,
     /// In file order.
     pub servers: Vec<ServerStatus>,
+    /// The entries of the file that have a name; their servers are among the servers.
+    #[serde(default)]
+    pub names: Vec<NameStatus>,
 }
 
 /// One `[[pool.NAME.server]]`.
@@ -106,6 +111,9 @@ pub struct ServerStatus {
     pub name: String,
     /// Where it is reached.
     pub address: String,
+    /// The name that the address was found by, as `backend.example.com:3000`.
+    #[serde(default)]
+    pub found_by: Option<String>,
     /// What it does for new sessions, all in all.
     pub state: ServerState,
     /// Whether it is checked.
@@ -207,7 +215,11 @@ impl PoolStatus {
     pub(super) fn of(pool: &Pool, now_ms: u64, started_ms: u64) -> Self {
         let servers = pool.servers.iter();
         let servers: Vec<_> = servers
-            .map(|server| ServerStatus::of(server, now_ms, started_ms))
+            .zip(&pool.settings.servers)
+            .map(|(server, settings)| ServerStatus {
+                found_by: found_by(&pool.settings, settings),
+                ..ServerStatus::of(server, now_ms, started_ms)
+            })
             .collect();
         let retries = servers.iter().map(|s| s.retries + s.redispatches).sum();
         Self {
@@ -220,6 +232,7 @@ impl PoolStatus {
             retries_refused: pool.live.retries_refused(),
             over_rate: pool.live.over_rate(),
             servers,
+            names: Vec::new(),
         }
     }
 
@@ -269,6 +282,7 @@ impl ServerStatus {
         Self {
             name: server.name.to_string(),
             address: server.address.to_string(),
+            found_by: None,
             state: ServerState::of(server),
             operator: live.admin().word().to_owned(),
             honours_cookies: !live.is_forsaken(),
@@ -302,6 +316,13 @@ impl ServerStatus {
             downs: live.downs(),
         }
     }
+}
+
+/// What was asked for the address of a server, if it was not in the file.
+fn found_by(pool: &config::Pool, server: &config::Server) -> Option<String> {
+    let made = |template: &&config::Template| template.made(server);
+    let template = pool.templates.iter().find(made)?;
+    Some(template.origin.to_string())
 }
 
 /// `512 B`, `3.4 KiB`, `12.0 GiB`.

@@ -155,12 +155,14 @@ impl Desk {
         let limits = &plan.config.limits;
         let clock = Clock::new();
         gauge.ramp.begin(clock.now());
+        let links = Links::new(
+            limits.idle_links,
+            super::plan::wait(plan.config.timeouts.idle_link),
+        );
+        links.serve(plan.slots());
         Ok(Self {
             worker,
-            links: Links::new(
-                limits.idle_links,
-                super::plan::wait(plan.config.timeouts.idle_link),
-            ),
+            links,
             log: RefCell::new(log),
             clock: Cell::new(clock),
             draining: Cell::new(false),
@@ -191,6 +193,7 @@ impl Desk {
         let config = &plan.config;
         let age = super::plan::wait(config.timeouts.idle_link);
         self.links.bound(config.limits.idle_links, age);
+        self.links.serve(plan.slots());
         *self.request.borrow_mut() = RequestHead::new(&plan.limits);
         *self.response.borrow_mut() = ResponseHead::new(&plan.limits);
         *self.plan.borrow_mut() = Rc::new(Local::new(plan));

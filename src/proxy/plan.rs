@@ -170,6 +170,12 @@ impl Plan {
         })
     }
 
+    /// The slots of all servers, the page's among them.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        let pools = self.pools.iter().chain(&self.stats);
+        pools.flat_map(|pool| pool.servers.iter().map(|server| server.live.id()))
+    }
+
     /// Whether a request is for the stats page: its path, or one below it.
     pub fn is_stats(&self, path: &[u8]) -> bool {
         let Some(stats) = self.config.stats.as_ref().filter(|_| self.stats.is_some()) else {
@@ -316,5 +322,6 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             check: None,
             state: config::AdminState::Ready,
         }],
+        templates: Vec::new(),
     }
 }

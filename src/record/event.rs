@@ -86,6 +86,44 @@ pub enum Event {
         /// What brought it about, and perhaps why others stay.
         why: String,
     },
+    /// DNS has a new address of a server's name.
+    ServerAdded {
+        /// Pool and server.
+        server: ServerName,
+        /// `10.0.0.7:3000 is an address of backend.example.com:3000`.
+        why: String,
+        /// Servers of the pool that are up now.
+        left: usize,
+    },
+    /// DNS has an address of a server's name no more; tunnels stay.
+    ServerRemoved {
+        /// Pool and server.
+        server: ServerName,
+        /// `10.0.0.7:3000 is no address of backend.example.com:3000 any more`.
+        why: String,
+        /// Tunnels that it has, and keeps until they end.
+        tunnels: u32,
+        /// Servers of the pool that are up now.
+        left: usize,
+    },
+    /// DNS does not say where the servers of a name are; those that are known stay.
+    NameFailed {
+        /// The name.
+        name: String,
+        /// `no answer`, `no such name`.
+        why: String,
+        /// Addresses that are known of it.
+        servers: usize,
+    },
+    /// It says so again.
+    NameAnswered {
+        /// The name.
+        name: String,
+        /// How long it did not.
+        after: Duration,
+        /// Addresses that are known of it.
+        servers: usize,
+    },
     /// A bound was reached, and what happens now.
     LimitReached {
         /// The setting, as `max_connections`.
@@ -189,11 +227,18 @@ impl Event {
             | Self::ServerSet { .. }
             | Self::TunnelsClosing { .. }
             | Self::TunnelsClosed { .. }
+            | Self::ServerAdded { .. }
+            | Self::NameAnswered { .. }
             | Self::AcceptingAgain
             | Self::LogsReopened => Level::Notice,
-            Self::ServerDown { left: 0, .. } => Level::Emergency,
+            Self::ServerDown { left: 0, .. } | Self::ServerRemoved { left: 0, .. } => {
+                Level::Emergency
+            }
+            Self::ServerRemoved { .. } => Level::Notice,
             Self::ServerDown { .. } => Level::Alert,
-            Self::ReloadFailed { .. } | Self::AcceptFailed { .. } => Level::Error,
+            Self::ReloadFailed { .. } | Self::AcceptFailed { .. } | Self::NameFailed { .. } => {
+                Level::Error
+            }
             Self::Panicked { .. } | Self::ListenerFailed { .. } => Level::Critical,
             Self::LimitReached { .. } | Self::LinesDropped { .. } => Level::Warning,
             Self::Said { level, .. } => *level,
@@ -213,6 +258,10 @@ impl Event {
             Self::ServerSet { .. } => "server_set",
             Self::TunnelsClosing { .. } => "tunnels_closing",
             Self::TunnelsClosed { .. } => "tunnels_closed",
+            Self::ServerAdded { .. } => "server_added",
+            Self::ServerRemoved { .. } => "server_removed",
+            Self::NameFailed { .. } => "name_failed",
+            Self::NameAnswered { .. } => "name_answered",
             Self::LimitReached { .. } => "limit_reached",
             Self::Panicked { .. } => "panicked",
             Self::ListenerFailed { .. } => "listener_failed",
@@ -279,6 +328,34 @@ impl Event {
                     wait(*after)
                 )
             }
+            Self::ServerAdded { server, why, left } => {
+                format!("server {server} is added: {why}; {left} up in the pool")
+            }
+            Self::ServerRemoved {
+                server,
+                why,
+                tunnels,
+                left,
+            } => format!(
+                "server {server} is removed: {why}; it keeps {}; {left} up in the pool",
+                many(u64::from(*tunnels), "tunnel")
+            ),
+            Self::NameFailed { name, why, servers } => {
+                let known = match servers {
+                    0 => "it has no server until then".to_owned(),
+                    count => format!("{} known of it stay", many(*count as u64, "address")),
+                };
+                format!("DNS does not say where {name} is: {why}; {known}")
+            }
+            Self::NameAnswered {
+                name,
+                after,
+                servers,
+            } => format!(
+                "DNS says again where {name} is, after {}: {}",
+                wait(*after),
+                many(*servers as u64, "address")
+            ),
             Self::LimitReached { limit, value } => format!("{limit} reached: {value}"),
             Self::Panicked {
                 worker,
@@ -393,6 +470,38 @@ impl Event {
                     ("reason", Text(why)),
                 ]
             }
+            Self::ServerAdded { server, why, left } => vec![
+                ("pool", Text(&server.pool)),
+                ("server", Text(&server.server)),
+                ("reason", Text(why)),
+                ("up", Number(*left as u64)),
+            ],
+            Self::ServerRemoved {
+                server,
+                why,
+                tunnels,
+                left,
+            } => vec![
+                ("pool", Text(&server.pool)),
+                ("server", Text(&server.server)),
+                ("reason", Text(why)),
+                ("tunnels", Number(u64::from(*tunnels))),
+                ("up", Number(*left as u64)),
+            ],
+            Self::NameFailed { name, why, servers } => vec![
+                ("name", Text(name)),
+                ("reason", Text(why)),
+                ("addresses", Number(*servers as u64)),
+            ],
+            Self::NameAnswered {
+                name,
+                after,
+                servers,
+            } => vec![
+                ("name", Text(name)),
+                ("after_ms", Number(millis(*after))),
+                ("addresses", Number(*servers as u64)),
+            ],
             Self::LimitReached { limit, value } => {
                 vec![("limit", Text(limit)), ("value", Number(*value))]
             }
@@ -462,7 +571,11 @@ fn after(what: &str, about: &str) -> String {
 }
 
 fn many(count: u64, what: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
+    let end = match count {
+        1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{count} {what}{end}")
 }
 
@@ -504,6 +617,23 @@ mod tests {
         }
     }
 
+    fn removed(left: usize) -> Event {
+        Event::ServerRemoved {
+            server: server(),
+            why: "x".to_owned(),
+            tunnels: 3,
+            left,
+        }
+    }
+
+    fn failed(servers: usize) -> Event {
+        Event::NameFailed {
+            name: "a:80".to_owned(),
+            why: "no answer".to_owned(),
+            servers,
+        }
+    }
+
     #[test]
     fn sentences() {
         #[rustfmt::skip]
@@ -519,6 +649,12 @@ mod tests {
             (Event::accepting_again(), "notice: accepting again"),
             (Event::panicked(2, 1, "src/a.rs:1:2: no".to_owned()), "critical: 1 task of worker 2 panicked and ended: src/a.rs:1:2: no"),
             (Event::LinesDropped { lines: 7, target: "file:/x".to_owned() }, "warning: dropped 7 lines because file:/x is slow"),
+            (Event::ServerAdded { server: server(), why: "x".to_owned(), left: 2 }, "notice: server app/node1 is added: x; 2 up in the pool"),
+            (removed(1), "notice: server app/node1 is removed: x; it keeps 3 tunnels; 1 up in the pool"),
+            (removed(0), "emergency: server app/node1 is removed: x; it keeps 3 tunnels; 0 up in the pool"),
+            (failed(0), "error: DNS does not say where a:80 is: no answer; it has no server until then"),
+            (failed(2), "error: DNS does not say where a:80 is: no answer; 2 addresses known of it stay"),
+            (Event::NameAnswered { name: "a:80".to_owned(), after: Duration::from_secs(9), servers: 1 }, "notice: DNS says again where a:80 is, after 9.0s: 1 address"),
             (Event::Said { level: Level::Debug, message: "hm".to_owned() }, "debug: hm"),
         ];
         for (event, wanted) in table {

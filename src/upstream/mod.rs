@@ -101,12 +101,19 @@ fn failed(error: io::Error) -> ConnectError {
 /// Kept links of one worker, by server.
 #[derive(Default)]
 pub struct Links {
-    /// Indexed by the server's slot; the newest link of a server is lent first, so that the rest can age.
-    idle: RefCell<Vec<Vec<Idle>>>,
+    /// One for each server of the plan, in the order of their slots; the newest link of a server is lent first, so that
+    /// the rest can age.
+    idle: RefCell<Vec<Kept>>,
     limit: Cell<usize>,
     age: Cell<Option<u32>>,
     now: Cell<u32>,
     owners: Cell<u64>,
+}
+
+/// Of one server.
+struct Kept {
+    slot: usize,
+    links: Vec<Idle>,
 }
 
 struct Idle {
@@ -131,12 +138,31 @@ impl Links {
             .set(age.map(|age| u32::try_from(age.as_secs().max(1)).unwrap_or(u32::MAX)));
     }
 
+    /// Keeps links to the servers in these slots from now on, and closes those to all others: slots are never used again, so
+    /// what is kept for a server that has gone would never be lent.
+    pub fn serve(&self, slots: impl Iterator<Item = usize>) {
+        let mut slots: Vec<usize> = slots.collect();
+        slots.sort_unstable();
+        let mut idle = self.idle.borrow_mut();
+        let mut before = std::mem::take(&mut *idle);
+        let links = |slot: usize| {
+            let at = before.binary_search_by_key(&slot, |kept| kept.slot);
+            at.map_or_else(|_| Vec::new(), |at| std::mem::take(&mut before[at].links))
+        };
+        *idle = slots
+            .iter()
+            .copied()
+            .zip(slots.iter().copied().map(links))
+            .map(|(slot, links)| Kept { slot, links })
+            .collect();
+    }
+
     /// Lends a kept link to the server in `slot`, if one is still quiet. A link on which something has
     /// come is closed, be it the end or bytes: those belong to nobody's request, and the next one would
     /// get them for its answer. With an `owner`, only that one's own; without, only those that are nobody's.
     pub fn lend(&self, slot: usize, owner: Option<NonZeroU64>) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
-        let links = idle.get_mut(slot)?;
+        let links = of(&mut idle, slot)?;
         // The last one, unless a reload changed whether links to this server have owners.
         while let Some(at) = links.iter().rposition(|idle| idle.owner == owner) {
             let Idle { stream, .. } = links.remove(at);
@@ -150,15 +176,13 @@ impl Links {
         None
     }
 
-    /// Keeps a link that stands between two exchanges, or closes it when there are enough. One with an `owner`
+    /// Keeps a link that stands between two exchanges, or closes it when there are enough, or when its server has gone. One with an `owner`
     /// is lent to nobody else.
     pub fn keep(&self, slot: usize, link: Link, owner: Option<NonZeroU64>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() <= slot {
-            idle.resize_with(slot + 1, Vec::new);
-        }
-        let links = &mut idle[slot];
-        if links.len() < self.limit.get() {
+        if let Some(links) = of(&mut idle, slot)
+            && links.len() < self.limit.get()
+        {
             links.push(Idle {
                 stream: link.stream,
                 since: self.now.get(),
@@ -176,7 +200,7 @@ impl Links {
 
     /// Closes the links of an owner that has gone.
     pub fn let_go(&self, owner: NonZeroU64) {
-        for links in self.idle.borrow_mut().iter_mut() {
+        for Kept { links, .. } in self.idle.borrow_mut().iter_mut() {
             links.retain(|idle| idle.owner != Some(owner));
         }
     }
@@ -185,19 +209,19 @@ impl Links {
     /// is none.
     pub fn shed(&self) -> bool {
         let mut idle = self.idle.borrow_mut();
-        let longest = idle.iter_mut().max_by_key(|links| links.len());
-        longest.is_some_and(|links| !links.is_empty() && links.drain(..1).count() == 1)
+        let longest = idle.iter_mut().max_by_key(|kept| kept.links.len());
+        longest.is_some_and(|kept| !kept.links.is_empty() && kept.links.drain(..1).count() == 1)
     }
 
     /// Closes what the server has closed and what has waited too long. Called once a second.
     pub fn sweep(&self) {
         let now = self.now.get().wrapping_add(1);
         self.now.set(now);
-        for links in self
+        for Kept { links, .. } in self
             .idle
             .borrow_mut()
             .iter_mut()
-            .filter(|links| !links.is_empty())
+            .filter(|kept| !kept.links.is_empty())
         {
             links.retain(|idle| {
                 let fresh = self
@@ -208,4 +232,10 @@ impl Links {
             });
         }
     }
+}
+
+/// The links kept for a slot: with three servers two comparisons, with ten thousand fourteen.
+fn of(idle: &mut [Kept], slot: usize) -> Option<&mut Vec<Idle>> {
+    let at = idle.binary_search_by_key(&slot, |kept| kept.slot).ok()?;
+    Some(&mut idle[at].links)
 }

@@ -22,6 +22,11 @@ impl Port {
         Self::hold("[::1]:0".parse().unwrap())
     }
 
+    /// The same port on another address of this machine.
+    pub fn beside(&self, ip: &str) -> Self {
+        Self::hold(SocketAddr::new(ip.parse().unwrap(), self.address.port()))
+    }
+
     fn hold(address: SocketAddr) -> Self {
         let held = shared_socket(address);
         let address = held.local_addr().unwrap().as_socket().unwrap();

@@ -102,6 +102,15 @@ impl Server {
 
     /// The same with room for so few connections that wait to be accepted.
     pub fn websocket_with_backlog(name: &str, backlog: i32) -> Self {
+        Self::websocket_on(name, Port::v4(), backlog)
+    }
+
+    /// The same at an address of its own.
+    pub fn websocket_at(name: &str, port: Port) -> Self {
+        Self::websocket_on(name, port, BACKLOG)
+    }
+
+    fn websocket_on(name: &str, port: Port, backlog: i32) -> Self {
         let (answer, name) = (answerer(name), name.to_owned());
         let own = name.clone();
         let script = move |conn: &mut Conn| {
@@ -125,7 +134,7 @@ impl Server {
                 return;
             }
         };
-        Self::start_with(&own, Place::Port(Port::v4()), Box::new(script), backlog)
+        Self::start_with(&own, Place::Port(port), Box::new(script), backlog)
     }
 
     /// Accepts a handshake, then plays this script.

@@ -1,5 +1,5 @@
-//! Where to listen, to connect and to log: IP addresses with a port, unix sockets, networks. Names are not resolved:
-//! a worker must never wait for DNS, and an address that changes behind a name would go unnoticed.
+//! Where to listen, to connect and to log: IP addresses with a port, unix sockets, networks. Only servers may have a name:
+//! the control thread asks for its addresses and follows them, where a listener's or a log's would have to stay as it was.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,11 +19,65 @@ pub(in crate::config) fn bind_address(text: &str) -> Result<Address, Refusal> {
 }
 
 /// Where to connect to.
-pub(in crate::config) fn server_address(text: &str) -> Result<Address, Refusal> {
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::config) enum Place {
+    Address(Address),
+    /// A name in DNS, in lower case, and a port.
+    Name(String, u16),
+}
+
+/// Where to connect to: an address, or a name and a port.
+pub(in crate::config) fn server_place(text: &str) -> Result<Place, Refusal> {
     if text.starts_with("*:") {
         return Err(Refusal::new("`*` is no address to connect to"));
     }
-    address(text, 1)
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_host_name(host) && !text.starts_with("unix:") => {
+            let port = self::port(port, 1)?;
+            if host.eq_ignore_ascii_case("localhost") {
+                return Err(Refusal::new("`localhost` is not in DNS")
+                    .help(format!("write \"127.0.0.1:{port}\" or \"[::1]:{port}\"")));
+            }
+            Ok(Place::Name(domain_name(host)?, port))
+        }
+        None if is_host_name(text) => Err(Refusal::new("has no port")
+            .help(format!("write \"{}:PORT\"", text.to_ascii_lowercase()))),
+        _ => address(text, 1).map(Place::Address),
+    }
+}
+
+/// `_service._proto.name` (RFC 2782).
+pub(in crate::config) fn service_name(text: &str) -> Result<String, Refusal> {
+    let name = domain_name(text)?;
+    let mut labels = name.splitn(3, '.');
+    let underlined = |label: Option<&str>| label.is_some_and(|label| label.starts_with('_'));
+    if underlined(labels.next()) && underlined(labels.next()) && labels.next().is_some() {
+        return Ok(name);
+    }
+    let refusal = Refusal::new("not the name of a service");
+    Err(refusal.help("write it as \"_ws._tcp.example.com\" (RFC 2782)"))
+}
+
+/// A DNS server: an address, and a port if it is not 53.
+pub(in crate::config) fn name_server(text: &str) -> Result<SocketAddr, Refusal> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(SocketAddr::new(address, DNS_PORT)),
+        Err(_) => ip_and_port(text, 1),
+    }
+}
+
+/// A name as DNS knows it (RFC 1035 section 2.3.4): labels of 1 to 63 bytes, 253 in all. In lower case, without the dot
+/// at its end.
+fn domain_name(text: &str) -> Result<String, Refusal> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let fits = |label: &str| {
+        (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    match name.len() {
+        ..=253 if name.split('.').all(fits) && is_host_name(name) => Ok(name.to_ascii_lowercase()),
+        ..=253 => Err(Refusal::new("not a name that DNS can have")),
+        _ => Err(Refusal::new("a name has at most 253 characters")),
+    }
 }
 
 /// An address to connect from: no port, which the kernel chooses.
@@ -162,12 +216,15 @@ fn ip_and_port(text: &str, least_port: u16) -> Result<SocketAddr, Refusal> {
 }
 
 fn no_names() -> Refusal {
-    Refusal::new("names are not resolved yet")
+    Refusal::new("only a server may have a name")
 }
 
+/// Letters, digits, `-`, `_` and `.`, and the last part is no number: that would be a mistyped address.
 fn is_host_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    text.bytes().all(allowed) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+    let last = text.trim_end_matches('.').rsplit('.').next();
+    text.bytes().all(allowed)
+        && last.is_some_and(|last| last.bytes().any(|byte| !byte.is_ascii_digit()))
 }
 
 fn port(text: &str, least: u16) -> Result<u16, Refusal> {
@@ -208,6 +265,8 @@ fn network_start(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
+/// RFC 1035 section 4.2.
+pub(in crate::config) const DNS_PORT: u16 = 53;
 /// RFC 5426 section 3.3.
 const SYSLOG_PORT: u16 = 514;
 /// `sun_path` has 108 bytes, the last of them zero.
@@ -230,10 +289,40 @@ mod tests {
         ] {
             assert_eq!(bind_address(text).unwrap().to_string(), meaning, "{text}");
         }
-        assert_eq!(
-            server_address("10.0.0.1:3000").unwrap().to_string(),
-            "10.0.0.1:3000"
-        );
+        let address = Place::Address(Address::Ip("10.0.0.1:3000".parse().unwrap()));
+        assert_eq!(server_place("10.0.0.1:3000"), Ok(address));
+    }
+
+    #[test]
+    fn names() {
+        for (text, name, port) in [
+            ("backend-1.example.com:80", "backend-1.example.com", 80),
+            ("Node.Internal.:3000", "node.internal", 3000),
+            ("chat_app_1:3000", "chat_app_1", 3000),
+            ("1.example:65535", "1.example", 65535),
+        ] {
+            let place = Place::Name(name.to_owned(), port);
+            assert_eq!(server_place(text), Ok(place), "{text}");
+        }
+        let service = service_name("_ws._TCP.Example.com.").unwrap();
+        assert_eq!(service, "_ws._tcp.example.com");
+        for text in [
+            "ws._tcp.example",
+            "_ws._tcp",
+            "_ws.example.com",
+            "",
+            "_ws._tcp.a b",
+        ] {
+            assert!(service_name(text).is_err(), "{text}");
+        }
+        for (text, server) in [
+            ("127.0.0.1", "127.0.0.1:53"),
+            ("::1", "[::1]:53"),
+            ("[::1]:5353", "[::1]:5353"),
+        ] {
+            assert_eq!(name_server(text).unwrap().to_string(), server);
+        }
+        assert!(name_server("dns.example.com").is_err());
     }
 
     #[test]
@@ -254,22 +343,25 @@ mod tests {
             ("127.0.0.1:-1", "the port is not a number"),
             ("127.0.0.1:", "the port is not a number"),
             ("300.0.0.1:80", "not an address"),
-            ("localhost:80", "names are not resolved yet"),
-            ("backend-1.example.com:80", "names are not resolved yet"),
+            ("localhost:80", "`localhost` is not in DNS"),
+            ("backend.example.com", "has no port"),
+            ("a..b:80", "not a name that DNS can have"),
+            ("-a.b:80", "not a name that DNS can have"),
+            ("backend:0", "port 0 is out of range: must be 1 to 65535"),
             ("http://127.0.0.1:80", "not an address"),
             ("*:80", "`*` is no address to connect to"),
             ("unix:relative", "the path must begin with `/`"),
             ("unix:/a\0b", "a path has no NUL in it"),
         ] {
             assert_eq!(
-                server_address(text).map_err(|refusal| refusal.message),
+                server_place(text).map_err(|refusal| refusal.message),
                 Err(message.to_owned()),
                 "{text}"
             );
         }
         let long = format!("unix:/{}", "a".repeat(SOCKET_PATH_MAX));
-        assert!(server_address(&long).is_err());
-        assert!(server_address(&long[..long.len() - 1]).is_ok());
+        assert!(server_place(&long).is_err());
+        assert!(server_place(&long[..long.len() - 1]).is_ok());
     }
 
     #[test]

@@ -7,7 +7,8 @@ mod size;
 mod words;
 
 pub(super) use address::{
-    bind_address, log_target, network, server_address, socket_path, source_address,
+    DNS_PORT, Place, bind_address, log_target, name_server, network, server_place, service_name,
+    socket_path, source_address,
 };
 pub(super) use duration::{duration, unit_help};
 pub(super) use size::size;

@@ -84,6 +84,7 @@ pub(in super::super) fn pool_settings(
         drain: config::Drain::default(),
         sticky,
         servers: (0..).zip(keys).map(server).collect(),
+        templates: Vec::new(),
     }
 }
 

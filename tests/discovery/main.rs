@@ -1,0 +1,465 @@
+//! Servers by name: a real DNS server says where they are, changes its mind, fails and comes back.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+#[macro_use]
+mod support;
+
+mod dns;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use dns::Dns;
+use support::{Conn, Driver, Port, Proxy, Server, Setup, eventually};
+
+on_both_drivers!(
+    each_address_is_a_server_of_its_own,
+    a_change_is_followed_and_its_tunnels_stay,
+    an_answer_counts_for_its_ttl_and_within_bounds,
+    only_one_family_is_asked_for,
+    srv_records_give_ports_weights_and_tiers,
+    a_dns_server_that_fails_takes_nothing_away,
+    a_name_that_is_denied_is_given_up_after_a_while,
+    a_name_that_is_unknown_at_the_start_appears,
+    a_start_does_not_wait_for_a_silent_dns_server,
+    each_address_has_a_cookie_key_of_its_own,
+    a_server_of_one_keeps_its_name_and_its_key,
+    a_reload_keeps_what_is_known,
+    a_reload_finds_new_names_before_it_comes_into_force,
+);
+
+/// Servers on one port of several addresses, as a name needs them.
+struct Hosts {
+    base: Port,
+    servers: Vec<Server>,
+}
+
+impl Hosts {
+    fn on(ips: &[&str]) -> Self {
+        let base = Port::v4();
+        let servers = ips
+            .iter()
+            .map(|ip| Server::websocket_at(ip, base.beside(ip)))
+            .collect();
+        Self { base, servers }
+    }
+
+    fn port(&self) -> u16 {
+        self.base.address.port()
+    }
+
+    fn named(&self, ip: &str) -> &Server {
+        self.servers
+            .iter()
+            .find(|server| server.name() == ip)
+            .unwrap()
+    }
+
+    /// A proxy with one server entry, which asks this DNS server.
+    fn setup(&self, on: Driver, dns: &Dns, resolver: &str, lines: &str) -> Setup {
+        let address = format!("node.example:{}", self.port());
+        Setup::new(on)
+            .server_at("node", &address, lines)
+            .more(&dns.resolver(resolver))
+    }
+}
+
+const A: &str = "127.0.0.2";
+const B: &str = "127.0.0.3";
+const C: &str = "127.0.0.4";
+
+/// Lines of a hosts file: these addresses are `node.example`'s.
+fn node(ips: &[&str]) -> String {
+    ips.iter()
+        .map(|ip| format!("{ip} node.example\n"))
+        .collect()
+}
+
+/// Which servers answer, and how often.
+fn shares(proxy: &Proxy, requests: usize) -> BTreeMap<String, usize> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..requests {
+        *shares
+            .entry(proxy.get("/").server().to_owned())
+            .or_default() += 1;
+    }
+    shares
+}
+
+fn lines_with(proxy: &Proxy, words: &str) -> Vec<String> {
+    let mut lines = proxy.lines();
+    lines.retain(|line| line.contains(words));
+    lines
+}
+
+fn pool(proxy: &Proxy) -> serde_json::Value {
+    let status = Conn::connect_unix(&proxy.control_socket()).get("/v1/status");
+    let status: serde_json::Value = serde_json::from_str(&status.text()).unwrap();
+    status["pools"][0].clone()
+}
+
+fn names(proxy: &Proxy) -> Vec<String> {
+    let pool = pool(proxy);
+    let servers = pool["servers"].as_array().unwrap().iter();
+    servers
+        .map(|server| server["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn each_address_is_a_server_of_its_own(on: Driver) {
+    let hosts = Hosts::on(&[A, B, "::1"]);
+    let dns = Dns::start(&node(&["::1", B, A]));
+    let proxy = hosts.setup(on, &dns, "", "").start();
+    let even: BTreeMap<_, _> = [A, B, "::1"].map(|ip| (ip.to_owned(), 3)).into();
+    assert_eq!(shares(&proxy, 9), even);
+    let port = hosts.port();
+    let wanted = [A, B, "::1"].map(|ip| format!("node-{ip}:{port}"));
+    assert_eq!(names(&proxy), wanted);
+    let logged: BTreeSet<_> = proxy
+        .access_lines("GET /", 9)
+        .into_iter()
+        .map(|line| line.server)
+        .collect();
+    assert_eq!(logged, wanted.into());
+    let pool = pool(&proxy);
+    let asked = format!("node.example:{port}");
+    assert_eq!(pool["servers"][2]["address"], format!("[::1]:{port}"));
+    assert_eq!(pool["servers"][2]["found_by"], asked);
+    let name = &pool["names"][0];
+    assert_eq!(
+        (&name["server"], &name["asks"]),
+        (&"node".into(), &asked.into())
+    );
+    assert_eq!(
+        (&name["addresses"], &name["max_servers"]),
+        (&3.into(), &64.into())
+    );
+    assert!(name["error"].is_null(), "{name}");
+    assert!(lines_with(&proxy, " is added").is_empty());
+}
+
+fn a_change_is_followed_and_its_tunnels_stay(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let dns = Dns::start(&node(&[A]));
+    let proxy = hosts.setup(on, &dns, "", "").start();
+    let mut tunnel = proxy.client();
+    assert_eq!(tunnel.upgrade("/").server(), A);
+    tunnel.echoes("before");
+    assert_eq!(proxy.get("/").server(), A);
+    eventually("the link is kept", || {
+        (hosts.named(A).open() == 2).then_some(())
+    });
+
+    dns.change(&node(&[B, A]));
+    let added = proxy.wait_for_line("is added");
+    let port = hosts.port();
+    let why = format!(
+        "server app/node-{B}:{port} is added: {B}:{port} is an address of node.example:{port}; 2 up in the pool"
+    );
+    assert!(added.contains(&why), "{added}");
+    let both: BTreeMap<_, _> = [A, B].map(|ip| (ip.to_owned(), 4)).into();
+    eventually("both take turns", || {
+        (shares(&proxy, 8) == both).then_some(())
+    });
+
+    dns.change(&node(&[B]));
+    let removed = proxy.wait_for_line("is removed");
+    let why = format!(
+        "server app/node-{A}:{port} is removed: {A}:{port} is no address of node.example:{port} any more; \
+         it keeps 1 tunnel; 1 up in the pool"
+    );
+    assert!(removed.contains(&why), "{removed}");
+    eventually("its kept links are closed", || {
+        (hosts.named(A).open() == 1).then_some(())
+    });
+    assert_eq!(shares(&proxy, 4), [(B.to_owned(), 4)].into());
+    tunnel.echoes("after");
+    assert_eq!(lines_with(&proxy, " is added").len(), 1);
+    assert_eq!(lines_with(&proxy, " is removed").len(), 1);
+}
+
+fn an_answer_counts_for_its_ttl_and_within_bounds(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let mut dns = Dns::start_with(&node(&[A]), "local-ttl=600\n");
+    let long = hosts.setup(on, &dns, "", "").start();
+    let bounded = hosts.setup(on, &dns, "max_ttl = \"1s\"", "").start();
+    dns.restart_with("local-ttl=1\n");
+    let least = hosts
+        .setup(on, &dns, "min_ttl = \"1h\"\nmax_ttl = \"1h\"", "")
+        .start();
+    dns.change(&node(&[B]));
+    bounded.wait_for_line(&format!("node-{B}:{} is added", hosts.port()));
+    assert_eq!(bounded.get("/").server(), B);
+    std::thread::sleep(Duration::from_secs(2));
+    for (proxy, why) in [(&long, "its TTL is not over"), (&least, "nor is min_ttl")] {
+        assert_eq!(proxy.get("/").server(), A, "{why}");
+        assert!(lines_with(proxy, "is added").is_empty(), "{why}");
+    }
+}
+
+fn only_one_family_is_asked_for(on: Driver) {
+    let hosts = Hosts::on(&[A, "::1"]);
+    let dns = Dns::start(&node(&[A, "::1"]));
+    for (family, only) in [("ipv4", A), ("ipv6", "::1")] {
+        let lines = format!("family = \"{family}\"");
+        let proxy = hosts.setup(on, &dns, &lines, "").start();
+        assert_eq!(shares(&proxy, 4), [(only.to_owned(), 4)].into(), "{family}");
+    }
+}
+
+fn srv_records_give_ports_weights_and_tiers(on: Driver) {
+    let mut servers = ["one", "two", "three"].map(Server::websocket);
+    let port = |server: &Server| server.address().rsplit(':').next().unwrap().to_owned();
+    let record = |server: &Server, priority: u32, weight: u32| {
+        let port = port(server);
+        format!("srv-host=_ws._tcp.example,node.example,{port},{priority},{weight}\n")
+    };
+    let [one, two, three] = &servers;
+    let records = record(one, 10, 3) + &record(two, 10, 1) + &record(three, 20, 5);
+    let mut dns = Dns::start_with(
+        "127.0.0.1 node.example\n",
+        &format!("local-ttl=1\n{records}"),
+    );
+    let check = "check = { interval = \"100ms\", rise = 2, fall = 2 }";
+    let entry = format!(
+        "[[pool.app.server]]\nname = \"ws\"\nsrv = \"_ws._tcp.example\"\n{check}\n{}",
+        dns.resolver("")
+    );
+    let proxy = Setup::new(on).more(&entry).start();
+    let wanted = [("one".to_owned(), 12), ("two".to_owned(), 4)].into();
+    assert_eq!(shares(&proxy, 16), wanted);
+    let status = pool(&proxy);
+    assert_eq!(status["names"][0]["asks"], "_ws._tcp.example");
+    assert_eq!(status["servers"][0]["found_by"], "_ws._tcp.example");
+
+    // The backups serve when the servers before them do not.
+    let mut tunnel = proxy.client();
+    let held = tunnel.upgrade("/").server().to_owned();
+    let [one, two, _] = &mut servers;
+    one.stop_listening();
+    two.stop_listening();
+    eventually("the next tier takes over", || {
+        (proxy.get("/").server() == "three").then_some(())
+    });
+    tunnel.echoes("still there");
+    assert_ne!(held, "three");
+    one.revive();
+    two.revive();
+    eventually("the first tier is back", || {
+        (proxy.get("/").server() == "two").then_some(())
+    });
+
+    // Other weights, and one server less.
+    let [one, two, _] = &servers;
+    let records = record(one, 5, 100) + &record(two, 5, 300);
+    dns.restart_with(&format!("local-ttl=1\n{records}"));
+    proxy.wait_for_line("is removed");
+    let wanted = [("one".to_owned(), 2), ("two".to_owned(), 6)].into();
+    eventually("the weights are the new ones", || {
+        (shares(&proxy, 8) == wanted).then_some(())
+    });
+    tunnel.echoes("and still");
+}
+
+fn a_dns_server_that_fails_takes_nothing_away(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let mut dns = Dns::start(&node(&[A, B]));
+    let quick = "timeout = \"200ms\"\nretries = 1\nhold = \"1s\"";
+    let proxy = hosts.setup(on, &dns, quick, "").start();
+    let both: BTreeMap<_, _> = [A, B].map(|ip| (ip.to_owned(), 4)).into();
+    assert_eq!(shares(&proxy, 8), both);
+    dns.stop();
+    let port = hosts.port();
+    let line = proxy.wait_for_line("DNS does not say where");
+    let why = format!("node.example:{port} is: no answer; 2 addresses known of it stay");
+    assert!(line.contains(&why), "{line}");
+    let error = pool(&proxy)["names"][0]["error"].clone();
+    assert_eq!(error, "no answer");
+    // Longer than `hold`, which is not about silence, and for more than one further question.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(shares(&proxy, 8), both);
+    dns.run();
+    proxy.wait_for_line(&format!("DNS says again where node.example:{port} is"));
+    assert_eq!(shares(&proxy, 8), both);
+    assert_eq!(lines_with(&proxy, "DNS does not say").len(), 1);
+    assert!(lines_with(&proxy, "is removed").is_empty());
+    assert!(pool(&proxy)["names"][0]["error"].is_null());
+
+    // It answers, but that it cannot.
+    dns.restart_with("local-ttl=1\nserver=/node.example/127.0.0.1#1\n");
+    dns.change("");
+    eventually("another failure is told", || {
+        (lines_with(&proxy, "DNS does not say").len() == 2).then_some(())
+    });
+    assert_eq!(shares(&proxy, 8), both);
+}
+
+fn a_name_that_is_denied_is_given_up_after_a_while(on: Driver) {
+    let hosts = Hosts::on(&[A]);
+    let dns = Dns::start(&node(&[A]));
+    let kept = hosts.setup(on, &dns, "", "").start();
+    let given_up = hosts.setup(on, &dns, "hold = \"2s\"", "").start();
+    dns.change("");
+    let begun = Instant::now();
+    for proxy in [&kept, &given_up] {
+        proxy.wait_for_line("no such name");
+    }
+    given_up.wait_for_line("is removed");
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+    assert_eq!(given_up.get("/").status(), 503);
+    assert_eq!(kept.get("/").server(), A, "half a minute is not over");
+    dns.change(&node(&[A]));
+    given_up.wait_for_line("is added");
+    assert_eq!(given_up.get("/").server(), A);
+    assert_eq!(lines_with(&given_up, "no such name").len(), 1);
+}
+
+fn a_name_that_is_unknown_at_the_start_appears(on: Driver) {
+    let hosts = Hosts::on(&[A]);
+    let dns = Dns::start("127.0.0.9 other.example\n");
+    let proxy = hosts.setup(on, &dns, "", "").start();
+    assert_eq!(proxy.get("/").status(), 503);
+    let line = proxy.wait_for_line("DNS does not say where");
+    assert!(
+        line.contains("no such name; it has no server until then"),
+        "{line}"
+    );
+    assert_eq!(names(&proxy), [""; 0]);
+    dns.change(&node(&[A]));
+    proxy.wait_for_line("is added");
+    assert_eq!(proxy.get("/").server(), A);
+}
+
+fn a_start_does_not_wait_for_a_silent_dns_server(on: Driver) {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let resolver = format!(
+        "[resolver]\nservers = [\"{}\"]\ntimeout = \"1m\"\n",
+        silent.local_addr().unwrap()
+    );
+    let one = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&one)
+        .server_at("node", "node.example:3000", "")
+        .more(&resolver)
+        .start();
+    assert_eq!(proxy.get("/").server(), "one");
+    let line = proxy.wait_for_line("DNS does not say where");
+    assert!(line.contains("no answer yet"), "{line}");
+    assert_eq!(pool(&proxy)["names"][0]["error"], "no answer yet");
+}
+
+fn each_address_has_a_cookie_key_of_its_own(on: Driver) {
+    let hosts = Hosts::on(&[A, B, C]);
+    let dns = Dns::start(&node(&[A, B]));
+    let proxy = hosts
+        .setup(on, &dns, "", "")
+        .sticky("cookie = \"SERVERID\"\ndynamic_key = \"of the test\"")
+        .start();
+    let cookies: BTreeMap<String, String> = (0..2)
+        .map(|_| {
+            let answer = proxy.get("/");
+            (
+                answer.server().to_owned(),
+                answer.set_cookie("SERVERID").unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(cookies.len(), 2);
+    assert_ne!(cookies[A], cookies[B]);
+    let held = |ip: &str| {
+        let lines = format!("Cookie: SERVERID={}\r\n", cookies[ip]);
+        (0..4).all(|_| proxy.client().get_with("/", &lines).server() == ip)
+    };
+    assert!(held(A) && held(B));
+    // Others come and go, and the order of the answer changes: each key leads where it led.
+    dns.change(&node(&[C, B, A]));
+    proxy.wait_for_line(&format!("node-{C}:{} is added", hosts.port()));
+    assert!(held(A) && held(B));
+    dns.change(&node(&[B, C]));
+    proxy.wait_for_line(&format!("node-{A}:{} is removed", hosts.port()));
+    assert!(held(B) && !held(A));
+    dns.change(&node(&[A, B]));
+    proxy.wait_for_line(&format!("node-{A}:{} is added", hosts.port()));
+    assert!(held(A) && held(B));
+}
+
+fn a_server_of_one_keeps_its_name_and_its_key(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let dns = Dns::start(&node(&[A]));
+    let proxy = hosts
+        .setup(on, &dns, "", "cookie = \"n1\"")
+        .sticky("cookie = \"SERVERID\"")
+        .start();
+    assert_eq!(names(&proxy), ["node"]);
+    let answer = proxy.get("/");
+    assert_eq!(answer.server(), A);
+    assert_eq!(answer.set_cookie("SERVERID").as_deref(), Some("n1"));
+    // With two addresses it stays where it is.
+    dns.change(&node(&[B, A]));
+    eventually("both are known", || {
+        (pool(&proxy)["names"][0]["addresses"] == 2).then_some(())
+    });
+    assert_eq!(proxy.get("/").server(), A);
+    dns.change(&node(&[B]));
+    proxy.wait_for_line("app/node is added");
+    let moved = proxy.client().get_with("/", "Cookie: SERVERID=n1\r\n");
+    assert_eq!((moved.server(), moved.set_cookie("SERVERID")), (B, None));
+    assert_eq!(proxy.access_lines("GET /", 3)[2].server, "node");
+}
+
+fn a_reload_keeps_what_is_known(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let mut dns = Dns::start(&node(&[A, B]));
+    let quick = "timeout = \"200ms\"\nretries = 0";
+    let setup = hosts.setup(on, &dns, quick, "");
+    let proxy = setup.start();
+    let mut tunnel = proxy.client();
+    tunnel.upgrade("/");
+    dns.stop();
+    // Also when all that is asked is asked anew.
+    let later = hosts.setup(on, &dns, "timeout = \"300ms\"\nretries = 0", "");
+    for (text, reloads) in [(setup.text(), 1), (later.text(), 2)] {
+        proxy.rewrite_config(&text);
+        proxy.sighup();
+        eventually("it is reloaded", || {
+            (lines_with(&proxy, "configuration reloaded").len() == reloads).then_some(())
+        });
+        let both: BTreeMap<_, _> = [A, B].map(|ip| (ip.to_owned(), 4)).into();
+        assert_eq!(shares(&proxy, 8), both);
+        let servers = pool(&proxy)["servers"].clone();
+        let tunnels: u64 = (0..2)
+            .map(|at| servers[at]["tunnels"].as_u64().unwrap())
+            .sum();
+        assert_eq!(tunnels, 1, "live state is kept");
+    }
+    tunnel.echoes("still there");
+    assert!(lines_with(&proxy, "is removed").is_empty());
+    dns.run();
+    dns.change(&node(&[A]));
+    proxy.wait_for_line("is removed");
+}
+
+fn a_reload_finds_new_names_before_it_comes_into_force(on: Driver) {
+    let hosts = Hosts::on(&[A]);
+    let dns = Dns::start(&node(&[A]));
+    let one = Server::named("one");
+    let proxy = Setup::new(on).server(&one).start();
+    assert_eq!(proxy.get("/").server(), "one");
+    proxy.rewrite_config(&hosts.setup(on, &dns, "", "").text());
+    proxy.sighup();
+    eventually("the new server serves", || {
+        let answer = proxy.get("/");
+        assert_eq!(answer.status(), 200);
+        (answer.server() == A).then_some(())
+    });
+    // And back.
+    proxy.rewrite_config(&Setup::new(on).server(&one).text());
+    proxy.sighup();
+    eventually("the old server serves", || {
+        (proxy.get("/").server() == "one").then_some(())
+    });
+    assert_eq!(pool(&proxy)["names"].as_array().unwrap().len(), 0);
+}
