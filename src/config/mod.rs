@@ -57,7 +57,7 @@ pub use resolver::{Family, Resolver};
 pub use retry::{Retry, RetryBudget, RetryOn};
 pub use section::{Section, Setting, reference};
 pub use settings::*;
-pub use template::{MOST_SERVERS, Origin, Template};
+pub use template::{DNS_DESCRIPTORS, MOST_SERVERS, Origin, Template};
 
 use section::setting;
 use std::time::Duration;

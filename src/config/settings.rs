@@ -12,7 +12,7 @@ use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::rate::{ClientRate, Ramp, Rate, SlowStart};
 use super::resolver::Resolver;
 use super::retry::Retry;
-use super::template::Template;
+use super::template::{DNS_DESCRIPTORS, Template};
 
 /// A whole configuration, checked: names resolve, numbers are in range.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +77,7 @@ impl Config {
     /// 2 per client connection (the client's and the server's)
     /// + per worker: 1 for each address listened on, idle links to every server, 8 (ring, mailbox, timer, spare)
     /// + 1 per log, 1 per check in flight, 64 for the control thread and its visitors
+    /// + 64 for questions to DNS, if a server has a name
     /// ```
     ///
     /// RLIMIT_NOFILE must be at least that.
@@ -92,7 +93,10 @@ impl Config {
         let servers = count(self.pools.iter().map(Pool::most_servers).sum());
         let idle_links = servers * count(self.limits.idle_links);
         let each_worker = addresses + idle_links + 8;
-        connections + count(workers) * each_worker + count(self.logs.len()) + servers + 64
+        let named = self.pools.iter().any(|pool| !pool.templates.is_empty());
+        let questions = if named { count(DNS_DESCRIPTORS) } else { 0 };
+        let fixed = count(self.logs.len()) + servers + questions + 64;
+        connections + count(workers) * each_worker + fixed
     }
 }
 

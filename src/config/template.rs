@@ -36,6 +36,9 @@ pub enum Origin {
 /// Servers that one name can stand for; what an answer holds beyond them is left out.
 pub const MOST_SERVERS: usize = 64;
 
+/// Descriptors for questions to DNS, when a server has a name.
+pub const DNS_DESCRIPTORS: usize = 64;
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

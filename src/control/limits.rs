@@ -4,8 +4,7 @@
 //! client. Too little locked memory only costs the ring (the workers fall back to a smaller one and
 //! then to epoll, and say so), so it is tried and no more.
 
-use super::discovery;
-use crate::config::{Config, Pool};
+use crate::config::{Config, DNS_DESCRIPTORS, Pool};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// Descriptors that the configuration can come to need in the generation.
@@ -22,7 +21,7 @@ pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
     let clients = config.process.max_connections as usize;
     let idle = (workers * servers * config.limits.idle_links).min(clients);
     let named = config.pools.iter().any(|pool| !pool.templates.is_empty());
-    let questions = if named { discovery::DESCRIPTORS } else { 0 };
+    let questions = if named { DNS_DESCRIPTORS } else { 0 };
     let fixed = workers * (FOR_EACH_WORKER + binds)
         + config.logs.len()
         + servers

@@ -679,6 +679,23 @@ mod tests {
     }
 
     #[test]
+    fn objects_about_names() {
+        let mut out = Vec::new();
+        removed(1).json(THEN, &mut Stamp::new(0), &mut out);
+        let removed = String::from_utf8_lossy(&out);
+        let end = r#""pool":"app","server":"node1","reason":"x","tunnels":3,"up":1}"#;
+        assert!(removed.ends_with(end), "{removed}");
+        let mut out = Vec::new();
+        failed(2).json(THEN, &mut Stamp::new(0), &mut out);
+        let failed = String::from_utf8_lossy(&out);
+        let end = r#""name":"a:80","reason":"no answer","addresses":2}"#;
+        assert!(
+            failed.contains(r#""event":"name_failed""#) && failed.ends_with(end),
+            "{failed}"
+        );
+    }
+
+    #[test]
     fn waits() {
         for (ms, wanted) in [
             (0, "0ms"),

@@ -29,6 +29,8 @@ on_both_drivers!(
     a_server_of_one_keeps_its_name_and_its_key,
     a_reload_keeps_what_is_known,
     a_reload_finds_new_names_before_it_comes_into_force,
+    a_long_answer_comes_over_tcp_and_an_alias_leads_on,
+    only_the_last_server_that_goes_leaves_nobody,
 );
 
 /// Servers on one port of several addresses, as a name needs them.
@@ -268,7 +270,10 @@ fn a_dns_server_that_fails_takes_nothing_away(on: Driver) {
     let hosts = Hosts::on(&[A, B]);
     let mut dns = Dns::start(&node(&[A, B]));
     let quick = "timeout = \"200ms\"\nretries = 1\nhold = \"1s\"";
-    let proxy = hosts.setup(on, &dns, quick, "").start();
+    let proxy = hosts
+        .setup(on, &dns, quick, "")
+        .more("[stats]\npath = \"/page\"\n")
+        .start();
     let both: BTreeMap<_, _> = [A, B].map(|ip| (ip.to_owned(), 4)).into();
     assert_eq!(shares(&proxy, 8), both);
     dns.stop();
@@ -278,6 +283,19 @@ fn a_dns_server_that_fails_takes_nothing_away(on: Driver) {
     assert!(line.contains(&why), "{line}");
     let error = pool(&proxy)["names"][0]["error"].clone();
     assert_eq!(error, "no answer");
+    let page = proxy.get("/page").text();
+    let asked = format!("node.example:{port}");
+    assert!(page.contains(&format!(
+        "DNS does not say where {asked} is.</b> no answer; known: 2"
+    )));
+    assert!(page.contains(&format!("<code>{A}:{port} of {asked}</code>")));
+    let mut status = support::ringbolt();
+    status
+        .args(["status", "--socket"])
+        .arg(proxy.control_socket());
+    let status = String::from_utf8(status.output().unwrap().stdout).unwrap();
+    let told = format!("node is {asked}: 2 of at most 64 addresses; no answer");
+    assert!(status.contains(&told), "{status}");
     // Longer than `hold`, which is not about silence, and for more than one further question.
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(shares(&proxy, 8), both);
@@ -462,4 +480,48 @@ fn a_reload_finds_new_names_before_it_comes_into_force(on: Driver) {
         (proxy.get("/").server() == "one").then_some(())
     });
     assert_eq!(pool(&proxy)["names"].as_array().unwrap().len(), 0);
+}
+
+fn a_long_answer_comes_over_tcp_and_an_alias_leads_on(on: Driver) {
+    let hosts = Hosts::on(&[A]);
+    let many: Vec<_> = (1..=100).map(|last| format!("127.0.1.{last}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let dns = Dns::start_with(
+        &node(&many),
+        "local-ttl=1\ncname=alias.example,node.example\n",
+    );
+    let port = hosts.port();
+    let proxy = Setup::new(on)
+        .server_at("all", &format!("alias.example:{port}"), "")
+        .server_at("few", &format!("node.example:{port}"), "max_servers = 3")
+        .more(&dns.resolver(""))
+        .start();
+    let pool = pool(&proxy);
+    for at in 0..2 {
+        assert_eq!(pool["names"][at]["addresses"], 100, "{}", pool["names"]);
+        assert!(pool["names"][at]["error"].is_null(), "{}", pool["names"]);
+    }
+    let all = names(&proxy);
+    let of = |name: &str| all.iter().filter(|server| server.starts_with(name)).count();
+    assert_eq!((of("all-127.0.1."), of("few-127.0.1.")), (64, 3));
+}
+
+fn only_the_last_server_that_goes_leaves_nobody(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let dns = Dns::start(&node(&[A, B]));
+    let proxy = hosts.setup(on, &dns, "hold = \"1s\"", "").start();
+    let port = hosts.port();
+    dns.change(&node(&[B]));
+    let line = proxy.wait_for_line(&format!("app/node-{A}:{port} is removed"));
+    assert!(
+        line.contains("notice: ") && line.contains("1 up in the pool"),
+        "{line}"
+    );
+    dns.change("");
+    let line = proxy.wait_for_line(&format!("app/node-{B}:{port} is removed"));
+    assert!(
+        line.contains("emergency: ") && line.contains("0 up in the pool"),
+        "{line}"
+    );
+    assert_eq!(proxy.get("/").status(), 503);
 }

@@ -4,7 +4,7 @@
 //! AAAA record that cannot be asked for does not take its server away.
 
 use crate::balance::discovery::{Found, Ranked, Said};
-use crate::config::{Family, MOST_SERVERS, Origin, Resolver};
+use crate::config::{DNS_DESCRIPTORS, Family, MOST_SERVERS, Origin, Resolver};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -296,8 +296,72 @@ fn none(kind: RecordType) -> &'static str {
 }
 
 /// Questions on their way at once, in the whole process. More only wait a moment.
-const AT_ONCE: usize = 16;
-/// Descriptors for them: a question may be put to two servers at once, and again over TCP.
-pub(in crate::control) const DESCRIPTORS: usize = 4 * AT_ONCE;
+/// A question may be put to two servers at once, and again over TCP.
+const AT_ONCE: usize = DNS_DESCRIPTORS / 4;
 /// Beyond what the library's own limits add up to.
 const GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use RecordType::{A, AAAA};
+
+    fn good(ip: &str, seconds: u64) -> Answer<IpAddr> {
+        Answer::Good(vec![ip.parse().unwrap()], Duration::from_secs(seconds))
+    }
+
+    fn failed() -> Answer<IpAddr> {
+        Answer::Failed("SERVFAIL".to_owned())
+    }
+
+    /// The answers to both questions, one after the other; then what is found, for how many seconds, and what failed.
+    #[test]
+    fn what_fails_is_filled_in_from_memory() {
+        let (four, six) = ("10.0.0.1", "2001:db8::1");
+        let rows = [
+            // Never known: as if there were none, unless there is nothing else.
+            (good(four, 9), failed(), vec![four], Some(9), None),
+            (failed(), failed(), vec![four], None, Some("SERVFAIL")),
+            (good(four, 9), good(six, 5), vec![four, six], Some(5), None),
+            (
+                good(four, 9),
+                failed(),
+                vec![four, six],
+                None,
+                Some("SERVFAIL"),
+            ),
+            (
+                good(four, 9),
+                Answer::Nothing("none"),
+                vec![four],
+                Some(9),
+                None,
+            ),
+            // It was said that there is none: that is not remembered as an address.
+            (good(four, 9), failed(), vec![four], Some(9), None),
+            (
+                Answer::Nothing("none"),
+                Answer::Nothing("none"),
+                vec![],
+                None,
+                None,
+            ),
+            (
+                failed(),
+                Answer::Nothing("none"),
+                vec![],
+                None,
+                Some("SERVFAIL"),
+            ),
+        ];
+        let mut memory = Memory::default();
+        for (at, (a, aaaa, ips, ttl, why)) in rows.into_iter().enumerate() {
+            let host = memory.recall("node.example", vec![(A, a), (AAAA, aaaa)]);
+            let found: Vec<_> = host.ips.iter().map(ToString::to_string).collect();
+            assert_eq!(found, ips, "{at}");
+            assert_eq!(host.ttl, ttl.map(Duration::from_secs), "{at}");
+            assert_eq!(host.failed.as_deref(), why, "{at}");
+        }
+    }
+}

@@ -8,7 +8,6 @@ mod ask;
 mod changes;
 mod names;
 
-pub(super) use ask::DESCRIPTORS;
 pub(super) use changes::changes;
 pub use names::NameStatus;
 pub(super) use names::Names;
