@@ -210,6 +210,8 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         retries: 3,
         redispatch: true,
         retry: None,
+        passive: None,
+        panic_threshold: 0,
         timeouts: PoolTimeouts {
             connect: Timeout::Never,
             server: Timeout::Never,

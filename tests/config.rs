@@ -323,7 +323,12 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 | "pool.NAME.slow_start.sessions_per_second"
                 | "process.tunnel_ramp"
                 | "listener.client_rate" => text.contains(&inline),
-                "pool.NAME" if matches!(setting.name, "sticky" | "retry" | "drain" | "server") => {
+                "pool.NAME"
+                    if matches!(
+                        setting.name,
+                        "sticky" | "retry" | "drain" | "passive" | "server"
+                    ) =>
+                {
                     text.contains(&format!(".servers.{}]", setting.name))
                 }
                 _ => value.is_some(),

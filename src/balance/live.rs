@@ -9,7 +9,7 @@ use super::health::{Change, Reason};
 use super::policy::Lows;
 use super::rate::Bucket;
 use super::slow_start;
-use super::standing::{AgentWord, Standing};
+use super::standing::{AgentVerdict, AgentWord, Standing};
 use super::times::Times;
 use crate::config::AdminState;
 use arc_swap::ArcSwapOption;
@@ -29,6 +29,7 @@ pub struct Live {
     gate: Gate,
     load: Load,
     buckets: Buckets,
+    streak: Streak,
     slots: Box<[Slot]>,
     times: Times,
     /// Of the pool, so that one reference counts both.
@@ -95,6 +96,8 @@ pub struct PoolLive {
     lows: ArcSwapOption<Lows>,
     /// Servers that the pool has had.
     slots: AtomicU32,
+    /// Health is ignored.
+    panic: AtomicBool,
     /// Of its retries.
     pub(super) budget: Budget,
     /// Clients refused because of the rates of its servers.
@@ -120,10 +123,21 @@ struct Gate {
     slow_since: AtomicU64,
     /// `since_ms << 16 | reason << 8 | soft << 1 | up`.
     health: AtomicU64,
+    /// When its ejection is over: milliseconds since the Unix epoch; [`NONE`].
+    ejected_until: AtomicU64,
+    /// So few of the pool's servers work that health is ignored.
+    panic: AtomicBool,
     failures: AtomicU64,
     checks: AtomicU64,
     downs: AtomicU64,
+    ejections: AtomicU64,
 }
+
+/// Errors in a row, of all workers together. Read at every answer where there are passive checks, and written only while
+/// something goes wrong.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Streak(AtomicU32);
 
 /// Written by every worker.
 #[derive(Debug, Default)]
@@ -164,12 +178,16 @@ impl Live {
                 slow_since: AtomicU64::new(NONE),
                 weight: AtomicU16::new(weight),
                 health: AtomicU64::new(pack(State::START)),
+                ejected_until: AtomicU64::new(NONE),
+                panic: AtomicBool::new(false),
                 failures: AtomicU64::new(0),
                 checks: AtomicU64::new(0),
                 downs: AtomicU64::new(0),
+                ejections: AtomicU64::new(0),
             },
             load: Load::default(),
             buckets: Buckets::default(),
+            streak: Streak::default(),
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
             times: Times::new(),
             pool,
@@ -197,7 +215,58 @@ impl Live {
 
     /// What all words about it come to.
     pub fn standing(&self) -> Standing {
-        Standing::of(self.admin(), self.agent(), self.state())
+        let standing = Standing::of(self.admin(), self.agent(), self.state());
+        match self.gate.ejected_until.load(Relaxed) {
+            NONE => standing,
+            _ => standing.max(Standing::Ejected),
+        }
+    }
+
+    /// The same for those who choose: where health is ignored, only the operator's and the agent's administrative words
+    /// count, and a soft drain.
+    pub(super) fn standing_in_use(&self) -> Standing {
+        if !self.gate.panic.load(Relaxed) {
+            return self.standing();
+        }
+        let agent = AgentWord {
+            verdict: AgentVerdict::Up,
+            ..self.agent()
+        };
+        let checks = State {
+            up: true,
+            ..self.state()
+        };
+        Standing::of(self.admin(), agent, checks)
+    }
+
+    /// When its ejection is over: milliseconds since the Unix epoch; `None` when it is not ejected.
+    pub fn ejected_until_ms(&self) -> Option<u64> {
+        match self.gate.ejected_until.load(Relaxed) {
+            NONE => None,
+            until => Some(until),
+        }
+    }
+
+    /// Times that passive checks ejected it.
+    pub fn ejections(&self) -> u64 {
+        self.gate.ejections.load(Relaxed)
+    }
+
+    /// Errors in a row, as far as they are counted.
+    pub fn streak(&self) -> u32 {
+        self.streak.0.load(Relaxed)
+    }
+
+    /// An answer came: whatever went wrong before was no streak. Writes nothing when nothing did.
+    pub fn went_well(&self) {
+        if self.streak.0.load(Relaxed) != 0 {
+            self.streak.0.store(0, Relaxed);
+        }
+    }
+
+    /// It failed; says how often in a row.
+    pub fn went_wrong(&self) -> u32 {
+        self.streak.0.fetch_add(1, Relaxed).saturating_add(1)
     }
 
     /// Since when it stands as it does: milliseconds since the Unix epoch; 0 before [`Pool::advance`](super::Pool::advance).
@@ -314,6 +383,26 @@ impl Live {
     /// All that the agent has said and not taken back.
     pub(super) fn hear(&self, word: AgentWord, slow_start: Option<Duration>) {
         self.change(slow_start, || self.gate.agent.store(word.pack(), Relaxed));
+    }
+
+    /// Passive checks: nobody may come until then.
+    pub(super) fn eject(&self, until_ms: u64, slow_start: Option<Duration>) {
+        self.gate.ejections.fetch_add(1, Relaxed);
+        let until = until_ms.max(1);
+        self.change(slow_start, || {
+            self.gate.ejected_until.store(until, Relaxed);
+        });
+    }
+
+    /// Its ejection is over, and what it did wrong forgotten.
+    pub(super) fn restore(&self, slow_start: Option<Duration>) {
+        self.streak.0.store(0, Relaxed);
+        self.change(slow_start, || self.gate.ejected_until.store(NONE, Relaxed));
+    }
+
+    /// Whether health is ignored, in all of the pool.
+    pub(super) fn set_panic(&self, panic: bool) {
+        self.gate.panic.store(panic, Relaxed);
     }
 
     /// Whoever speaks: a server that nobody could come to and that somebody may come to now starts slowly, if it does at
@@ -466,6 +555,11 @@ impl PoolLive {
         self.load.total.load(Relaxed)
     }
 
+    /// Whether so few servers work that their health is ignored.
+    pub fn panics(&self) -> bool {
+        self.panic.load(Relaxed)
+    }
+
     /// Retries that the pool's budget refused.
     pub fn retries_refused(&self) -> u64 {
         self.budget.refused()
@@ -483,6 +577,10 @@ impl PoolLive {
 }
 
 impl PoolLive {
+    pub(super) fn set_panic(&self, panic: bool) {
+        self.panic.store(panic, Relaxed);
+    }
+
     /// The bounds that sessions lower from now on when they end.
     pub(super) fn set_lows(&self, lows: Option<Arc<Lows>>) {
         self.load.lows.store(lows.is_some(), Relaxed);
@@ -603,6 +701,7 @@ mod tests {
         assert_eq!(align_of::<Slot>(), 128);
         assert_eq!(align_of::<Gate>(), 128);
         assert_eq!(align_of::<Load>(), 128);
+        assert_eq!(align_of::<Streak>(), 128);
         assert_eq!(align_of::<Turn>(), 128);
     }
 }

@@ -14,6 +14,7 @@
 pub mod clients;
 pub mod discovery;
 pub mod health;
+pub mod passive;
 pub mod rate;
 pub mod sticky;
 

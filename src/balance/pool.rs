@@ -3,11 +3,12 @@
 use super::busy::Busy;
 use super::health::Change;
 use super::live::{Live, PoolLive};
+use super::passive;
 use super::policy::{Policy, View};
 use super::rate::Limit;
 use super::server::{Kind, Server};
 use super::sources::Sources;
-use super::standing::AgentWord;
+use super::standing::{AgentWord, Standing};
 use super::sticky::{self, Sticky};
 use crate::config::{self, AdminState};
 use arc_swap::ArcSwap;
@@ -93,7 +94,7 @@ impl Pool {
             .iter()
             .map(|server| {
                 let live = previous
-                    .and_then(|p| p.carried_over(server, workers))
+                    .and_then(|p| p.carried_over(server, settings, workers))
                     .unwrap_or_else(|| {
                         let pool = Arc::clone(&live);
                         Arc::new(Live::new(server.state, server.weight, workers, pool))
@@ -116,6 +117,7 @@ impl Pool {
             })
             .collect();
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
+        weigh_health(settings, &servers, &live);
         let policy = Policy::new(&settings.balance, &servers, &live);
         Self {
             settings: settings.clone(),
@@ -258,6 +260,45 @@ impl Pool {
         self.renew();
     }
 
+    /// Whether passive checks may eject a server: not one in maintenance, and not more than the settings allow at once.
+    pub fn may_eject(&self, server: usize) -> bool {
+        let standing = |server: &Server| server.live.standing();
+        let share = self.settings.passive.as_ref().map_or(0, |p| p.max_ejected);
+        let present = self
+            .servers
+            .iter()
+            .filter(|s| standing(s) != Standing::Maintenance);
+        let most = passive::most_ejected(present.count(), share);
+        let out = self
+            .servers
+            .iter()
+            .filter(|s| s.live.ejected_until_ms().is_some());
+        out.count() < most && standing(&self.servers[server]) != Standing::Maintenance
+    }
+
+    /// Passive checks eject a server until then, milliseconds since the Unix epoch; not for workers.
+    pub fn eject(&self, server: usize, until_ms: u64) {
+        let Server {
+            live, slow_start, ..
+        } = &*self.servers[server];
+        live.eject(until_ms, *slow_start);
+        self.renew();
+    }
+
+    /// A server's ejection is over; not for workers.
+    pub fn restore(&self, server: usize) {
+        let Server {
+            live, slow_start, ..
+        } = &*self.servers[server];
+        live.restore(*slow_start);
+        self.renew();
+    }
+
+    /// Servers that may be counted on, and how many there are: without those in maintenance.
+    pub fn working(&self) -> (usize, usize) {
+        working(&self.servers)
+    }
+
     /// Gives a server another weight, 0 to 256; not for workers.
     pub fn set_weight(&self, server: usize, weight: u16) {
         self.servers[server].live.set_weight(weight);
@@ -288,12 +329,18 @@ impl Pool {
     /// Makes the policy anew for the servers that take new sessions now. Called by the five above;
     /// one thread at a time.
     fn renew(&self) {
+        weigh_health(&self.settings, &self.servers, &self.live);
         let policy = Policy::new(&self.settings.balance, &self.servers, &self.live);
         self.policy.store(Arc::new(policy));
     }
 
     /// The live state of a server that this, the previous, pool has as well.
-    fn carried_over(&self, now: &config::Server, workers: usize) -> Option<Arc<Live>> {
+    fn carried_over(
+        &self,
+        now: &config::Server,
+        pool: &config::Pool,
+        workers: usize,
+    ) -> Option<Arc<Live>> {
         let same = |s: &&config::Server| s.name == now.name && s.address == now.address;
         let at = self.settings.servers.iter().position(|s| same(&s))?;
         let (before, live) = (&self.settings.servers[at], &self.servers[at].live);
@@ -309,10 +356,32 @@ impl Pool {
         if before.weight != now.weight {
             live.set_weight(now.weight);
         }
+        if pool.passive.is_none() && live.ejected_until_ms().is_some() {
+            live.restore(now.slow_start.map(|slow| slow.over));
+        }
         if now.check.is_none() {
             live.forget_health();
         }
         Some(Arc::clone(live))
+    }
+}
+
+/// Servers that work, of those that are not in maintenance.
+fn working(servers: &[Arc<Server>]) -> (usize, usize) {
+    let standings = || servers.iter().map(|server| server.live.standing());
+    (
+        standings().filter(|s| s.accepts_sticky()).count(),
+        standings().filter(|s| *s != Standing::Maintenance).count(),
+    )
+}
+
+/// Whether enough servers work for their health to count.
+fn weigh_health(settings: &config::Pool, servers: &[Arc<Server>], live: &PoolLive) {
+    let (working, all) = working(servers);
+    let panic = passive::panics(working, all, settings.panic_threshold);
+    live.set_panic(panic);
+    for server in servers {
+        server.live.set_panic(panic);
     }
 }
 
@@ -323,7 +392,6 @@ const TAKEN_BACK: usize = 16;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::super::health::Reason;
-    use super::super::standing::Standing;
     use super::super::sticky::tests::pool_settings;
     use super::*;
     use proptest::prelude::*;

@@ -42,13 +42,13 @@ pub struct Server {
 impl Server {
     /// Whether new sessions may come by turn: nobody speaks against it, and it is of some weight.
     pub fn accepts_new(&self) -> bool {
-        self.live.standing().accepts_new() && self.live.share_of_weight() > 0
+        self.live.standing_in_use().accepts_new() && self.live.share_of_weight() > 0
     }
 
     /// Whether clients whose cookie names it may come: also while it drains or weighs nothing,
     /// but not when it is down or in maintenance, nor when it has drained for `drain.honour_cookies_for`.
     pub fn accepts_sticky(&self) -> bool {
-        self.live.standing().accepts_sticky() && !self.live.is_forsaken()
+        self.live.standing_in_use().accepts_sticky() && !self.live.is_forsaken()
     }
 
     /// Whether the number of sessions that it is given a second is limited, if need be.

@@ -9,6 +9,7 @@
 //! Up           yes           yes                       run      nobody says anything else
 //! SoftDrain    no            yes                       run      checks: a 404 while soft_drain_on_404 is set
 //! Drain        no            yes                       run      operator or agent
+//! Ejected      no            no                        run      passive checks
 //! Down         no            no                        run      checks or agent
 //! Maintenance  no            no                        rest     operator or agent
 //! ```
@@ -28,6 +29,8 @@ pub enum Standing {
     SoftDrain,
     /// Only clients whose cookie names it, by the operator's or the agent's word.
     Drain,
+    /// Nobody may come for a while: too much of its traffic failed.
+    Ejected,
     /// Nobody may come: its checks fail, or its agent says so.
     Down,
     /// Nobody may come, and nobody checks, by the operator's or the agent's word.
@@ -88,7 +91,7 @@ impl Standing {
 
     /// Whether clients whose cookie names it may come.
     pub fn accepts_sticky(self) -> bool {
-        self < Self::Down
+        self < Self::Ejected
     }
 
     /// Whether only clients may come whose cookie names it.

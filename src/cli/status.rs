@@ -124,11 +124,20 @@ fn table(status: &Status, colours: bool) -> String {
     }
     for pool in &status.pools {
         let active = format!(
-            "{} of {} take new sessions",
+            "{} of {} take new sessions{}",
             pool.active,
-            pool.servers.len()
+            pool.servers.len(),
+            if pool.panic {
+                ", their health is ignored"
+            } else {
+                ""
+            }
         );
-        let code = if pool.active == 0 { "31" } else { "2" };
+        let code = if pool.active == 0 || pool.panic {
+            "31"
+        } else {
+            "2"
+        };
         let _ = writeln!(
             text,
             "\npool {}: {}",
@@ -175,7 +184,12 @@ fn servers(
                 (2, Some(ServerState::Down)) => paint("31", cell),
                 (
                     2,
-                    Some(ServerState::Drain | ServerState::SoftDrain | ServerState::Maintenance),
+                    Some(
+                        ServerState::Drain
+                        | ServerState::SoftDrain
+                        | ServerState::Ejected
+                        | ServerState::Maintenance,
+                    ),
                 ) => paint("33", cell),
                 (_, Some(_)) => (*cell).to_owned(),
             };

@@ -22,6 +22,7 @@ mod monitor;
 mod names;
 mod networks;
 mod page;
+mod passive;
 mod pool;
 pub mod problem;
 mod process;
@@ -50,6 +51,7 @@ pub use headers::HeaderChanges;
 pub use load::{Checked, check, fuzz_any, load};
 pub use networks::{Admission, Clients};
 pub use page::Page;
+pub use passive::Passive;
 pub use problem::{Problem, Problems, Severity};
 pub use proxy_protocol::{ProxySenders, ProxyVersion};
 pub use rate::{ClientRate, Growth, Ramp, Rate, SlowStart};
@@ -104,6 +106,7 @@ pub const SECTIONS: &[&Section] = &[
     &rate::TUNNEL_RATE,
     &rate::SLOW_START,
     &rate::GROWTH,
+    &passive::PASSIVE,
     &sticky::STICKY,
     &sticky::CONDITION,
     &server::SERVER,

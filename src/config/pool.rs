@@ -4,6 +4,7 @@ use super::balance::balance;
 use super::drain::{drain, on_down};
 use super::item::Item;
 use super::names::Names;
+use super::passive::passive;
 use super::process::{POOL_TIMEOUTS, pool_timeouts};
 use super::rate::{rate, slow_start};
 use super::reader::Note;
@@ -90,6 +91,16 @@ pub(super) const POOL: Section = Section::new(
             "",
             "how long a draining server's cookies are honoured, and when its tunnels are closed; left out: for ever, and never",
         ),
+        setting(
+            "passive",
+            "false",
+            "whether traffic itself ejects servers that fail: true, or a table that says when",
+        ),
+        setting(
+            "panic_threshold",
+            "0.0",
+            "while a smaller share of the servers works than this, all of them take clients whatever their health, 0.0 to 1.0",
+        ),
         setting("server", "", "the servers; at least one"),
     ],
 );
@@ -140,6 +151,8 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
             .optional("drain", |item| drain(item, table.has("sticky")))
             .unwrap_or_default(),
         sticky,
+        passive: table.setting("passive", passive),
+        panic_threshold: table.setting("panic_threshold", |item| item.thousandths()),
         templates: templates(table, &servers),
         servers: servers
             .into_iter()

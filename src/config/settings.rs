@@ -8,6 +8,7 @@ use super::action::Action;
 use super::drain::{Drain, OnDown};
 use super::headers::HeaderChanges;
 use super::networks::Admission;
+use super::passive::Passive;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::rate::{ClientRate, Ramp, Rate, SlowStart};
 use super::resolver::Resolver;
@@ -414,6 +415,10 @@ pub struct Pool {
     pub drain: Drain,
     /// `sticky`
     pub sticky: Option<Sticky>,
+    /// `passive`: when traffic ejects a server (default none).
+    pub passive: Option<Passive>,
+    /// `panic_threshold`, in thousandths (default 0): with a smaller share of working servers health is ignored.
+    pub panic_threshold: u32,
     /// `[[pool.NAME.server]]` with an address; in a plan also those that were found by name.
     pub servers: Vec<Server>,
     /// `[[pool.NAME.server]]` with a name. They and the servers are not both empty.

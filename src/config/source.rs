@@ -198,6 +198,12 @@ pub(super) fn secret_values(root: &DeTable<'_>) -> Vec<Range<usize>> {
 /// `stats` says that the key stands below `[stats]`, where all but three settings are about users.
 fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec<Range<usize>>) {
     match value.get_ref() {
+        // The table `passive` begins like a password, and is none; text under that name is not a table.
+        DeValue::Table(table) if key == "passive" => {
+            for (key, value) in table {
+                collect(key.get_ref(), value, stats, found);
+            }
+        }
         _ if names_secret(key) || FIELD_VALUES.contains(&key) => leaves(value, found),
         DeValue::Table(table) => {
             for (key, value) in table {

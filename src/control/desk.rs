@@ -9,6 +9,7 @@ use super::probes::Tell;
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, now_ms, started_ms};
+use crate::balance::passive::Verdict;
 use crate::balance::{Pool, Server};
 use crate::config::{AdminState, Level, Stats};
 use crate::proxy::Plan;
@@ -72,6 +73,26 @@ impl Desk {
             let text = "it serves as root: process.user can name somebody with less power";
             self.events.say(Level::Notice, text);
         }
+    }
+
+    /// What passive checks have done to a server.
+    pub(super) fn tell_passive(&self, pool: &Pool, server: usize, verdict: &Verdict) {
+        self.came_back.notify_one();
+        let left = pool.active();
+        let server = name(&pool.servers[server]);
+        self.events.send(match *verdict {
+            Verdict::Eject { until_ms, blame } => Event::ServerEjected {
+                server,
+                why: blame.to_string(),
+                lasts: Duration::from_millis(until_ms.saturating_sub(now_ms())),
+                left,
+            },
+            Verdict::Return { after } => Event::ServerReturned {
+                server,
+                after,
+                left,
+            },
+        });
     }
 
     /// Connections and tunnels as the log says them.

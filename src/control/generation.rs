@@ -18,7 +18,7 @@ use super::probes::Probes;
 #[cfg(debug_assertions)]
 use super::sandbox;
 use super::sandbox::Sandbox;
-use super::{identity, limits, pace, sources, started_ms};
+use super::{identity, limits, pace, passive, sources, started_ms};
 use crate::config::{self, Config, Level, Timeout};
 use crate::proxy::Plan;
 use crate::record::Event;
@@ -130,6 +130,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             .map_err(|error| format!("cannot serve the control socket: {error}"))?;
         let probes = Probes::start(&desk.plan.load().pools, desk::tell(Arc::clone(&desk)));
         tokio::spawn(pace::run(Arc::clone(&desk)));
+        tokio::spawn(passive::run(Arc::clone(&desk)));
         tokio::spawn(sources::run(Arc::clone(&desk)));
         tokio::spawn(closing::run(Arc::clone(&desk)));
         let mut control = Control {
@@ -298,6 +299,7 @@ impl Control<'_> {
         self.desk.workers.adopt(&plan);
         self.probes.follow(&plan.pools);
         self.desk.came_back.notify_one();
+        self.desk.workers.bell().ring();
         plan
     }
 

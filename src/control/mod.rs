@@ -28,6 +28,7 @@ mod notify;
 mod opening;
 mod pace;
 mod page;
+mod passive;
 mod probes;
 mod reload;
 mod sandbox;

@@ -144,13 +144,18 @@ fn pool(html: &mut String, pool: &PoolStatus) {
     let class = if pool.active == 0 { "down" } else { "up" };
     let _ = write!(
         html,
-        "<section class=\"pool\"><h2>{} <span class=\"{class}\">{} of {all} take new sessions</span></h2>\
+        "<section class=\"pool\"><h2>{} <span class=\"{class}\">{} of {all} take new sessions{}</span></h2>\
          <div class=\"scroll\"><table><thead><tr><th>Server<th>State<th class=\"n\">Weight\
          <th class=\"n\">Sessions<th class=\"n\">Tunnels<th class=\"n\">Total<th class=\"n\">In\
          <th class=\"n\">Out<th class=\"n\">2xx<th class=\"n\">4xx<th class=\"n\">5xx\
          <th class=\"n\">Errors<th class=\"n\">Retries<th class=\"n\">Checks</tr></thead><tbody>",
         Text(&pool.name),
-        pool.active
+        pool.active,
+        if pool.panic {
+            ", their health is ignored"
+        } else {
+            ""
+        }
     );
     for server in &pool.servers {
         row(html, server);
@@ -222,7 +227,7 @@ fn found_by(server: &ServerStatus) -> String {
 fn state_text(server: &ServerStatus) -> String {
     let span = span(server.since);
     match server.remark() {
-        Some(remark) => format!("{} · {span}", Text(remark)),
+        Some(remark) => format!("{} · {span}", Text(&remark)),
         None => format!("for {span}"),
     }
 }
@@ -319,14 +324,14 @@ tbody th b{display:block;font-weight:600}
 td small{display:block}
 .n{text-align:right}
 tfoot th,tfoot td{background:color-mix(in srgb,var(--line) 35%,transparent);font-weight:600}
-b.up,b.down,b.drain,b.maintenance{display:inline-block;font-size:12px;font-weight:600;\
+b.up,b.down,b.drain,b.ejected,b.maintenance{display:inline-block;font-size:12px;font-weight:600;\
 padding:1px 9px;border-radius:99px;background:var(--warnbg);color:var(--warn)}
 b.up{background:var(--upbg);color:var(--up)}
 b.down{background:var(--downbg);color:var(--down)}
 span.up{color:var(--up)}
 span.down{color:var(--down)}
 tr.down{box-shadow:inset 3px 0 var(--down)}
-tr.drain,tr.soft-drain,tr.maintenance{box-shadow:inset 3px 0 var(--warn)}
+tr.drain,tr.soft-drain,tr.ejected,tr.maintenance{box-shadow:inset 3px 0 var(--warn)}
 .notice{background:var(--warnbg);color:var(--warn);border-radius:10px;padding:11px 16px;margin:0 0 20px}
 footer{color:var(--soft);font-size:13px}
 a{color:var(--sea)}

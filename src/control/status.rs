@@ -8,6 +8,7 @@ use crate::balance::health::Reason;
 use crate::balance::{Counter, Pool, Server, Standing};
 use crate::config;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The whole process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +89,9 @@ pub struct PoolStatus {
     pub tunnels: u32,
     /// Sessions since the start.
     pub total_sessions: u64,
+    /// Whether so few servers work that their health is ignored.
+    #[serde(default)]
+    pub panic: bool,
     /// Further attempts at requests, on the same server or another one.
     #[serde(default)]
     pub retries: u64,
@@ -165,6 +169,15 @@ pub struct ServerStatus {
     pub failed_checks: u64,
     /// Times that checks took it down.
     pub downs: u64,
+    /// Until when it is ejected.
+    #[serde(default)]
+    pub ejected_until_ms: Option<u64>,
+    /// Seconds until then.
+    #[serde(default)]
+    pub ejected_for: u64,
+    /// Times that passive checks ejected it.
+    #[serde(default)]
+    pub ejections: u64,
 }
 
 fn yes() -> bool {
@@ -179,6 +192,8 @@ pub enum ServerState {
     Up,
     /// Its checks fail, or its agent says so: takes none.
     Down,
+    /// Too much of its traffic failed: takes none for a while.
+    Ejected,
     /// Takes only clients whose cookie names it.
     Drain,
     /// The same, since its check was answered with 404.
@@ -193,6 +208,7 @@ impl ServerState {
         match self {
             Self::Up => "up",
             Self::Down => "down",
+            Self::Ejected => "ejected",
             Self::Drain => "drain",
             Self::SoftDrain => "soft-drain",
             Self::Maintenance => "maintenance",
@@ -205,6 +221,7 @@ impl ServerState {
             Standing::SoftDrain => Self::SoftDrain,
             Standing::Drain => Self::Drain,
             Standing::Down => Self::Down,
+            Standing::Ejected => Self::Ejected,
             Standing::Maintenance => Self::Maintenance,
         }
     }
@@ -228,6 +245,7 @@ impl PoolStatus {
             sessions: pool.live.sessions(),
             tunnels: pool.live.tunnels(),
             total_sessions: pool.live.total_sessions(),
+            panic: pool.live.panics(),
             retries,
             retries_refused: pool.live.retries_refused(),
             over_rate: pool.live.over_rate(),
@@ -249,15 +267,21 @@ impl ServerStatus {
             ServerState::Up if self.share < 100 => "slow start",
             ServerState::Up => "ready",
             ServerState::SoftDrain => "soft drain",
-            ServerState::Down | ServerState::Drain | ServerState::Maintenance => self.state.word(),
+            ServerState::Down
+            | ServerState::Ejected
+            | ServerState::Drain
+            | ServerState::Maintenance => self.state.word(),
         }
     }
 
     /// What there is to be said of its state besides, for people.
-    pub fn remark(&self) -> Option<&str> {
+    pub fn remark(&self) -> Option<Cow<'_, str>> {
         let by_operator = self.operator == self.state.word();
-        match self.state {
-            ServerState::Down => Some(&self.reason),
+        let remark = match self.state {
+            ServerState::Ejected => {
+                return Some(format!("back in {}", span(self.ejected_for)).into());
+            }
+            ServerState::Down => Some(self.reason.as_str()),
             ServerState::Drain | ServerState::SoftDrain if !self.honours_cookies => {
                 Some("cookies are not honoured any more")
             }
@@ -265,7 +289,8 @@ impl ServerStatus {
             ServerState::Drain | ServerState::Maintenance => Some("by its agent"),
             ServerState::Up if !self.checked => Some("not checked"),
             ServerState::Up | ServerState::SoftDrain => None,
-        }
+        };
+        remark.map(Cow::Borrowed)
     }
 
     fn of(server: &Server, now_ms: u64, started_ms: u64) -> Self {
@@ -314,6 +339,11 @@ impl ServerStatus {
             checks: live.checks(),
             failed_checks: live.failures(),
             downs: live.downs(),
+            ejected_until_ms: live.ejected_until_ms(),
+            ejected_for: live
+                .ejected_until_ms()
+                .map_or(0, |until| until.saturating_sub(now_ms).div_ceil(1000)),
+            ejections: live.ejections(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::plan::{Held, Local, Plan};
 use super::rates::RampLive;
 use super::tunnel::TunnelEnd;
 use crate::record::Log;
-use crate::ring::{self, Call, Clock, Rest, Stamp};
+use crate::ring::{self, Bell, Call, Clock, Rest, Stamp};
 use crate::upstream::Links;
 use crate::wire::forward::Edit;
 use crate::wire::request::RequestHead;
@@ -33,6 +33,8 @@ pub struct Desk {
     pub draining: Cell<bool>,
     /// Shared with the other workers.
     pub gauge: Arc<Gauge>,
+    /// Wakes the control thread, for passive checks.
+    pub(super) bell: Arc<Bell>,
     /// Requests that had no descriptor for a connection to their server.
     pub exhausted: Cell<u64>,
     plan: RefCell<Held>,
@@ -150,6 +152,7 @@ impl Desk {
         plan: Arc<Plan>,
         log: Log,
         gauge: Arc<Gauge>,
+        bell: Arc<Bell>,
         seed: u64,
     ) -> io::Result<Self> {
         let limits = &plan.config.limits;
@@ -168,6 +171,7 @@ impl Desk {
             draining: Cell::new(false),
             exhausted: Cell::new(0),
             gauge,
+            bell,
             request: RefCell::new(RequestHead::new(&plan.limits)),
             response: RefCell::new(ResponseHead::new(&plan.limits)),
             plan: RefCell::new(Rc::new(Local::new(plan))),

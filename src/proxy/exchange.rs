@@ -17,6 +17,7 @@ use super::connection::{Connection, Guest};
 use super::desk::Desk;
 use super::ending::Ending;
 use super::flow::{Flow, Patience, Stopped};
+use super::passive;
 use super::plan::{self, Plan};
 use super::reach::{Start, reach};
 use super::response::{self, Circumstances, Reading};
@@ -82,7 +83,10 @@ pub(super) async fn run<C: Duplex + 'static>(
             Err(Attempt::Stale) => start = Start::Fresh,
             Err(Attempt::Again(again)) => {
                 match again {
-                    Again::Status(status) => count(&connection.guest.desk, story, status),
+                    Again::Status(status) => {
+                        count(&connection.guest.desk, story, status);
+                        passive::answered(&connection.guest.desk, story, status);
+                    }
                     Again::Ended(ending) => count_failure(&connection.guest.desk, story, ending),
                 }
                 story.again();
@@ -483,6 +487,7 @@ fn finish<C: Duplex>(
     request_sent: bool,
 ) -> End {
     count(&connection.guest.desk, story, story.status);
+    passive::answered(&connection.guest.desk, story, story.status);
     match outcome {
         Outcome::Switched { head, early } => End::Switched(Box::new(Switched {
             stream: link.stream,
@@ -547,5 +552,8 @@ fn count_failure(desk: &Desk, story: &Story, ending: Ending) {
     );
     if let Some(busy) = story.busy.as_ref().filter(|_| theirs) {
         busy.add(desk.worker, Counter::ResponseErrors, 1);
+        if let Some(pool) = &story.pool {
+            passive::failed(desk, pool, busy.live());
+        }
     }
 }

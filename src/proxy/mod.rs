@@ -24,6 +24,7 @@ mod introduction;
 mod key;
 mod monitor;
 mod own;
+mod passive;
 mod plan;
 mod rates;
 mod reach;

@@ -295,6 +295,8 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         retries: 0,
         redispatch: false,
         retry: None,
+        passive: None,
+        panic_threshold: 0,
         timeouts: config::PoolTimeouts {
             connect: config.timeouts.connect,
             server: config.timeouts.server,

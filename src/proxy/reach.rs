@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::desk::Desk;
 use super::ending::Ending;
+use super::passive;
 use super::plan;
 use super::story::Story;
 use crate::balance::{Ask, Counter, Pick, Pool, Server, Why};
@@ -65,6 +66,7 @@ pub(super) async fn reach<C: Duplex>(
             Err(error) => error,
         };
         server.live.add(desk.worker, Counter::ConnectErrors, 1);
+        passive::failed(desk, pool, &server.live);
         if connection.stream.peer_left() {
             return Err(Ending::LeftInConnect);
         }

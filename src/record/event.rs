@@ -57,6 +57,37 @@ pub enum Event {
         /// Servers of the pool that are up now.
         left: usize,
     },
+    /// Too much of a server's traffic failed: it takes none for a while.
+    ServerEjected {
+        /// Pool and server.
+        server: ServerName,
+        /// `5 errors in a row`.
+        why: String,
+        /// For how long.
+        lasts: Duration,
+        /// Servers of the pool that are up now.
+        left: usize,
+    },
+    /// An ejected server takes traffic again.
+    ServerReturned {
+        /// Pool and server.
+        server: ServerName,
+        /// How long it was out.
+        after: Duration,
+        /// Servers of the pool that are up now.
+        left: usize,
+    },
+    /// So few servers of a pool work that their health is ignored; or enough of them again.
+    Panic {
+        /// The pool's name.
+        pool: String,
+        /// It begins; otherwise it ends.
+        begins: bool,
+        /// Servers that work.
+        working: usize,
+        /// Of so many.
+        servers: usize,
+    },
     /// The operator has changed a server's state or weight.
     ServerSet {
         /// Pool and server.
@@ -224,6 +255,8 @@ impl Event {
             | Self::Stopped
             | Self::Reloaded { .. }
             | Self::ServerUp { .. }
+            | Self::ServerReturned { .. }
+            | Self::Panic { begins: false, .. }
             | Self::ServerSet { .. }
             | Self::TunnelsClosing { .. }
             | Self::TunnelsClosed { .. }
@@ -231,11 +264,13 @@ impl Event {
             | Self::NameAnswered { .. }
             | Self::AcceptingAgain
             | Self::LogsReopened => Level::Notice,
-            Self::ServerDown { left: 0, .. } | Self::ServerRemoved { left: 0, .. } => {
-                Level::Emergency
-            }
+            Self::ServerDown { left: 0, .. }
+            | Self::ServerEjected { left: 0, .. }
+            | Self::ServerRemoved { left: 0, .. } => Level::Emergency,
             Self::ServerRemoved { .. } => Level::Notice,
-            Self::ServerDown { .. } => Level::Alert,
+            Self::ServerDown { .. } | Self::ServerEjected { .. } | Self::Panic { .. } => {
+                Level::Alert
+            }
             Self::ReloadFailed { .. } | Self::AcceptFailed { .. } | Self::NameFailed { .. } => {
                 Level::Error
             }
@@ -255,6 +290,10 @@ impl Event {
             Self::ReloadFailed { .. } => "reload_failed",
             Self::ServerUp { .. } => "server_up",
             Self::ServerDown { .. } => "server_down",
+            Self::ServerEjected { .. } => "server_ejected",
+            Self::ServerReturned { .. } => "server_returned",
+            Self::Panic { begins: true, .. } => "panic_begun",
+            Self::Panic { begins: false, .. } => "panic_ended",
             Self::ServerSet { .. } => "server_set",
             Self::TunnelsClosing { .. } => "tunnels_closing",
             Self::TunnelsClosed { .. } => "tunnels_closed",
@@ -302,6 +341,35 @@ impl Event {
                     "server {server} is down after {}: {why}; {left} up in the pool",
                     wait(*after)
                 )
+            }
+            Self::ServerEjected {
+                server,
+                why,
+                lasts,
+                left,
+            } => format!(
+                "server {server} is ejected for {}: {why}; {left} up in the pool",
+                wait(*lasts)
+            ),
+            Self::ServerReturned {
+                server,
+                after,
+                left,
+            } => format!(
+                "server {server} is back after an ejection of {}; {left} up in the pool",
+                wait(*after)
+            ),
+            Self::Panic {
+                pool,
+                begins,
+                working,
+                servers,
+            } => {
+                let now = match begins {
+                    true => "health is ignored",
+                    false => "health counts again",
+                };
+                format!("pool {pool}: {working} of {servers} servers work, {now}")
             }
             Self::ServerSet { server, to } => format!("server {server} set to {to}"),
             Self::TunnelsClosing {
@@ -438,6 +506,38 @@ impl Event {
                 ("reason", Text(why)),
                 ("after_ms", Number(millis(*after))),
                 ("up", Number(*left as u64)),
+            ],
+            Self::ServerEjected {
+                server,
+                why,
+                lasts,
+                left,
+            } => vec![
+                ("pool", Text(&server.pool)),
+                ("server", Text(&server.server)),
+                ("reason", Text(why)),
+                ("for_ms", Number(millis(*lasts))),
+                ("up", Number(*left as u64)),
+            ],
+            Self::ServerReturned {
+                server,
+                after,
+                left,
+            } => vec![
+                ("pool", Text(&server.pool)),
+                ("server", Text(&server.server)),
+                ("after_ms", Number(millis(*after))),
+                ("up", Number(*left as u64)),
+            ],
+            Self::Panic {
+                pool,
+                working,
+                servers,
+                ..
+            } => vec![
+                ("pool", Text(pool)),
+                ("working", Number(*working as u64)),
+                ("servers", Number(*servers as u64)),
             ],
             Self::ServerSet { server, to } => {
                 vec![

@@ -14,6 +14,7 @@
     reason = "the one room that may borrow raw descriptors from the runtime"
 )]
 
+mod bell;
 mod buffer;
 mod connect;
 #[cfg(debug_assertions)]
@@ -28,6 +29,7 @@ mod task;
 mod time;
 mod timer;
 
+pub use bell::Bell;
 pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
 pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is_not_here};
 pub use listener::{Accepted, Listener};

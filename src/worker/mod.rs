@@ -14,7 +14,7 @@ use std::sync::mpsc;
 
 use crate::proxy::{Closing, Gauge, Plan};
 use crate::record::{Events, Log};
-use crate::ring::{self, Driver, Operations, Rung, Sender};
+use crate::ring::{self, Bell, Driver, Operations, Rung, Sender};
 
 /// What workers start with.
 pub struct Setup {
@@ -45,6 +45,7 @@ pub struct ListenerSockets {
 pub struct Workers {
     senders: Vec<Sender<Command>>,
     gauge: Arc<Gauge>,
+    bell: Arc<Bell>,
     /// The worst of them.
     driver: Driver,
     refused: Option<String>,
@@ -74,6 +75,7 @@ impl Workers {
         ring::remember_panics();
         let count = setup.logs.len();
         let gauge = Arc::new(Gauge::default());
+        let bell = Arc::new(Bell::new()?);
         let mut decks = deal(setup.listeners, count);
         let cores = cores(&setup.cores);
         let (report, reports) = mpsc::channel();
@@ -89,6 +91,7 @@ impl Workers {
                 plan: setup.plan.clone(),
                 log,
                 gauge: gauge.clone(),
+                bell: bell.clone(),
                 events: setup.events.clone(),
                 mailbox,
                 report: report.clone(),
@@ -112,6 +115,7 @@ impl Workers {
         Ok(Self {
             senders,
             gauge,
+            bell,
             refused: driver.refused.as_ref().map(ToString::to_string),
             driver,
         })
@@ -161,6 +165,11 @@ impl Workers {
     /// Counts of the whole process.
     pub fn gauge(&self) -> &Gauge {
         &self.gauge
+    }
+
+    /// What a worker rings when a server has had too many errors in a row.
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// How many workers there are.

@@ -11,7 +11,7 @@ use super::{Command, Dealt, accept};
 use crate::config::Level;
 use crate::proxy::{Desk, Gauge, Plan};
 use crate::record::{Event, Events, Log};
-use crate::ring::{self, Call, Clock, Driver, Mailbox, Operations, Ticker};
+use crate::ring::{self, Bell, Call, Clock, Driver, Mailbox, Operations, Ticker};
 
 /// What one worker is made of, until its thread runs.
 pub(super) struct Worker {
@@ -22,6 +22,7 @@ pub(super) struct Worker {
     pub(super) plan: Arc<Plan>,
     pub(super) log: Log,
     pub(super) gauge: Arc<Gauge>,
+    pub(super) bell: Arc<Bell>,
     pub(super) events: Events,
     pub(super) mailbox: Mailbox<Command>,
     pub(super) report: mpsc::Sender<io::Result<Driver>>,
@@ -50,12 +51,13 @@ impl Worker {
             plan,
             log,
             gauge,
+            bell,
             events,
             mailbox,
             report,
             ..
         } = self;
-        let desk = Rc::new(Desk::new(index, plan, log, gauge, seed())?);
+        let desk = Rc::new(Desk::new(index, plan, log, gauge, bell, seed())?);
         let ticker = Ticker::new()?;
         for (listener, socket) in sockets {
             let accepting = accept::run(desk.clone(), events.clone(), listener, socket);

@@ -64,7 +64,7 @@ pub(super) struct View<'a> {
 impl Policy {
     /// Made for these servers, in file order; to be called off the workers.
     pub(super) fn new(balance: &Balance, servers: &[Arc<Server>], live: &PoolLive) -> Self {
-        let entrants = entrants(servers);
+        let entrants = entrants(servers, live.panics());
         let policy = match balance {
             Balance::RoundRobin => Self::RoundRobin(RoundRobin::new(&entrants, servers.len())),
             Balance::LeastConnections => {
@@ -123,8 +123,9 @@ impl View<'_> {
     }
 }
 
-/// The servers of the lowest tier that has any which take new sessions.
-fn entrants(servers: &[Arc<Server>]) -> Vec<Entrant> {
+/// The servers of the lowest tier that has any which take new sessions; of every tier where health is ignored, for then
+/// it may be the lowest that is lost.
+fn entrants(servers: &[Arc<Server>], all: bool) -> Vec<Entrant> {
     let open = || {
         (0..)
             .zip(servers)
@@ -132,7 +133,7 @@ fn entrants(servers: &[Arc<Server>]) -> Vec<Entrant> {
     };
     let tier = open().map(|(_, server)| server.tier).min();
     open()
-        .filter(|(_, server)| Some(server.tier) == tier)
+        .filter(|(_, server)| all || Some(server.tier) == tier)
         .map(|(at, server)| Entrant {
             server: at,
             weight: server.live.share_of_weight(),

@@ -70,6 +70,8 @@ pub(in super::super) fn pool_settings(
         retries: 3,
         redispatch: true,
         retry: None,
+        passive: None,
+        panic_threshold: 0,
         timeouts: PoolTimeouts {
             connect: Timeout::Never,
             server: Timeout::Never,
