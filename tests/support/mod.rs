@@ -34,7 +34,7 @@ pub use conn::Conn;
 pub use message::Message;
 pub use peer::Peer;
 pub use port::Port;
-pub use process::{Usage, thread_time};
+pub use process::{Usage, raise_own_limit, thread_time};
 pub use proxy::{Driver, Ended, Proxy, ringbolt};
 pub use server::{Server, Unreachable};
 pub use setup::Setup;
