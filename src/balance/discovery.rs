@@ -383,6 +383,14 @@ mod tests {
                 named("y"),
             ]
         );
+        // Also when they came to be known in another order.
+        let mut known = Known::default();
+        known.hear(found(&[B]), HOLD, 0);
+        known.hear(found(&[A, B]), HOLD, 1);
+        let mut servers = Vec::new();
+        stand_in(&template(0, 64, "x"), Some(&known), &mut servers);
+        let order: Vec<_> = servers.iter().map(|one| one.address.to_string()).collect();
+        assert_eq!(order, [A, B]);
         let nobody = pool_settings(None, &[]);
         let pool = config::Pool {
             templates: vec![template(0, 64, "x")],
