@@ -198,6 +198,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         tier: 0,
         slow_start: None,
         tunnel_rate: None,
+        bounds: config::Bounds::NONE,
         cookie: Some(format!("bridge{n}")),
         shared_cookie: false,
         proxy_protocol: None,
@@ -216,6 +217,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
             connect: Timeout::Never,
             server: Timeout::Never,
             tunnel: Timeout::Never,
+            queue: Timeout::Never,
         },
         forwarded_for: None,
         forwarded_proto: true,
@@ -225,6 +227,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         on_down: config::OnDown::Keep,
         drain: config::Drain::default(),
         sticky,
+        max_queue: 1024,
         servers: (0..count).map(server).collect(),
         templates: Vec::new(),
     }

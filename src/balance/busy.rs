@@ -1,6 +1,7 @@
 //! The guard that counts a server and its pool as busy.
 
 use super::live::{Counter, Live};
+use super::room::Session;
 use std::sync::Arc;
 
 /// Counts one session on a server and on its pool until dropped. Belongs to no plan, so a tunnel
@@ -8,19 +9,33 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Busy {
     live: Arc<Live>,
+    /// What it took a place for.
+    session: Session,
+    /// It is a tunnel by now.
     tunnel: bool,
 }
 
 impl Busy {
-    pub(super) fn new(live: Arc<Live>) -> Self {
-        Self::counted(live).0
+    /// Whatever the server's bound.
+    pub(super) fn new(live: Arc<Live>, session: Session) -> Self {
+        live.begin(session);
+        Self::given(live, session)
     }
 
-    /// And how many sessions there are with it: the server's and the pool's.
-    pub(super) fn counted(live: Arc<Live>) -> (Self, u32, u32) {
-        let (server, pool) = live.begin();
+    /// If there is room; and how many sessions there are with it: the server's and the pool's.
+    pub(super) fn try_new(live: &Arc<Live>, session: Session) -> Option<(Self, u32, u32)> {
+        let (server, pool) = live.try_begin(session)?;
+        Some((Self::given(Arc::clone(live), session), server, pool))
+    }
+
+    /// For a session that has been counted.
+    pub(super) fn given(live: Arc<Live>, session: Session) -> Self {
         let tunnel = false;
-        (Self { live, tunnel }, server, pool)
+        Self {
+            live,
+            session,
+            tunnel,
+        }
     }
 
     /// The session never was: another server is chosen, or none.
@@ -32,6 +47,10 @@ impl Busy {
     #[must_use]
     pub fn into_tunnel(mut self) -> Self {
         if !self.tunnel {
+            if self.session == Session::Request {
+                self.live.widen();
+                self.session = Session::Tunnel;
+            }
             self.live.begin_tunnel();
             self.tunnel = true;
         }
@@ -51,7 +70,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.live.end(self.tunnel);
+        self.live.end(self.session, self.tunnel);
     }
 }
 
@@ -69,8 +88,10 @@ mod tests {
             assert_eq!(pool.tunnels(), live.tunnels());
             (live.sessions(), live.tunnels(), live.total_sessions())
         };
-        let one = Busy::new(Arc::clone(&live));
-        let two = Busy::new(Arc::clone(&live)).into_tunnel().into_tunnel();
+        let one = Busy::new(Arc::clone(&live), Session::Request);
+        let two = Busy::new(Arc::clone(&live), Session::Tunnel)
+            .into_tunnel()
+            .into_tunnel();
         assert_eq!(counts(), (2, 1, 2));
         drop(one);
         assert_eq!(counts(), (1, 1, 2));

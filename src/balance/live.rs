@@ -2,16 +2,20 @@
 //!
 //! Three kinds of memory, each on cache lines of its own: what is read at every pick and seldom
 //! written (state and weight), what every worker writes (sessions), and what one worker alone
-//! writes (its counters). All orderings are relaxed: nobody derives one value from another.
+//! writes (its counters). Orderings are relaxed, since nobody derives one value from another; only the
+//! counts of sessions are sequentially consistent, for those who wait for one to end.
 
 use super::budget::Budget;
 use super::health::{Change, Reason};
+use super::line::Line;
 use super::policy::Lows;
+use super::queue::Queue;
 use super::rate::Bucket;
+use super::room::{Most, Places, Session};
 use super::slow_start;
 use super::standing::{AgentVerdict, AgentWord, Standing};
 use super::times::Times;
-use crate::config::AdminState;
+use crate::config::{AdminState, Bounds};
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -26,10 +30,14 @@ pub struct Live {
     id: usize,
     /// Its number in the pool, for as long as it lives.
     slot: u32,
+    /// The first of the pool's plans that had it.
+    born: u32,
     gate: Gate,
     load: Load,
     buckets: Buckets,
     streak: Streak,
+    /// Who waits for this very server.
+    line: Line,
     slots: Box<[Slot]>,
     times: Times,
     /// Of the pool, so that one reference counts both.
@@ -90,6 +98,12 @@ pub struct Totals([u64; Counter::COUNT]);
 #[repr(align(128))]
 pub struct PoolLive {
     load: Load,
+    /// Who waits for the first server with room.
+    pub(super) line: Line,
+    /// Where everybody waits.
+    pub(super) queue: Queue,
+    /// Plans that have had the pool.
+    plans: AtomicU32,
     /// Position in the pool's turn; on its own line, because every pick moves it.
     pub(super) turn: Turn,
     /// Of the present policy, if it keeps any.
@@ -119,6 +133,12 @@ struct Gate {
     /// Sixteenths of the weight that count: fewer than all in a slow start.
     share: AtomicU8,
     weight: AtomicU16,
+    /// It takes new sessions, and is of the lowest tier that has any which do.
+    in_turn: AtomicBool,
+    /// [`Most`], packed, before the slow start.
+    most: AtomicU64,
+    /// The first of the pool's plans that no longer had it.
+    retired: AtomicU32,
     /// When the slow start under way began: milliseconds since the Unix epoch; [`DUE`], or [`NONE`].
     slow_since: AtomicU64,
     /// `since_ms << 16 | reason << 8 | soft << 1 | up`.
@@ -143,11 +163,11 @@ struct Streak(AtomicU32);
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Load {
-    sessions: AtomicU32,
+    places: Places,
     tunnels: AtomicU32,
     total: AtomicU64,
-    /// Only in a pool's: whether there are bounds to be lowered when a session ends. Here, where ending writes anyway.
-    lows: AtomicBool,
+    /// Only in a pool's: who wants to know when a session ends, [`LOWS`] and [`WAITERS`]. Here, where ending writes anyway.
+    heeded: AtomicU8,
 }
 
 /// Written by every worker that gives it a session which is limited.
@@ -171,12 +191,16 @@ impl Live {
         Self {
             id: NEXT.fetch_add(1, Relaxed),
             slot: pool.slots.fetch_add(1, Relaxed),
+            born: pool.plans.load(Relaxed),
             gate: Gate {
                 admin: AtomicU8::new(admin as u8),
                 agent: AtomicU32::new(AgentWord::NONE.pack()),
                 share: AtomicU8::new(slow_start::WHOLE),
                 slow_since: AtomicU64::new(NONE),
                 weight: AtomicU16::new(weight),
+                in_turn: AtomicBool::new(false),
+                most: AtomicU64::new(Most::ANY.pack()),
+                retired: AtomicU32::new(u32::MAX),
                 health: AtomicU64::new(pack(State::START)),
                 ejected_until: AtomicU64::new(NONE),
                 panic: AtomicBool::new(false),
@@ -188,6 +212,7 @@ impl Live {
             load: Load::default(),
             buckets: Buckets::default(),
             streak: Streak::default(),
+            line: Line::default(),
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
             times: Times::new(),
             pool,
@@ -307,7 +332,7 @@ impl Live {
 
     /// Requests and tunnels on it now.
     pub fn sessions(&self) -> u32 {
-        self.load.sessions.load(Relaxed)
+        self.load.places.sessions()
     }
 
     /// Tunnels on it now; they are among the sessions.
@@ -507,9 +532,86 @@ impl Live {
         self.gate.health.store(pack(State::START), Relaxed);
     }
 
-    /// Counts a session, and says how many there are now: the server's and the pool's.
-    pub(super) fn begin(&self) -> (u32, u32) {
-        (self.load.begin(), self.pool.load.begin())
+    /// Counts a session whatever the bound, and says how many there are now: the server's and the pool's.
+    pub(super) fn begin(&self, session: Session) -> (u32, u32) {
+        (self.load.begin(session), self.pool.load.begin(session))
+    }
+
+    /// Counts a session if there is room for it.
+    pub(super) fn try_begin(&self, session: Session) -> Option<(u32, u32)> {
+        let most = self.most();
+        if most == Most::ANY {
+            return Some(self.begin(session));
+        }
+        let sessions = self.load.places.try_enter(session, most)?;
+        self.load.total.fetch_add(1, Relaxed);
+        Some((sessions, self.pool.load.begin(session)))
+    }
+
+    /// Whether there is room for a session.
+    pub(super) fn has_room(&self, session: Session) -> bool {
+        let most = self.gate.most.load(Relaxed);
+        most == Most::ANY.pack() || self.load.places.has(session, self.most())
+    }
+
+    /// What its bounds allow now, in a slow start a part of them.
+    fn most(&self) -> Most {
+        let most = Most::unpack(self.gate.most.load(Relaxed));
+        most.scaled(self.sixteenths(), slow_start::WHOLE)
+    }
+
+    /// Requests and tunnels that it may have now; `None` is any number.
+    pub fn max_connections(&self) -> Option<u32> {
+        let most = self.most().sessions;
+        (most < u32::MAX).then_some(most)
+    }
+
+    /// Tunnels that it may have now; `None` is any number.
+    pub fn max_tunnels(&self) -> Option<u32> {
+        let most = self.most().tunnels;
+        (most < u32::MAX).then_some(most)
+    }
+
+    /// Who waits for this very server.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    pub(super) fn set_bounds(&self, bounds: &Bounds) {
+        let most = Most {
+            sessions: bounds.connections.unwrap_or(u32::MAX),
+            tunnels: bounds.tunnels.unwrap_or(u32::MAX),
+        };
+        self.gate.most.store(most.pack(), Relaxed);
+    }
+
+    /// Whether new clients may come to it by turn; the policy that is in force says so.
+    pub(super) fn is_in_turn(&self) -> bool {
+        self.gate.in_turn.load(Relaxed) && self.accepts_new()
+    }
+
+    pub(super) fn set_in_turn(&self, in_turn: bool) {
+        self.gate.in_turn.store(in_turn, Relaxed);
+    }
+
+    /// Whether new sessions may come by turn, as far as its own state goes.
+    pub(super) fn accepts_new(&self) -> bool {
+        self.standing_in_use().accepts_new() && self.share_of_weight() > 0
+    }
+
+    /// Whether those whose cookie names it may come.
+    pub(super) fn accepts_sticky(&self) -> bool {
+        self.standing_in_use().accepts_sticky() && !self.is_forsaken()
+    }
+
+    /// It has no place in this plan and those that follow.
+    pub(super) fn retire(&self, plan: u32) {
+        self.gate.retired.store(plan, Relaxed);
+    }
+
+    /// Whether it stands in this plan of its pool.
+    pub(super) fn stands_in(&self, plan: u32) -> bool {
+        self.born <= plan && plan < self.gate.retired.load(Relaxed)
     }
 
     /// Takes back a session that was counted a moment ago and never was.
@@ -523,18 +625,37 @@ impl Live {
         self.pool.load.tunnels.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn end(&self, tunnel: bool) {
-        self.load.end(tunnel);
-        self.pool.load.end(tunnel);
-        if self.pool.load.lows.load(Relaxed) {
-            self.lower();
+    /// A request turned out to be a tunnel.
+    pub(super) fn widen(&self) {
+        self.load.places.widen();
+        self.pool.load.places.widen();
+    }
+
+    pub(super) fn end(self: &Arc<Self>, session: Session, tunnel: bool) {
+        self.load.end(session, tunnel);
+        self.pool.load.end(session, tunnel);
+        let heeded = self.pool.load.heeded.load(Relaxed);
+        if heeded != 0 {
+            self.tell(heeded);
         }
     }
 
+    /// Takes back a session that was counted a moment ago and never was, without telling who waits.
+    pub(super) fn undo(&self, session: Session) {
+        self.unbegin();
+        self.load.end(session, false);
+        self.pool.load.end(session, false);
+    }
+
     #[cold]
-    fn lower(&self) {
-        if let Some(lows) = &*self.pool.lows.load() {
+    fn tell(self: &Arc<Self>, heeded: u8) {
+        if heeded & LOWS != 0
+            && let Some(lows) = &*self.pool.lows.load()
+        {
             lows.ended(Lows::group(self.slot), self.load_for_weight());
+        }
+        if heeded & WAITERS != 0 && self.pool.queue.waiting() > 0 {
+            self.pool.queue.has_room(self, &self.pool.line);
         }
     }
 }
@@ -542,7 +663,7 @@ impl Live {
 impl PoolLive {
     /// Requests and tunnels in the pool now.
     pub fn sessions(&self) -> u32 {
-        self.load.sessions.load(Relaxed)
+        self.load.places.sessions()
     }
 
     /// Tunnels in the pool now; they are among the sessions.
@@ -583,8 +704,29 @@ impl PoolLive {
 
     /// The bounds that sessions lower from now on when they end.
     pub(super) fn set_lows(&self, lows: Option<Arc<Lows>>) {
-        self.load.lows.store(lows.is_some(), Relaxed);
+        let there = lows.is_some();
         self.lows.store(lows);
+        if there {
+            self.load.heeded.fetch_or(LOWS, Relaxed);
+        } else {
+            self.load.heeded.fetch_and(!LOWS, Relaxed);
+        }
+    }
+
+    /// Sessions that end look for somebody who waits, from now on and for ever: a server that no plan has any more
+    /// may still be waited for.
+    pub(super) fn heed_waiters(&self) {
+        self.load.heeded.fetch_or(WAITERS, Relaxed);
+    }
+
+    /// A further plan has the pool; its number.
+    pub(super) fn next_plan(&self) -> u32 {
+        self.plans.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Who waits for the first server with room.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 }
 
@@ -601,13 +743,13 @@ impl Turn {
 }
 
 impl Load {
-    fn begin(&self) -> u32 {
+    fn begin(&self, session: Session) -> u32 {
         self.total.fetch_add(1, Relaxed);
-        self.sessions.fetch_add(1, Relaxed) + 1
+        self.places.enter(session)
     }
 
-    fn end(&self, tunnel: bool) {
-        self.sessions.fetch_sub(1, Relaxed);
+    fn end(&self, session: Session, tunnel: bool) {
+        self.places.leave(session);
         if tunnel {
             self.tunnels.fetch_sub(1, Relaxed);
         }
@@ -646,6 +788,11 @@ impl State {
         since_ms: 0,
     };
 }
+
+/// Bounds are to be lowered when a session ends.
+const LOWS: u8 = 1;
+/// Somebody may wait for it to end.
+const WAITERS: u8 = 2;
 
 /// No slow start is under way.
 const NONE: u64 = 0;

@@ -20,9 +20,12 @@ pub mod sticky;
 
 mod budget;
 mod busy;
+mod line;
 mod live;
 mod policy;
 mod pool;
+mod queue;
+mod room;
 mod schedule;
 mod server;
 mod slow_start;
@@ -32,9 +35,11 @@ mod times;
 
 pub use busy::Busy;
 pub use health::{Change, Health, Outcome, Reason};
+pub use line::Line;
 pub use live::{Counter, Live, PoolLive, State, Totals};
 pub use policy::key_of;
-pub use pool::{Ask, Pick, Pool, Why};
+pub use pool::{Ask, Missed, Pick, Pool, Why};
+pub use queue::{Bell, Waiting};
 pub use server::Server;
 pub use sources::{Source, Sources};
 pub use standing::{AgentVerdict, AgentWord, Standing};

@@ -2,10 +2,13 @@
 
 use super::busy::Busy;
 use super::health::Change;
+use super::line::Line;
 use super::live::{Live, PoolLive};
 use super::passive;
 use super::policy::{Policy, View};
+use super::queue::{Bell, Waiting, Wish};
 use super::rate::Limit;
+use super::room::Session;
 use super::server::{Kind, Server};
 use super::sources::Sources;
 use super::standing::{AgentWord, Standing};
@@ -26,6 +29,10 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// Shared with the plans before and after.
     pub live: Arc<PoolLive>,
+    /// Which plan of the pool this is.
+    plan: u32,
+    /// Some server has a bound: clients may have to wait.
+    bounded: bool,
     /// For the servers that take new sessions; replaced whole, off the workers, when that changes.
     policy: ArcSwap<Policy>,
     /// Some server has a rate.
@@ -41,10 +48,19 @@ pub struct Ask {
     pub avoid: Option<usize>,
     /// The [hash](super::key_of) of what the pool's `balance` hashes, if the request has it.
     pub key: Option<u64>,
-    /// It is a WebSocket handshake: the rates of new tunnels count.
+    /// It is a WebSocket handshake: the rates and bounds of tunnels count.
     pub tunnel: bool,
     /// Now, for rates: milliseconds of a clock that only goes forward.
     pub now_ms: u64,
+}
+
+/// Why there is no choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// Nobody takes the session, or [nobody's rate allows it](Pool::retry_after).
+    NoServer,
+    /// Whoever would take it has no room, or others wait for it already.
+    Full,
 }
 
 /// A choice.
@@ -76,6 +92,14 @@ impl Ask {
         let tunnel = self.tunnel;
         Kind { tunnel, named }
     }
+
+    /// What it takes of a server's bounds.
+    pub(super) fn session(&self) -> Session {
+        match self.tunnel {
+            true => Session::Tunnel,
+            false => Session::Request,
+        }
+    }
 }
 
 impl Pool {
@@ -88,6 +112,7 @@ impl Pool {
     pub fn new(settings: &config::Pool, previous: Option<&Self>, workers: usize) -> Self {
         let previous = previous.filter(|p| p.settings.name == settings.name);
         let live = previous.map_or_else(Arc::default, |p| Arc::clone(&p.live));
+        let plan = live.next_plan();
         let name: Arc<str> = settings.name.as_str().into();
         let servers: Box<[_]> = settings
             .servers
@@ -99,6 +124,7 @@ impl Pool {
                         let pool = Arc::clone(&live);
                         Arc::new(Live::new(server.state, server.weight, workers, pool))
                     });
+                live.set_bounds(&server.bounds);
                 Arc::new(Server {
                     pool: name.clone(),
                     name: server.name.as_str().into(),
@@ -112,6 +138,7 @@ impl Pool {
                     slow_start: server.slow_start.map(|slow| slow.over),
                     slow_sessions: server.slow_start.and_then(|slow| slow.sessions),
                     tunnel_rate: server.tunnel_rate.map(Limit::new),
+                    bounds: server.bounds,
                     live,
                 })
             })
@@ -119,39 +146,168 @@ impl Pool {
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
         weigh_health(settings, &servers, &live);
         let policy = Policy::new(&settings.balance, &servers, &live);
-        Self {
+        let kept = |old: &&Arc<Server>| servers.iter().any(|s| Arc::ptr_eq(&s.live, &old.live));
+        for old in previous.into_iter().flat_map(|p| &p.servers) {
+            if !kept(&old) {
+                old.live.retire(plan);
+            }
+        }
+        let bounded = servers.iter().any(|server| server.bounds.any());
+        if bounded {
+            live.heed_waiters();
+        }
+        let pool = Self {
             settings: settings.clone(),
             sticky,
             live,
+            plan,
+            bounded,
             policy: ArcSwap::from_pointee(policy),
             limited: servers.iter().any(|server| server.is_limited()),
             servers,
-        }
+        };
+        pool.look_after_waiters();
+        pool
     }
 
     /// The server for a session, counted as busy from now on: the one it wants unless that is to be avoided, else the
-    /// policy's. `None` when nothing is left.
-    pub fn take(&self, ask: &Ask) -> Option<(Pick, Busy)> {
-        for _ in 0..TAKEN_BACK {
-            let pick = self.pick(ask)?;
-            let (busy, sessions, total) =
-                Busy::counted(Arc::clone(&self.servers[pick.server].live));
+    /// policy's.
+    ///
+    /// # Errors
+    /// That there is none, or none that has room.
+    pub fn take(&self, ask: &Ask) -> Result<(Pick, Busy), Missed> {
+        let wanted = ask.wanted.filter(|_| ask.wanted != ask.avoid);
+        if self.bounded && self.line(wanted).has(ask.session()) {
+            return Err(Missed::Full);
+        }
+        for turn in 0..=TAKEN_BACK {
+            let Some(pick) = self.pick(ask) else {
+                return Err(self.missed(wanted, ask));
+            };
+            // Another worker may have taken the last place, or the last token, since we looked, here and below.
+            let live = &self.servers[pick.server].live;
+            let Some((busy, sessions, total)) = Busy::try_new(live, ask.session()) else {
+                continue;
+            };
             let overfull = || self.policy.load().overfull(pick.server, sessions, total);
-            // Another worker may have taken the last place, or the last token, since we looked.
-            if (pick.why != Why::Key || !overfull()) && self.admits(&pick, ask) {
-                return Some((pick, busy));
+            let stays = turn == TAKEN_BACK || pick.why != Why::Key || !overfull();
+            if stays && self.admits(&pick, ask) {
+                return Ok((pick, busy));
             }
             busy.withdraw();
             if pick.why == Why::Cookie {
-                return None;
+                return Err(Missed::NoServer);
             }
         }
-        let pick = self.pick(ask).filter(|pick| self.admits(pick, ask))?;
-        Some((pick, self.busy(pick.server)))
+        Err(self.missed(wanted, ask))
     }
 
-    /// Takes a token of the server, if it has a rate. False: there is none.
-    fn admits(&self, pick: &Pick, ask: &Ask) -> bool {
+    /// Waits for what [`Pool::take`] said there is no room for: the one it wants, in that server's own line, or else
+    /// the first of those that take new sessions. With `firm` it waits for the wanted server even when that goes down.
+    /// When a place is there, `bell` is rung for `place`.
+    ///
+    /// # Errors
+    /// The line is as long as it may be.
+    pub fn wait(
+        &self,
+        ask: &Ask,
+        firm: bool,
+        bell: &Arc<dyn Bell>,
+        place: u32,
+    ) -> Result<Waiting, Missed> {
+        let own = ask.wanted.map(|wanted| &self.servers[wanted]);
+        let wish = Wish {
+            session: ask.session(),
+            plan: self.plan,
+            own: own.map(|server| Arc::clone(&server.live)),
+            firm,
+            longest: own.map_or(self.settings.max_queue, |server| server.bounds.queue),
+        };
+        let queue = &self.live.queue;
+        let room = |queue: &super::queue::Queue| {
+            let closed = own.filter(|server| !firm && !server.accepts_sticky());
+            if let Some(closed) = closed {
+                queue.note_closed(&closed.live);
+            }
+            let open = match own.filter(|_| closed.is_none()) {
+                Some(own) => own.live.has_room(ask.session()).then_some(own),
+                // A token is asked for when there is a place.
+                None => {
+                    let view = View {
+                        rates: None,
+                        ..self.view(ask)
+                    };
+                    let found = self.search(&view);
+                    found.map(|pick| &self.servers[pick.server])
+                }
+            };
+            if let Some(open) = open {
+                queue.note_room(&open.live);
+            }
+        };
+        let waiting = queue.enter(&self.live, wish, bell, place, room);
+        waiting.ok_or(Missed::Full)
+    }
+
+    /// Where somebody would wait.
+    fn line(&self, wanted: Option<usize>) -> &Line {
+        wanted.map_or(&self.live.line, |wanted| self.servers[wanted].live.line())
+    }
+
+    /// Why nobody was found.
+    #[cold]
+    fn missed(&self, wanted: Option<usize>, ask: &Ask) -> Missed {
+        if wanted.is_some() {
+            return Missed::Full;
+        }
+        let others = (0..)
+            .zip(&self.servers)
+            .filter(|(at, _)| Some(*at) != ask.avoid);
+        let (mut any, mut has_room) = (false, false);
+        for (_, server) in others.filter(|(_, server)| server.accepts_new()) {
+            any = true;
+            has_room |= server.live.has_room(ask.session());
+        }
+        // Where there is room it is for want of a token.
+        match any && self.bounded && !(self.limited && has_room) {
+            true => Missed::Full,
+            false => Missed::NoServer,
+        }
+    }
+
+    /// Something has changed for those who wait: servers that are closed let their lines go, and those that have room are
+    /// offered.
+    fn look_after_waiters(&self) {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        let queue = &self.live.queue;
+        if queue.waiting() == 0 {
+            return;
+        }
+        for server in self.servers.iter().filter(|s| !s.accepts_sticky()) {
+            queue.note_closed(&server.live);
+        }
+        for server in &self.servers {
+            if Session::ALL.into_iter().any(|s| server.live.has_room(s)) {
+                queue.note_room(&server.live);
+            }
+        }
+        queue.see_to(&self.live.line);
+    }
+
+    fn view(&self, ask: &Ask) -> View<'_> {
+        View {
+            servers: &self.servers,
+            live: &self.live,
+            avoid: ask.avoid,
+            key: ask.key,
+            session: ask.session(),
+            rates: self.limited.then(|| (ask.kind(false), ask.now_ms)),
+        }
+    }
+
+    /// Takes a token of the server, if it has a rate. False: there is none. [`Pool::take`] does it; for a place that was
+    /// waited for it is to be done.
+    pub fn admits(&self, pick: &Pick, ask: &Ask) -> bool {
         let kind = || ask.kind(pick.why == Why::Cookie);
         !self.limited || self.servers[pick.server].take_token(kind(), ask.now_ms)
     }
@@ -177,15 +333,10 @@ impl Pool {
     pub fn pick(&self, ask: &Ask) -> Option<Pick> {
         if let Some(server) = ask.wanted.filter(|_| ask.wanted != ask.avoid) {
             let why = Why::Cookie;
-            return Some(Pick { server, why });
+            let has_room = self.servers[server].live.has_room(ask.session());
+            return has_room.then_some(Pick { server, why });
         }
-        let view = View {
-            servers: &self.servers,
-            live: &self.live,
-            avoid: ask.avoid,
-            key: ask.key,
-            rates: self.limited.then(|| (ask.kind(false), ask.now_ms)),
-        };
+        let view = self.view(ask);
         let picked = self.policy.load().pick(&view);
         let picked = picked.filter(|pick| view.has_token(pick.server));
         picked.or_else(|| self.search(&view))
@@ -197,18 +348,31 @@ impl Pool {
         let count = self.servers.len();
         let begin = self.live.turn.now() as usize % count.max(1);
         let around = (begin..count).chain(0..begin);
-        let fits = around.filter(|server| view.fits(*server));
-        let found = fits.min_by_key(|server| self.servers[*server].tier);
-        let takes = |server: &usize| self.servers[*server].accepts_new() && view.has_token(*server);
-        let avoided = || view.avoid.filter(takes);
-        let server = found.or_else(avoided)?;
+        let open =
+            |server: &usize| Some(*server) != view.avoid && self.servers[*server].accepts_new();
+        // A tier whose servers are full still has servers: the next one is no overflow for it.
+        let open = around.filter(open);
+        let tier = open.clone().map(|server| self.servers[server].tier).min();
+        let mut tier = open.filter(|server| Some(self.servers[*server].tier) == tier);
+        let avoided = || {
+            let avoided = view.avoid.map(|at| (at, &self.servers[at]))?;
+            let fits = avoided.1.accepts_new()
+                && avoided.1.live.has_room(view.session)
+                && view.has_token(avoided.0);
+            fits.then_some(avoided.0)
+        };
+        let found = match tier.clone().next() {
+            Some(_) => tier.find(|server| view.fits(*server)),
+            None => avoided(),
+        };
+        let server = found?;
         let why = Why::Fallback;
         Some(Pick { server, why })
     }
 
     /// Counts a server of this pool as busy.
     pub fn busy(&self, server: usize) -> Busy {
-        Busy::new(Arc::clone(&self.servers[server].live))
+        Busy::new(Arc::clone(&self.servers[server].live), Session::Request)
     }
 
     /// Whether another attempt may be made at `now_ms`, milliseconds since the Unix epoch: what it costs is taken out of
@@ -323,6 +487,8 @@ impl Pool {
         if changed {
             self.renew();
         }
+        // A drain may just have lasted for long enough.
+        self.look_after_waiters();
         soonest
     }
 
@@ -332,6 +498,7 @@ impl Pool {
         weigh_health(&self.settings, &self.servers, &self.live);
         let policy = Policy::new(&self.settings.balance, &self.servers, &self.live);
         self.policy.store(Arc::new(policy));
+        self.look_after_waiters();
     }
 
     /// The live state of a server that this, the previous, pool has as well.

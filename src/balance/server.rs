@@ -4,7 +4,7 @@ use super::live::{Buckets, Live};
 use super::rate::{Bucket, Limit};
 use super::slow_start;
 use super::sources::Sources;
-use crate::config::{Address, Check, Growth, ProxyVersion};
+use crate::config::{Address, Bounds, Check, Growth, ProxyVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Server {
     pub slow_sessions: Option<Growth>,
     /// How many new tunnels a second it may be given.
     pub tunnel_rate: Option<Limit>,
+    /// How much it is given at once, and how many may wait for it.
+    pub bounds: Bounds,
     /// Its live state; the same one in every plan that has this pool, name and address.
     pub live: Arc<Live>,
 }
@@ -42,13 +44,13 @@ pub struct Server {
 impl Server {
     /// Whether new sessions may come by turn: nobody speaks against it, and it is of some weight.
     pub fn accepts_new(&self) -> bool {
-        self.live.standing_in_use().accepts_new() && self.live.share_of_weight() > 0
+        self.live.accepts_new()
     }
 
     /// Whether clients whose cookie names it may come: also while it drains or weighs nothing,
     /// but not when it is down or in maintenance, nor when it has drained for `drain.honour_cookies_for`.
     pub fn accepts_sticky(&self) -> bool {
-        self.live.standing_in_use().accepts_sticky() && !self.live.is_forsaken()
+        self.live.accepts_sticky()
     }
 
     /// Whether the number of sessions that it is given a second is limited, if need be.

@@ -144,6 +144,9 @@ fn table(status: &Status, colours: bool) -> String {
             paint("1", &pool.name),
             paint(code, &active)
         );
+        if pool.queue.longest > 0 || pool.queue.refused > 0 {
+            let _ = writeln!(text, "  in its queue: {}", pool.queue.words());
+        }
         servers(&mut text, &pool.servers, &paint);
         for name in &pool.names {
             let known = format!(
@@ -209,13 +212,19 @@ fn servers(
     }
 }
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 /// Before it are words, from it on figures.
 const FIRST_FIGURE: usize = 4;
 const HEADINGS: [&str; COLUMNS] = [
-    "server", "address", "state", "since", "weight", "sessions", "tunnels", "total", "in", "out",
-    "5xx", "checks",
+    "server", "address", "state", "since", "weight", "sessions", "tunnels", "queue", "total", "in",
+    "out", "5xx", "checks",
 ];
+
+/// `12`, or `12/100` where there is a bound.
+fn of_at_most(number: u32, most: Option<u32>) -> String {
+    let bound = most.map(|most| format!("/{}", count(most.into())));
+    count(number.into()) + &bound.unwrap_or_default()
+}
 
 fn cells(server: &ServerStatus) -> [String; COLUMNS] {
     let since = match server.remark() {
@@ -232,8 +241,9 @@ fn cells(server: &ServerStatus) -> [String; COLUMNS] {
         server.words().to_owned(),
         since,
         count(server.weight.into()),
-        count(server.sessions.into()),
-        count(server.tunnels.into()),
+        of_at_most(server.sessions, server.max_connections),
+        of_at_most(server.tunnels, server.max_tunnels),
+        server.queue.words(),
         count(server.total_sessions),
         size(server.bytes_in),
         size(server.bytes_out),

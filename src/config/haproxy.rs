@@ -76,6 +76,10 @@ pub(super) fn balance_of_haproxy(text: &str) -> Option<String> {
 pub(super) fn key_of_haproxy(name: &str) -> Option<&'static str> {
     Some(match name {
         "backup" => "write `tier = 1`: it takes new clients while no server of tier 0 does",
+        "maxconn" => {
+            "write `max_connections = 100`: on a server, or in [process] for all clients together"
+        }
+        "maxqueue" => "write `max_queue = 100`; at 0 nobody waits",
         "slowstart" => "write `slow_start = \"30s\"`",
         "hash-balance-factor" | "hash_balance_factor" => {
             "write `balance = { hash = \"source\", bound = 1.25 }`"

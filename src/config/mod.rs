@@ -11,6 +11,7 @@
 mod action;
 mod balance;
 mod drain;
+mod bounds;
 pub mod environment;
 mod haproxy;
 mod headers;
@@ -45,6 +46,7 @@ mod unquoted;
 mod values;
 
 pub use action::{Action, Answer, Piece, Redirect};
+pub use bounds::Bounds;
 pub use drain::{Drain, OnDown};
 pub use environment::{EmptyEnvironment, Environment};
 pub use headers::HeaderChanges;

@@ -1,6 +1,7 @@
 //! `[pool.NAME]`: servers that stand in for each other.
 
 use super::balance::balance;
+use super::bounds::{self, max_queue};
 use super::drain::{drain, on_down};
 use super::item::Item;
 use super::names::Names;
@@ -43,7 +44,7 @@ pub(super) const POOL: Section = Section::new(
         setting(
             "timeouts",
             "{}",
-            "connect, server and tunnel instead of those in [timeouts]",
+            "connect, server, tunnel and queue instead of those in [timeouts]",
         ),
         setting(
             "forwarded_for",
@@ -101,6 +102,7 @@ pub(super) const POOL: Section = Section::new(
             "0.0",
             "while a smaller share of the servers works than this, all of them take clients whatever their health, 0.0 to 1.0",
         ),
+        bounds::POOL_QUEUE,
         setting("server", "", "the servers; at least one"),
     ],
 );
@@ -117,8 +119,16 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
     let inherited = Inherited {
         slow_start: table.optional("slow_start", slow_start),
         tunnel_rate: table.optional("tunnel_rate", rate),
+        max_queue: max_queue(table),
     };
     let servers = servers(table, &inherited);
+    if table.has("max_queue") && !servers.iter().any(|placed| placed.server.bounds.any()) {
+        let message = "`max_queue` has no effect: no server has `max_connections` or `max_tunnels`";
+        let span = table.span_of("max_queue");
+        table
+            .reader
+            .report(Note::warning(&span, message.to_owned()));
+    }
     let sticky = table.optional("sticky", |item| {
         let sticky = sticky(&item.table(&STICKY)?);
         check_keys(table.reader, &sticky, &servers);
@@ -153,6 +163,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
         sticky,
         passive: table.setting("passive", passive),
         panic_threshold: table.setting("panic_threshold", |item| item.thousandths()),
+        max_queue: inherited.max_queue,
         templates: templates(table, &servers),
         servers: servers
             .into_iter()

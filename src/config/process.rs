@@ -98,6 +98,11 @@ pub(super) const TIMEOUTS: Section = Section::new(
             "waiting for a client's next request",
         ),
         setting(
+            "queue",
+            "\"5s\"",
+            "waiting for a server that has room, see max_connections",
+        ),
+        setting(
             "idle_link",
             "\"30s\"",
             "how long an unused connection to a server is kept",
@@ -111,6 +116,7 @@ pub(super) const POOL_TIMEOUTS: Section = Section::new(
         setting("connect", "", "instead of the one in [timeouts]"),
         setting("server", "", "instead of the one in [timeouts]"),
         setting("tunnel", "", "instead of the one in [timeouts]"),
+        setting("queue", "", "instead of the one in [timeouts]"),
     ],
 );
 
@@ -174,6 +180,7 @@ pub(super) fn timeouts(table: &Table<'_>) -> Timeouts {
         tunnel: timeout("tunnel"),
         request_head: timeout("request_head"),
         keep_alive: timeout("keep_alive"),
+        queue: timeout("queue"),
         idle_link: timeout("idle_link"),
     }
 }
@@ -189,6 +196,7 @@ pub(super) fn pool_timeouts(table: &Table<'_>, general: &Timeouts) -> PoolTimeou
         connect: timeout("connect", general.connect),
         server: timeout("server", general.server),
         tunnel: timeout("tunnel", general.tunnel),
+        queue: timeout("queue", general.queue),
     }
 }
 

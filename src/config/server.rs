@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bounds::{self, bounds};
 use super::item::Item;
 use super::names::Names;
 use super::proxy_protocol;
@@ -58,6 +59,9 @@ pub(super) const SERVER: Section = Section::new(
             "",
             "instead of the pool's: so many new tunnels per second, a number or { per_second, burst }",
         ),
+        bounds::MAX_CONNECTIONS,
+        bounds::MAX_TUNNELS,
+        bounds::SERVER_QUEUE,
         setting("cookie", "", "its key in the sticky cookie"),
         setting(
             "shared_cookie",
@@ -113,6 +117,7 @@ pub(super) struct Placed {
 pub(super) struct Inherited {
     pub(super) slow_start: Option<SlowStart>,
     pub(super) tunnel_rate: Option<Rate>,
+    pub(super) max_queue: u32,
 }
 
 pub(super) fn server(
@@ -132,6 +137,7 @@ pub(super) fn server(
     let tier = table.setting("tier", |item| item.number(0..=255)) as u8;
     let own = table.optional("slow_start", slow_start);
     let tunnel_rate = table.optional("tunnel_rate", rate);
+    let bounds = bounds(table, inherited.max_queue);
     let cookie = table.optional("cookie", |item| item.parse(cookie_key));
     let shared_cookie = table.setting("shared_cookie", |item| item.switch());
     let proxy_protocol = table.optional("proxy_protocol", proxy_protocol::version);
@@ -152,6 +158,7 @@ pub(super) fn server(
         tier,
         slow_start: own.or(inherited.slow_start),
         tunnel_rate: tunnel_rate.or(inherited.tunnel_rate),
+        bounds,
         cookie,
         shared_cookie,
         proxy_protocol,

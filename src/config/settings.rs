@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::action::Action;
+use super::bounds::Bounds;
 use super::drain::{Drain, OnDown};
 use super::headers::HeaderChanges;
 use super::networks::Admission;
@@ -154,7 +155,7 @@ pub struct Limits {
     pub idle_links: usize,
 }
 
-/// `[timeouts]`. A pool may replace `connect`, `server` and `tunnel`.
+/// `[timeouts]`. A pool may replace `connect`, `server`, `tunnel` and `queue`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timeouts {
     /// `connect`: one attempt to reach a server (default `"5s"`).
@@ -169,6 +170,8 @@ pub struct Timeouts {
     pub request_head: Timeout,
     /// `keep_alive`: between a client's requests (default `"60s"`).
     pub keep_alive: Timeout,
+    /// `queue`: waiting for a server that has room (default `"5s"`).
+    pub queue: Timeout,
     /// `idle_link`: how long an unused connection to a server is kept (default `"30s"`).
     pub idle_link: Timeout,
 }
@@ -396,7 +399,7 @@ pub struct Pool {
     pub redispatch: bool,
     /// `retry`: further conditions, and a budget (default none: failed connections only, and no budget).
     pub retry: Option<Retry>,
-    /// `timeouts = { connect = …, server = …, tunnel = … }` over the global ones.
+    /// `timeouts = { connect = …, server = …, tunnel = …, queue = … }` over the global ones.
     pub timeouts: PoolTimeouts,
     /// `forwarded_for`: add `X-Forwarded-For` (default true). A table sets `header` and `except = ["10.0.0.0/8"]`.
     pub forwarded_for: Option<ForwardedFor>,
@@ -419,6 +422,8 @@ pub struct Pool {
     pub passive: Option<Passive>,
     /// `panic_threshold`, in thousandths (default 0): with a smaller share of working servers health is ignored.
     pub panic_threshold: u32,
+    /// `max_queue`: requests that may wait for the first server with room (default 1024; 0: nobody waits).
+    pub max_queue: u32,
     /// `[[pool.NAME.server]]` with an address; in a plan also those that were found by name.
     pub servers: Vec<Server>,
     /// `[[pool.NAME.server]]` with a name. They and the servers are not both empty.
@@ -432,6 +437,7 @@ pub struct PoolTimeouts {
     pub connect: Timeout,
     pub server: Timeout,
     pub tunnel: Timeout,
+    pub queue: Timeout,
 }
 
 /// How a pool chooses.
@@ -627,6 +633,8 @@ pub struct Server {
     pub slow_start: Option<SlowStart>,
     /// `tunnel_rate`, its own or the pool's: new tunnels to it (default no limit).
     pub tunnel_rate: Option<Rate>,
+    /// `max_connections`, `max_tunnels`, `max_queue`
+    pub bounds: Bounds,
     /// `cookie`: its key.
     pub cookie: Option<String>,
     /// `shared_cookie`: another server may have the same key; the first usable one in file order is taken.

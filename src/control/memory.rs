@@ -65,6 +65,7 @@ impl Bound {
             term("source addresses", sources(config), PLANS * SOURCE),
             term("tables of clients", 1, tables(config)),
             term("former servers", former, LEFT + workers * COUNTERS),
+            term("queue places", queue_places(config).min(clients), WAITER),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.bytes() > 0);
@@ -174,6 +175,30 @@ fn sources(config: &Config) -> usize {
     servers.map(|server| server.source.len()).sum()
 }
 
+/// As many as may wait for servers: for none, where no server has a bound.
+fn queue_places(config: &Config) -> usize {
+    let lines = |pool: &Pool| {
+        let fixed = pool.servers.iter().map(|server| (1, &server.bounds));
+        let named = pool
+            .templates
+            .iter()
+            .map(|t| (t.max_servers, &t.server.bounds));
+        let bounded = fixed.chain(named).filter(|(_, bounds)| bounds.any());
+        let own: usize = bounded
+            .map(|(count, bounds)| count * bounds.queue as usize)
+            .sum();
+        if own > 0 {
+            own + pool.max_queue as usize
+        } else {
+            0
+        }
+    };
+    config.pools.iter().map(lines).sum()
+}
+
+/// A ticket, its place in the table and in the news, its waker; and while the client is watched as well, a further
+/// operation and its poll.
+const WAITER: usize = 1024;
 /// Two operations and their polls, a place on the wheel of deadlines, the listener's and the link's streams: measured
 /// at 1 KiB, with tables that double as they grow. And what the allocator rounds the task's size up to.
 const RUNTIME: usize = 4 * 1024;
@@ -255,6 +280,11 @@ mod tests {
             (
                 "pool.again.retry = { on = [\"503\"] }\npool.again.server = [{ name = \"a\", address = \"127.0.0.1:1\" }]",
                 "",
+                2,
+            ),
+            (
+                "",
+                "[pool.more]\nserver = [{ name = \"a\", address = \"127.0.0.1:2\", max_tunnels = 5 }]",
                 2,
             ),
             (

@@ -4,7 +4,9 @@
 //! a bastion and under a strict `Content-Security-Policy`. It follows the reader's light or dark
 //! scheme and fits a telephone.
 
-use super::status::{PoolStatus, ServerState, ServerStatus, Status, count, size, span};
+use super::status::{
+    PoolStatus, QueueStatus, ServerState, ServerStatus, Status, count, size, span,
+};
 use std::fmt::Write as _;
 
 /// The document. `version` is shown to those who may know it; `json` is where the same is as JSON.
@@ -146,7 +148,7 @@ fn pool(html: &mut String, pool: &PoolStatus) {
         html,
         "<section class=\"pool\"><h2>{} <span class=\"{class}\">{} of {all} take new sessions{}</span></h2>\
          <div class=\"scroll\"><table><thead><tr><th>Server<th>State<th class=\"n\">Weight\
-         <th class=\"n\">Sessions<th class=\"n\">Tunnels<th class=\"n\">Total<th class=\"n\">In\
+         <th class=\"n\">Sessions<th class=\"n\">Tunnels<th class=\"n\">Queue<th class=\"n\">Total<th class=\"n\">In\
          <th class=\"n\">Out<th class=\"n\">2xx<th class=\"n\">4xx<th class=\"n\">5xx\
          <th class=\"n\">Errors<th class=\"n\">Retries<th class=\"n\">Checks</tr></thead><tbody>",
         Text(&pool.name),
@@ -161,7 +163,7 @@ fn pool(html: &mut String, pool: &PoolStatus) {
         row(html, server);
     }
     html.push_str("</tbody>");
-    if all > 1 {
+    if all > 1 || pool.queue.longest > 0 {
         foot(html, pool);
     }
     html.push_str("</table></div>");
@@ -200,8 +202,9 @@ fn row(html: &mut String, server: &ServerStatus) {
     };
     for cell in [
         count(server.weight.into()),
-        count(server.sessions.into()),
-        count(server.tunnels.into()),
+        of_at_most(server.sessions, server.max_connections),
+        of_at_most(server.tunnels, server.max_tunnels),
+        queue(&server.queue),
         count(server.total_sessions),
         size(server.bytes_in),
         size(server.bytes_out),
@@ -223,6 +226,24 @@ fn found_by(server: &ServerStatus) -> String {
     name.map_or_else(String::new, |name| format!(" of {}", Text(name)))
 }
 
+/// `12`, and `of 100` below it where there is a bound.
+fn of_at_most(number: u32, most: Option<u32>) -> String {
+    let bound = most.map(|most| format!("<small>of {}</small>", count(most.into())));
+    count(number.into()) + &bound.unwrap_or_default()
+}
+
+/// `3`, and below it what happened since the start.
+fn queue(queue: &QueueStatus) -> String {
+    match queue.words().split_once(' ') {
+        None if queue.waiting == 0 => "–".to_owned(),
+        None => count(queue.waiting.into()),
+        Some((waiting, rest)) => {
+            let rest = rest.trim_matches(['(', ')']);
+            format!("{waiting}<small>{rest}</small>")
+        }
+    }
+}
+
 /// `for 12m 30s`, and what there is to be said besides.
 fn state_text(server: &ServerStatus) -> String {
     let span = span(server.since);
@@ -238,6 +259,7 @@ fn foot(html: &mut String, pool: &PoolStatus) {
     for cell in [
         count(pool.sessions.into()),
         count(pool.tunnels.into()),
+        queue(&pool.queue),
         count(pool.total_sessions),
         size(sum(|server| server.bytes_in)),
         size(sum(|server| server.bytes_out)),
@@ -347,7 +369,8 @@ mod tests {
             format!(
                 r#"{{"name":"{name}","address":"127.0.0.1:3000","state":"{state}","checked":true,
                 "reason":"connection refused","since_ms":0,"since":75,"weight":1,"share":100,"sessions":12,
-                "tunnels":9,"total_sessions":1200,"bytes_in":2048,"bytes_out":4096,"requests":7000,
+                "tunnels":9,"max_connections":50,
+                "queue":{{"waiting":3,"max":8,"longest":7,"timeouts":1100,"refused":0}},"total_sessions":1200,"bytes_in":2048,"bytes_out":4096,"requests":7000,
                 "responses":[1,2,3,4,5],"connect_errors":1,"response_errors":2,"retries":3,
                 "redispatches":4,"checks":10,"failed_checks":2,"downs":1}}"#
             )
@@ -374,6 +397,8 @@ mod tests {
             "&lt;app&gt;",
             "connection refused · 1m 15s",
             "14,000",
+            "12<small>of 50</small>",
+            "3<small>most 7, 1,100 timed out</small>",
             "4.0 KiB",
             "9.8.7",
             "href=\"/stats.json\"",

@@ -5,7 +5,7 @@
 
 pub use super::discovery::NameStatus;
 use crate::balance::health::Reason;
-use crate::balance::{Counter, Pool, Server, Standing};
+use crate::balance::{Counter, Line, Pool, Server, Standing};
 use crate::config;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -101,11 +101,58 @@ pub struct PoolStatus {
     /// Clients refused since the start because of the rates of its servers.
     #[serde(default)]
     pub over_rate: u64,
+    /// Requests that wait for the first server with room.
+    #[serde(default)]
+    pub queue: QueueStatus,
     /// In file order.
     pub servers: Vec<ServerStatus>,
     /// The entries of the file that have a name; their servers are among the servers.
     #[serde(default)]
     pub names: Vec<NameStatus>,
+}
+
+/// Those who wait: for one server, or in a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// How many wait now.
+    pub waiting: u32,
+    /// How many may.
+    pub max: u32,
+    /// The most that waited at once, since the start.
+    pub longest: u32,
+    /// Requests that waited for too long, since the start.
+    pub timeouts: u64,
+    /// Requests that were one too many to wait, since the start.
+    pub refused: u64,
+}
+
+impl QueueStatus {
+    fn of(line: &Line, max: u32) -> Self {
+        Self {
+            waiting: line.waiting(),
+            max,
+            longest: line.longest(),
+            timeouts: line.timeouts(),
+            refused: line.refused(),
+        }
+    }
+
+    /// `3`, and since the start `3 (most 9, 2 timed out, 1 refused)`.
+    pub fn words(&self) -> String {
+        let mut words = Vec::new();
+        if self.longest > 0 {
+            words.push(format!("most {}", count(self.longest.into())));
+        }
+        for (number, word) in [(self.timeouts, "timed out"), (self.refused, "refused")] {
+            if number > 0 {
+                words.push(format!("{} {word}", count(number)));
+            }
+        }
+        match words.is_empty() {
+            true => count(self.waiting.into()),
+            false => format!("{} ({})", count(self.waiting.into()), words.join(", ")),
+        }
+    }
 }
 
 /// One `[[pool.NAME.server]]`.
@@ -142,6 +189,15 @@ pub struct ServerStatus {
     pub sessions: u32,
     /// Tunnels now.
     pub tunnels: u32,
+    /// Requests and tunnels that it may have at once now: in a slow start fewer than the file says. `null` is no bound.
+    #[serde(default)]
+    pub max_connections: Option<u32>,
+    /// Tunnels among them, likewise.
+    #[serde(default)]
+    pub max_tunnels: Option<u32>,
+    /// Requests that wait for this very server.
+    #[serde(default)]
+    pub queue: QueueStatus,
     /// Sessions since the start.
     pub total_sessions: u64,
     /// Bytes from clients.
@@ -249,6 +305,7 @@ impl PoolStatus {
             retries,
             retries_refused: pool.live.retries_refused(),
             over_rate: pool.live.over_rate(),
+            queue: QueueStatus::of(pool.live.line(), pool.settings.max_queue),
             servers,
             names: Vec::new(),
         }
@@ -319,6 +376,9 @@ impl ServerStatus {
             share: (u16::from(live.sixteenths()) * 100 / 16) as u8,
             sessions: live.sessions(),
             tunnels: live.tunnels(),
+            max_connections: live.max_connections(),
+            max_tunnels: live.max_tunnels(),
+            queue: QueueStatus::of(live.line(), server.bounds.queue),
             total_sessions: live.total_sessions(),
             bytes_in: totals.get(Counter::BytesIn),
             bytes_out: totals.get(Counter::BytesOut),

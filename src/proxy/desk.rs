@@ -12,6 +12,7 @@ use super::handover::{self, Resting};
 use super::plan::{Held, Local, Plan};
 use super::rates::RampLive;
 use super::tunnel::TunnelEnd;
+use crate::balance;
 use crate::record::Log;
 use crate::ring::{self, Bell, Call, Clock, Rest, Stamp};
 use crate::upstream::Links;
@@ -48,6 +49,8 @@ pub struct Desk {
     pub(super) laid_down: Cell<u32>,
     trims: Cell<bool>,
     waiting_for_room: RefCell<Option<Waker>>,
+    /// Rung when somebody who waits here for a server has one.
+    pub(super) waiters: Arc<dyn balance::Bell>,
 }
 
 /// Lists and texts that live only while one head is written, kept so that none is allocated.
@@ -153,6 +156,7 @@ impl Desk {
         log: Log,
         gauge: Arc<Gauge>,
         bell: Arc<Bell>,
+        waiters: Arc<dyn balance::Bell>,
         seed: u64,
     ) -> io::Result<Self> {
         let limits = &plan.config.limits;
@@ -184,6 +188,7 @@ impl Desk {
             laid_down: Cell::new(0),
             trims: Cell::new(false),
             waiting_for_room: RefCell::new(None),
+            waiters,
         })
     }
 

@@ -40,6 +40,12 @@ pub enum Ending {
     Exhausted,
     /// Nor did it answer within the connect timeout.
     ConnectTimeout,
+    /// As many as may wait for a server do already.
+    QueueFull,
+    /// No server had room within the queue timeout.
+    QueueTimeout,
+    /// The client left while it waited for a server with room.
+    LeftInQueue,
     /// The client left while the server was being reached.
     LeftInConnect,
     /// The client left while the server worked.
@@ -83,6 +89,8 @@ impl Ending {
             | Self::NoServer
             | Self::OverRate(_)
             | Self::OverServerRate(_)
+            | Self::QueueFull
+            | Self::QueueTimeout
             | Self::ConnectFailed
             | Self::Exhausted
             | Self::ConnectTimeout => 503,
@@ -95,6 +103,7 @@ impl Ending {
             | Self::BadIntroduction
             | Self::IntroductionTimeout
             | Self::LeftInHead
+            | Self::LeftInQueue
             | Self::LeftInConnect
             | Self::LeftInWait
             | Self::LeftInData
@@ -134,6 +143,9 @@ impl Ending {
             Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),
             Self::Exhausted => (b'R', b'C'),
             Self::ConnectTimeout => (b's', b'C'),
+            Self::QueueFull => (b'S', b'Q'),
+            Self::QueueTimeout => (b's', b'Q'),
+            Self::LeftInQueue => (b'C', b'Q'),
             Self::LeftInConnect => (b'C', b'C'),
             Self::LeftInWait => (b'C', b'H'),
             Self::LeftInData => (b'C', b'D'),

@@ -290,6 +290,7 @@ struct Notes {
     captures: Box<[Span]>,
     server: Arc<Server>,
     marks: Marks,
+    queued: [u32; 2],
     retries: u32,
     redispatched: bool,
     cookies: [u8; 2],
@@ -328,6 +329,7 @@ impl Notes {
             },
             server: pool.servers[story.server?].clone(),
             marks: story.marks,
+            queued: story.queued,
             retries: story.retries,
             redispatched: story.redispatched,
             cookies: [story.cookie_letter(), story.cookie_response],
@@ -358,12 +360,7 @@ impl Notes {
     ) {
         let desk = &guest.desk;
         let now = desk.now();
-        let Marks {
-            began,
-            head,
-            connected,
-            answered,
-        } = self.marks;
+        let Marks { began, head, .. } = self.marks;
         let (captured_request, captured_response) = (self.captured(0), self.captured(1));
         let capture = &guest.listener.capture;
         let record = Record {
@@ -376,10 +373,9 @@ impl Notes {
             server: Some(&self.server.name),
             timers: Timers {
                 request: head.since(began).cast_signed(),
-                queue: 0,
-                connect: connected.map_or(-1, |at| at.since(head).cast_signed()),
-                response: answered
-                    .map_or(-1, |at| at.since(connected.unwrap_or(head)).cast_signed()),
+                queue: self.marks.queue(true),
+                connect: self.marks.connect(),
+                response: self.marks.response(),
                 active: now.since(began).cast_signed(),
             },
             status: 101,
@@ -396,8 +392,8 @@ impl Notes {
                 listener: guest.listener.live.connections(),
                 pool: busy.live().pool().sessions(),
                 server: busy.live().sessions(),
-                server_queue: 0,
-                pool_queue: 0,
+                server_queue: self.queued[0],
+                pool_queue: self.queued[1],
             },
             retries: self.retries,
             redispatched: self.redispatched,

@@ -301,6 +301,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             connect: config.timeouts.connect,
             server: config.timeouts.server,
             tunnel: config.timeouts.tunnel,
+            queue: config.timeouts.queue,
         },
         forwarded_for: None,
         forwarded_proto: false,
@@ -310,6 +311,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         on_down: config::OnDown::Keep,
         drain: config::Drain::default(),
         sticky: None,
+        max_queue: 0,
         servers: vec![config::Server {
             name: "<STATS>".into(),
             address: config::Address::Unix(socket.into()),
@@ -318,6 +320,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             tier: 0,
             slow_start: None,
             tunnel_rate: None,
+            bounds: config::Bounds::NONE,
             cookie: None,
             shared_cookie: false,
             proxy_protocol: None,

@@ -12,8 +12,9 @@ use super::desk::Desk;
 use super::ending::Ending;
 use super::passive;
 use super::plan;
+use super::queue;
 use super::story::Story;
-use crate::balance::{Ask, Counter, Pick, Pool, Server, Why};
+use crate::balance::{Ask, Counter, Missed, Pick, Pool, Server, Why};
 use crate::ring::Duplex;
 use crate::upstream::{self, ConnectError, Link};
 
@@ -40,14 +41,19 @@ pub(super) async fn reach<C: Duplex>(
                 tunnel: story.request.facts.upgrade.is_some(),
                 now_ms: story.marks.head.ms(),
             };
-            take(story, pool, &ask).ok_or_else(|| nobody(desk, pool, &ask))?
+            match take(story, pool, &ask) {
+                Ok(pick) => pick,
+                // Apart, so that only those who wait have room for it in their task.
+                Err(Missed::Full) => Box::pin(queue::wait(connection, story, pool, ask)).await?,
+                Err(Missed::NoServer) => return Err(nobody(desk, pool, &ask)),
+            }
         }
     };
     let mut left = pool.settings.retries.saturating_sub(story.retries);
     loop {
         let server = &pool.servers[pick.server];
         if !fresh && let Some(link) = lend(connection, story, server) {
-            story.marks.connected = Some(story.marks.head);
+            story.marks.connected = Some(story.marks.ready());
             return Ok(link);
         }
         let timeout = plan::wait(pool.settings.timeouts.connect);
@@ -116,23 +122,23 @@ fn is_tried_again(pool: &Pool, error: &ConnectError) -> bool {
 }
 
 /// A server other than the one to be avoided, counted as busy instead of the one before.
-fn take(story: &mut Story, pool: &Pool, ask: &Ask) -> Option<Pick> {
+fn take(story: &mut Story, pool: &Pool, ask: &Ask) -> Result<Pick, Missed> {
     let (pick, busy) = pool.take(ask)?;
     if Some(pick.server) == ask.avoid {
         busy.withdraw();
-        return None;
+        return Err(Missed::NoServer);
     }
     if story.retries > 0 {
         pool.counted_again();
     }
     story.server = Some(pick.server);
     story.busy = Some(busy);
-    Some(pick)
+    Ok(pick)
 }
 
 /// Why there is no server: none takes sessions, or those that do have been given all that their rates allow.
 #[cold]
-fn nobody(desk: &Desk, pool: &Pool, ask: &Ask) -> Ending {
+pub(super) fn nobody(desk: &Desk, pool: &Pool, ask: &Ask) -> Ending {
     let Some(seconds) = pool.retry_after(ask, desk.random()) else {
         return Ending::NoServer;
     };
@@ -181,7 +187,7 @@ async fn next<C: Duplex>(
         tunnel: story.request.facts.upgrade.is_some(),
         now_ms: connection.guest.desk.now().ms(),
     };
-    if moves && let Some(pick) = take(story, pool, &ask) {
+    if moves && let Ok(pick) = take(story, pool, &ask) {
         server.live.add(worker, Counter::Redispatches, 1);
         story.redispatched = true;
         story.verdict.redispatched();

@@ -21,6 +21,8 @@ pub(super) struct Story {
     /// Counts the server as busy for as long as the exchange lasts.
     pub(super) busy: Option<Busy>,
     pub(super) marks: Marks,
+    /// How many waited before this one: for its own server, for any.
+    pub(super) queued: [u32; 2],
     pub(super) retries: u32,
     pub(super) redispatched: bool,
     /// Of the response that was begun towards the client; 0 for none.
@@ -38,8 +40,38 @@ pub(super) struct Story {
 pub(super) struct Marks {
     pub(super) began: Stamp,
     pub(super) head: Stamp,
+    /// When the wait for a server with room was over, if there was one.
+    pub(super) queued: Option<Stamp>,
     pub(super) connected: Option<Stamp>,
     pub(super) answered: Option<Stamp>,
+}
+
+impl Marks {
+    /// When a server was there to connect to.
+    pub(super) fn ready(&self) -> Stamp {
+        self.queued.unwrap_or(self.head)
+    }
+
+    /// Tw; `chosen` is whether a server was.
+    pub(super) fn queue(&self, chosen: bool) -> i64 {
+        match self.queued {
+            Some(at) => at.since(self.head).cast_signed(),
+            None if chosen => 0,
+            None => -1,
+        }
+    }
+
+    /// Tc
+    pub(super) fn connect(&self) -> i64 {
+        let since = |at: Stamp| at.since(self.ready()).cast_signed();
+        self.connected.map_or(-1, since)
+    }
+
+    /// Tr
+    pub(super) fn response(&self) -> i64 {
+        let from = self.connected.unwrap_or_else(|| self.ready());
+        self.answered.map_or(-1, |at| at.since(from).cast_signed())
+    }
 }
 
 impl Story {
@@ -54,9 +86,11 @@ impl Story {
             marks: Marks {
                 began,
                 head,
+                queued: None,
                 connected: None,
                 answered: None,
             },
+            queued: [0; 2],
             retries: 0,
             redispatched: false,
             status: 0,
@@ -122,9 +156,6 @@ impl Story {
         let (captured_request, captured_response) =
             (captured(&texts.captures), captured(&self.response_captures));
         let capture = &guest.listener.capture;
-        let reached = |stamp: Option<Stamp>, from: Stamp| {
-            stamp.map_or(-1, |stamp| stamp.since(from).cast_signed())
-        };
         let understood = !texts.method.is_empty();
         let record = Record {
             kind: Kind::Exchange,
@@ -140,12 +171,9 @@ impl Story {
                 } else {
                     -1
                 },
-                queue: if self.server.is_some() { 0 } else { -1 },
-                connect: reached(self.marks.connected, self.marks.head),
-                response: reached(
-                    self.marks.answered,
-                    self.marks.connected.unwrap_or(self.marks.head),
-                ),
+                queue: self.marks.queue(self.busy.is_some()),
+                connect: self.marks.connect(),
+                response: self.marks.response(),
                 active: now.since(self.marks.began).cast_signed(),
             },
             status: self.status,
@@ -214,8 +242,8 @@ impl Story {
             listener: guest.listener.live.connections(),
             pool: self.pool.as_deref().map_or(0, |pool| pool.live.sessions()),
             server: self.busy.as_ref().map_or(0, |busy| busy.live().sessions()),
-            server_queue: 0,
-            pool_queue: 0,
+            server_queue: self.queued[0],
+            pool_queue: self.queued[1],
         }
     }
 }

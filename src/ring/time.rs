@@ -1,25 +1,28 @@
 //! The clock of a worker: milliseconds that only go forward, and the wall's time for the log.
 
+use std::num::NonZeroU64;
+
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment: milliseconds of the monotonic clock. Two of them give a duration.
+/// A moment: milliseconds of the monotonic clock. Two of them give a duration. Never 0, so that one that may not have come
+/// takes no more room: a connection keeps several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp(u64);
+pub struct Stamp(NonZeroU64);
 
 impl Stamp {
     /// Milliseconds of the monotonic clock, for rooms that are given time as a number.
     pub fn ms(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// Whole seconds of the monotonic clock, for deadlines far away.
     pub fn seconds(self) -> u32 {
-        u32::try_from(self.0 / 1_000).unwrap_or(u32::MAX)
+        u32::try_from(self.0.get() / 1_000).unwrap_or(u32::MAX)
     }
 
     /// Milliseconds from `earlier` to here; 0 when it was not earlier.
     pub fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+        self.0.get().saturating_sub(earlier.0.get())
     }
 }
 
@@ -40,12 +43,12 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> Stamp {
-        Stamp(read(ClockId::Monotonic))
+        Stamp(NonZeroU64::new(read(ClockId::Monotonic)).unwrap_or(NonZeroU64::MIN))
     }
 
     /// A moment as milliseconds since the Unix epoch.
     pub fn wall_ms(&self, stamp: Stamp) -> u64 {
-        stamp.0 + self.offset
+        stamp.0.get() + self.offset
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Adopt(Arc<Plan>),
     /// Accept nobody, close idle connections, end each connection after its exchange.
     Drain,
+    /// Who waits at this place for a server has one.
+    Given(u32),
     /// End the tunnels.
     EndTunnels,
     /// End as many of a server's tunnels as are due.
@@ -82,7 +84,7 @@ impl Workers {
         let mut senders = Vec::with_capacity(count);
         for (index, log) in setup.logs.into_iter().enumerate() {
             let (sender, mailbox) = ring::mailbox()?;
-            senders.push(sender);
+            senders.push(sender.clone());
             let worker = run::Worker {
                 index,
                 core: cores.get(index % cores.len().max(1)).copied(),
@@ -94,6 +96,7 @@ impl Workers {
                 bell: bell.clone(),
                 events: setup.events.clone(),
                 mailbox,
+                sender,
                 report: report.clone(),
             };
             std::thread::Builder::new()

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use super::{Command, Dealt, accept};
+use crate::balance;
 use crate::config::Level;
-use crate::proxy::{Desk, Gauge, Plan};
+use crate::proxy::{self, Desk, Gauge, Plan};
 use crate::record::{Event, Events, Log};
-use crate::ring::{self, Bell, Call, Clock, Driver, Mailbox, Operations, Ticker};
+use crate::ring::{self, Bell, Call, Clock, Driver, Mailbox, Operations, Sender, Ticker};
 
 /// What one worker is made of, until its thread runs.
 pub(super) struct Worker {
@@ -25,6 +26,8 @@ pub(super) struct Worker {
     pub(super) bell: Arc<Bell>,
     pub(super) events: Events,
     pub(super) mailbox: Mailbox<Command>,
+    /// To itself, for those who ring it.
+    pub(super) sender: Sender<Command>,
     pub(super) report: mpsc::Sender<io::Result<Driver>>,
 }
 
@@ -54,10 +57,14 @@ impl Worker {
             bell,
             events,
             mailbox,
+            sender,
             report,
             ..
         } = self;
-        let desk = Rc::new(Desk::new(index, plan, log, gauge, bell, seed())?);
+        HERE.set(Some(index));
+        let waiters = Arc::new(WorkersBell { index, sender });
+        let desk = Desk::new(index, plan, log, gauge, bell, waiters, seed())?;
+        let desk = Rc::new(desk);
         let ticker = Ticker::new()?;
         for (listener, socket) in sockets {
             let accepting = accept::run(desk.clone(), events.clone(), listener, socket);
@@ -111,6 +118,24 @@ const WORKER_ENDED: i32 = 70;
 thread_local! {
     /// This thread's worker has started.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// The number of this thread's worker.
+    static HERE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Tells those who wait on a worker that they have a server.
+struct WorkersBell {
+    index: usize,
+    sender: Sender<Command>,
+}
+
+impl balance::Bell for WorkersBell {
+    fn ring(&self, place: u32) {
+        if HERE.get() == Some(self.index) {
+            proxy::knock(place);
+        } else {
+            self.sender.send(Command::Given(place));
+        }
+    }
 }
 
 fn obey(desk: &Desk, command: Command) {
@@ -122,6 +147,7 @@ fn obey(desk: &Desk, command: Command) {
                 ring::call(call);
             }
         }
+        Command::Given(place) => proxy::knock(place),
         Command::EndTunnels => desk.end_tunnels(),
         Command::Close(closing) => desk.close_tunnels(&closing),
         #[cfg(debug_assertions)]
@@ -139,7 +165,7 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
     loop {
         ticker.tick().await?;
         #[cfg(debug_assertions)]
-        crate::proxy::fault::at_tick();
+        proxy::fault::at_tick();
         desk.log.borrow_mut().flush();
         if desk.gauge.room_is_wanted() && ring::make_room() > 0 {
             desk.gauge.want_room(false);

@@ -7,6 +7,7 @@ use super::lows::{GROUPS, Lows};
 use super::{Entrant, View};
 use crate::balance::live::Live;
 use crate::balance::pool::{Pick, Why};
+use crate::balance::room::Session;
 use crate::balance::schedule::gcd;
 use crate::balance::server::Server;
 use std::ops::Range;
@@ -18,6 +19,8 @@ pub(in crate::balance) struct LeastConnections {
     /// By group, if there are groups.
     members: Box<[Member]>,
     groups: Option<Groups>,
+    /// Some server has fewer places for tunnels than for requests.
+    uneven: bool,
 }
 
 #[derive(Debug)]
@@ -49,9 +52,14 @@ impl LeastConnections {
         let divisor = entrants.iter().fold(0, |a, e| gcd(a, u64::from(e.weight)));
         let member = |entrant| Member::new(entrant, divisor.max(1) as u16);
         let mut members: Box<[Member]> = entrants.iter().map(member).collect();
+        let uneven = servers.iter().any(|server| server.bounds.tunnels.is_some());
         if members.len() <= SCANNED {
             let groups = None;
-            return Self { members, groups };
+            return Self {
+                members,
+                groups,
+                uneven,
+            };
         }
         let group = |member: &Member| Lows::group(servers[member.server as usize].live.slot());
         members.sort_by_key(group);
@@ -62,7 +70,11 @@ impl LeastConnections {
         let ranges = Box::new(std::array::from_fn(range));
         let lows = Arc::new(Lows::new());
         let groups = Some(Groups { lows, ranges });
-        Self { members, groups }
+        Self {
+            members,
+            groups,
+            uneven,
+        }
     }
 
     /// What sessions have to lower when they end.
@@ -73,16 +85,17 @@ impl LeastConnections {
     pub(super) fn pick(&self, view: &View<'_>) -> Option<Pick> {
         let turn = view.turn();
         let server = match &self.groups {
-            // Bounds know nothing of rates, and must not be raised because of one: a token comes back without a session
-            // that ends. A server over its rate is found out afterwards, and the pool looks for another.
-            Some(groups) => {
+            // A bound by group tells of servers with room for a request. What has none for a tunnel must not raise it. Nor
+            // does it know of rates: a token comes back without a session that ends. A server over its rate is found
+            // out afterwards, and the pool looks for another.
+            Some(groups) if !self.uneven || view.session == Session::Request => {
                 let view = View {
                     rates: None,
                     ..*view
                 };
                 groups.choose(&self.members, &view, turn)?
             }
-            None => {
+            Some(_) | None => {
                 let least = least(&self.members, view)?;
                 least.in_turn(&self.members, view, turn)
             }

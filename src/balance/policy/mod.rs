@@ -20,6 +20,7 @@ pub(super) use lows::Lows;
 
 use super::live::PoolLive;
 use super::pool::Pick;
+use super::room::Session;
 use super::server::{Kind, Server};
 use crate::config::Balance;
 use first::First;
@@ -59,12 +60,19 @@ pub(super) struct View<'a> {
     pub(super) key: Option<u64>,
     /// If some server has a rate: the session's kind, and now.
     pub(super) rates: Option<(Kind, u64)>,
+    /// What it is for.
+    pub(super) session: Session,
 }
 
 impl Policy {
     /// Made for these servers, in file order; to be called off the workers.
     pub(super) fn new(balance: &Balance, servers: &[Arc<Server>], live: &PoolLive) -> Self {
         let entrants = entrants(servers, live.panics());
+        let mut next = entrants.iter().peekable();
+        for (at, server) in (0..).zip(servers) {
+            let in_turn = next.next_if(|entrant| entrant.server == at).is_some();
+            server.live.set_in_turn(in_turn);
+        }
         let policy = match balance {
             Balance::RoundRobin => Self::RoundRobin(RoundRobin::new(&entrants, servers.len())),
             Balance::LeastConnections => {
@@ -106,9 +114,13 @@ impl Policy {
 }
 
 impl View<'_> {
-    /// Whether the server may be chosen.
+    /// Whether the server may be chosen: it takes new sessions, and has room.
     pub(super) fn fits(&self, server: usize) -> bool {
-        Some(server) != self.avoid && self.servers[server].accepts_new() && self.has_token(server)
+        let Server { live, .. } = &*self.servers[server];
+        Some(server) != self.avoid
+            && live.accepts_new()
+            && live.has_room(self.session)
+            && self.has_token(server)
     }
 
     /// Whether its rates allow the session now.

@@ -80,7 +80,7 @@ mod tests {
                 let load = |at: usize| pool.servers[at].live.load_for_weight();
                 let before = [load(0), load(1)];
                 let taken = pool.take(&Ask::default());
-                let Some((pick, busy)) = taken else { panic!("two servers take sessions") };
+                let Ok((pick, busy)) = taken else { panic!("two servers take sessions") };
                 prop_assert!(before[pick.server] <= before[1 - pick.server]);
                 held.push(busy);
             }

@@ -42,8 +42,8 @@ fn given(pool: &Pool, now_ms: u64, count: u64) -> (Vec<usize>, usize) {
     let (mut shares, mut refused) = (vec![0; pool.servers.len()], 0);
     for key in 0..count {
         match pool.take(&tunnel(now_ms, key)) {
-            Some((pick, _)) => shares[pick.server] += 1,
-            None => refused += 1,
+            Ok((pick, _)) => shares[pick.server] += 1,
+            Err(_) => refused += 1,
         }
     }
     (shares, refused)
@@ -85,7 +85,7 @@ fn requests_need_no_token() {
                 tunnel: false,
                 ..tunnel(5_000, key)
             };
-            assert!(pool.take(&ask).is_some(), "{balance:?}");
+            assert!(pool.take(&ask).is_ok(), "{balance:?}");
         }
         assert_eq!(given(&pool, 5_000, 5).1, 3);
     }
@@ -102,10 +102,10 @@ fn a_cookie_waits_for_its_own_server() {
         let taken = pool.take(&wanting(3_000));
         assert_eq!(
             taken.map(|(pick, _)| (pick.server, pick.why)),
-            Some((0, Why::Cookie))
+            Ok((0, Why::Cookie))
         );
     }
-    assert!(pool.take(&wanting(3_000)).is_none());
+    assert!(pool.take(&wanting(3_000)).is_err());
     assert_eq!(pool.live.total_sessions(), 2, "who was refused never was");
     let told: Vec<_> = (0..25)
         .filter_map(|_| pool.retry_after(&wanting(3_000), 0))
@@ -116,7 +116,7 @@ fn a_cookie_waits_for_its_own_server() {
         (Some(1), Some(3)),
         "a place each, a tenth of a second apart"
     );
-    assert!(pool.take(&wanting(3_100)).is_some());
+    assert!(pool.take(&wanting(3_100)).is_ok());
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_server_that_came_back_is_given_sessions_at_a_growing_rate() {
             ..Ask::default()
         };
         let count = |from: u64, wanted| {
-            let takes = |ms: &u64| pool.take(&ask(from + ms, wanted)).is_some();
+            let takes = |ms: &u64| pool.take(&ask(from + ms, wanted)).is_ok();
             (1..=1_000).filter(takes).count()
         };
         assert_eq!(

@@ -53,6 +53,7 @@ pub(in super::super) fn pool_settings(
         tier: 0,
         slow_start: None,
         tunnel_rate: None,
+        bounds: config::Bounds::NONE,
         cookie: (!key.is_empty()).then(|| (*key).to_owned()),
         shared_cookie: true,
         proxy_protocol: None,
@@ -76,6 +77,7 @@ pub(in super::super) fn pool_settings(
             connect: Timeout::Never,
             server: Timeout::Never,
             tunnel: Timeout::Never,
+            queue: Timeout::Never,
         },
         forwarded_for: None,
         forwarded_proto: false,
@@ -85,6 +87,7 @@ pub(in super::super) fn pool_settings(
         on_down: config::OnDown::Keep,
         drain: config::Drain::default(),
         sticky,
+        max_queue: 1024,
         servers: (0..).zip(keys).map(server).collect(),
         templates: Vec::new(),
     }

@@ -1,0 +1,198 @@
+//! The wait for a server that has room.
+//!
+//! Who waits keeps a place in this thread's table of wakers. Whoever gives it a server rings the worker's [`Bell`](crate::balance::Bell):
+//! at once when that is on the same thread, through the worker's mailbox otherwise.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::ending::Ending;
+use super::plan;
+use super::reach::nobody;
+use super::story::Story;
+use crate::balance::{Ask, Counter, Missed, Pick, Pool, Waiting};
+use crate::ring::{Duplex, Elapsed, Timer};
+
+/// A server with room for what [`Pool::take`] had none for. Whose cookie names a server waits for that one; if too
+/// many do already, it takes another, where the pool lets it move.
+pub(super) async fn wait<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    pool: &Pool,
+    mut ask: Ask,
+) -> Result<Pick, Ending> {
+    let bell = &connection.guest.desk.waiters;
+    let place = Place::new();
+    // Persistence may have overruled that it is down: then it is waited for as it is.
+    let firm = |ask: &Ask| {
+        let closed = |wanted: usize| !pool.servers[wanted].accepts_sticky();
+        story.verdict.force || ask.wanted.is_some_and(closed)
+    };
+    let enter = |ask: &Ask, firm| pool.wait(ask, firm, bell, place.0);
+    let mut entered = enter(&ask, firm(&ask));
+    if let Some(wanted) = ask.wanted {
+        story.server = Some(wanted);
+        if entered.is_err() && pool.settings.redispatch && !story.verdict.force {
+            moved(connection, story, pool, wanted);
+            ask.wanted = None;
+            match pool.take(&ask) {
+                Ok((pick, busy)) => {
+                    (story.server, story.busy) = (Some(pick.server), Some(busy));
+                    return Ok(pick);
+                }
+                Err(Missed::NoServer) => {}
+                Err(Missed::Full) => entered = enter(&ask, false),
+            }
+        }
+    }
+    let waiting = entered.map_err(|_| Ending::QueueFull)?;
+    let side = usize::from(ask.wanted.is_none());
+    story.queued[side] = waiting.position();
+    let end = patiently(connection, pool, &place, &waiting).await;
+    story.marks.queued = Some(connection.guest.desk.now());
+    if end == Some(Ending::QueueTimeout) && !waiting.is_over() {
+        waiting.expire();
+        return Err(Ending::QueueTimeout);
+    }
+    if end == Some(Ending::LeftInQueue) {
+        return Err(Ending::LeftInQueue);
+    }
+    let (pick, busy) = waiting.given(pool).ok_or(Ending::NoServer)?;
+    ask.now_ms = connection.guest.desk.now().ms();
+    if !pool.admits(&pick, &ask) {
+        busy.withdraw();
+        return Err(nobody(&connection.guest.desk, pool, &ask));
+    }
+    if let Some(wanted) = ask.wanted.filter(|wanted| *wanted != pick.server) {
+        // It has gone down meanwhile.
+        moved(connection, story, pool, wanted);
+    }
+    (story.server, story.busy) = (Some(pick.server), Some(busy));
+    Ok(pick)
+}
+
+fn moved<C: Duplex>(connection: &Connection<C>, story: &mut Story, pool: &Pool, from: usize) {
+    let live = &pool.servers[from].live;
+    live.add(connection.guest.desk.worker, Counter::Redispatches, 1);
+    story.server = None;
+    story.redispatched = true;
+    story.verdict.redispatched();
+}
+
+/// Waits for a place, for as long as the pool lets it and the client stays. `None` when there is one.
+async fn patiently<C: Duplex>(
+    connection: &Connection<C>,
+    pool: &Pool,
+    place: &Place,
+    waiting: &Waiting,
+) -> Option<Ending> {
+    let desk = &connection.guest.desk;
+    let (client, timer) = (&connection.stream, &connection.timer);
+    let patience = plan::wait(pool.settings.timeouts.queue);
+    let began = desk.now();
+    loop {
+        let waited = Duration::from_millis(desk.now().since(began));
+        let left = patience.map(|patience| patience.saturating_sub(waited));
+        if left == Some(Duration::ZERO) {
+            return (!waiting.is_over()).then_some(Ending::QueueTimeout);
+        }
+        // What a client sends ahead would end every wait for it to leave.
+        let watches = !client.has_input();
+        let step = left.map_or(LOOK, |left| left.min(LOOK));
+        timer.arm(if watches { left } else { Some(step) });
+        match either(timer, client, watches, place, waiting).await {
+            Ok(Came::Place) => return None,
+            Ok(Came::Client) | Err(Elapsed) if client.peer_left() => {
+                return Some(Ending::LeftInQueue);
+            }
+            Ok(Came::Client) | Err(Elapsed) => {}
+        }
+    }
+}
+
+enum Came {
+    Place,
+    Client,
+}
+
+async fn either<C: Duplex>(
+    timer: &Timer,
+    client: &C,
+    watches: bool,
+    place: &Place,
+    waiting: &Waiting,
+) -> Result<Came, Elapsed> {
+    let mut input = pin!(client.readable());
+    let came = poll_fn(|cx| {
+        if waiting.is_over() {
+            return Poll::Ready(Came::Place);
+        }
+        place.watch(cx.waker());
+        if watches && input.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Came::Client);
+        }
+        Poll::Pending
+    });
+    timer.limit(came).await
+}
+
+/// Wakes who waits at a place of this thread, if anybody does.
+pub fn knock(place: u32) {
+    let waker = WAITERS.with_borrow_mut(|waiters| {
+        let waker = waiters.wakers.get_mut(place as usize);
+        waker.and_then(Option::take)
+    });
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// A place in this thread's table, free again when dropped.
+struct Place(u32);
+
+impl Place {
+    fn new() -> Self {
+        WAITERS.with_borrow_mut(|waiters| {
+            Self(waiters.free.pop().unwrap_or_else(|| {
+                waiters.wakers.push(None);
+                (waiters.wakers.len() - 1) as u32
+            }))
+        })
+    }
+
+    fn watch(&self, waker: &Waker) {
+        WAITERS.with_borrow_mut(|waiters| {
+            let known = &mut waiters.wakers[self.0 as usize];
+            if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *known = Some(waker.clone());
+            }
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = WAITERS.try_with(|waiters| {
+            let mut waiters = waiters.borrow_mut();
+            waiters.wakers[self.0 as usize] = None;
+            waiters.free.push(self.0);
+        });
+    }
+}
+
+#[derive(Default)]
+struct Waiters {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<u32>,
+}
+
+thread_local! {
+    static WAITERS: RefCell<Waiters> = RefCell::default();
+}
+
+/// How often who waits looks whether its client is still there, where that cannot be waited for.
+const LOOK: Duration = Duration::from_millis(500);
