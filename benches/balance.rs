@@ -228,6 +228,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         drain: config::Drain::default(),
         sticky,
         max_queue: 1024,
+        engine_io: None,
         servers: (0..count).map(server).collect(),
         templates: Vec::new(),
     }

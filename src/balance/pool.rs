@@ -10,11 +10,13 @@ use super::queue::{Bell, Waiting, Wish};
 use super::rate::Limit;
 use super::room::Session;
 use super::server::{Kind, Server};
+use super::sessions::Sessions;
 use super::sources::Sources;
 use super::standing::{AgentWord, Standing};
 use super::sticky::{self, Sticky};
 use crate::config::{self, AdminState};
 use arc_swap::ArcSwap;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub struct Pool {
     pub servers: Box<[Arc<Server>]>,
     /// The persistence cookie, if it has one.
     pub sticky: Option<Sticky>,
+    /// Which server holds which Engine.IO session, if it is asked for; see [`Pool::keep_sessions`].
+    pub sessions: Option<Sessions>,
     /// Shared with the plans before and after.
     pub live: Arc<PoolLive>,
     /// Which plan of the pool this is.
@@ -159,6 +163,7 @@ impl Pool {
         let pool = Self {
             settings: settings.clone(),
             sticky,
+            sessions: None,
             live,
             plan,
             bounded,
@@ -168,6 +173,15 @@ impl Pool {
         };
         pool.look_after_waiters();
         pool
+    }
+
+    /// Makes room for Engine.IO sessions, if the settings ask for it, or takes over what the `previous` plan's pool
+    /// knows; the first time with these `keys` for the hashes.
+    pub fn keep_sessions(&mut self, previous: Option<&Self>, keys: impl FnOnce() -> RandomState) {
+        let previous = previous.and_then(|pool| pool.sessions.as_ref());
+        let settings = self.settings.engine_io.as_ref();
+        self.sessions =
+            settings.map(|settings| Sessions::new(settings, &self.servers, previous, keys));
     }
 
     /// The server for a session, counted as busy from now on: the one it wants unless that is to be avoided, else the

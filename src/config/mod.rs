@@ -12,6 +12,7 @@ mod action;
 mod balance;
 mod drain;
 mod bounds;
+mod engine_io;
 pub mod environment;
 mod haproxy;
 mod headers;
@@ -111,6 +112,7 @@ pub const SECTIONS: &[&Section] = &[
     &passive::PASSIVE,
     &sticky::STICKY,
     &sticky::CONDITION,
+    &engine_io::ENGINE_IO,
     &server::SERVER,
     &server::CHECK,
 ];

@@ -12,7 +12,7 @@ use super::reader::Note;
 use super::retry::{RETRY, retry};
 use super::section::{Section, setting};
 use super::server::{Inherited, Placed, SERVER, server};
-use super::sticky::{STICKY, check_keys, sticky};
+use super::sticky::{check_keys, held};
 use super::table::Table;
 use super::template::{Template, check_names};
 use super::values::{Refusal, field_name, network};
@@ -70,7 +70,7 @@ pub(super) const POOL: Section = Section::new(
         setting(
             "sticky",
             "",
-            "the cookie that keeps a client on its server; without it there is none",
+            "what keeps a client on its server: a cookie, its Engine.IO session, or both; without it nothing does",
         ),
         setting(
             "slow_start",
@@ -129,12 +129,10 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
             .reader
             .report(Note::warning(&span, message.to_owned()));
     }
-    let sticky = table.optional("sticky", |item| {
-        let sticky = sticky(&item.table(&STICKY)?);
-        check_keys(table.reader, &sticky, &servers);
-        Some(sticky)
-    });
-    if !table.has("sticky") {
+    let (sticky, engine_io) = table.optional("sticky", held).unwrap_or_default();
+    if let Some(sticky) = &sticky {
+        check_keys(table.reader, sticky, &servers);
+    } else if !table.has("sticky") || engine_io.is_some() {
         warn_of_cookies(table, &servers);
     }
     let retries = table.setting("retries", |item| item.number(0..=10)) as u32;
@@ -164,6 +162,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
         passive: table.setting("passive", passive),
         panic_threshold: table.setting("panic_threshold", |item| item.thousandths()),
         max_queue: inherited.max_queue,
+        engine_io,
         templates: templates(table, &servers),
         servers: servers
             .into_iter()
@@ -281,7 +280,12 @@ fn warn_of_cookies(table: &Table<'_>, servers: &[Placed]) {
         .iter()
         .filter(|placed| placed.server.cookie.is_some())
     {
-        let message = format!("`cookie` has no effect: `{}` has no `sticky`", table.path);
+        let without = if table.has("sticky") {
+            "`sticky` has no `cookie`".to_owned()
+        } else {
+            format!("`{}` has no `sticky`", table.path)
+        };
+        let message = format!("`cookie` has no effect: {without}");
         table.reader.report(Note::warning(&placed.cookie, message));
     }
 }

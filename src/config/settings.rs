@@ -416,7 +416,7 @@ pub struct Pool {
     pub on_down: OnDown,
     /// `drain`
     pub drain: Drain,
-    /// `sticky`
+    /// `sticky`, where it has a `cookie`.
     pub sticky: Option<Sticky>,
     /// `passive`: when traffic ejects a server (default none).
     pub passive: Option<Passive>,
@@ -424,6 +424,8 @@ pub struct Pool {
     pub panic_threshold: u32,
     /// `max_queue`: requests that may wait for the first server with room (default 1024; 0: nobody waits).
     pub max_queue: u32,
+    /// `sticky = { engine_io = … }`
+    pub engine_io: Option<EngineIo>,
     /// `[[pool.NAME.server]]` with an address; in a plan also those that were found by name.
     pub servers: Vec<Server>,
     /// `[[pool.NAME.server]]` with a name. They and the servers are not both empty.
@@ -568,6 +570,17 @@ pub struct Sticky {
     pub force: Vec<Condition>,
     /// `ignore = [{…}]`: requests whose cookie is not looked at, and that get none.
     pub ignore: Vec<Condition>,
+}
+
+/// `engine_io`: sessions of Engine.IO, which carries Socket.IO, held on their servers by their `sid`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineIo {
+    /// `path` (default `"/socket.io/"`): paths that begin so.
+    pub path: String,
+    /// `idle` (default `"2m"`): a session without a request for so long is forgotten; whole seconds.
+    pub idle: Duration,
+    /// `sessions` (default 65,536): so many are remembered.
+    pub sessions: u32,
 }
 
 /// All that is given must hold.

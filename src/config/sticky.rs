@@ -2,18 +2,28 @@
 
 use std::time::Duration;
 
+use super::engine_io::engine_io;
 use super::item::Item;
 use super::reader::{Note, Reader};
 use super::section::{Section, setting};
 use super::server::Placed;
 use super::table::Table;
 use super::values::{Refusal, attribute, cookie_name, domain, field_name, network, url_path};
-use super::{Address, Condition, SameSite, Secret, Secure, Sticky, StickyMode};
+use super::{Address, Condition, EngineIo, SameSite, Secret, Secure, Sticky, StickyMode};
 
 pub(super) const STICKY: Section = Section::new(
     "pool.NAME.sticky",
     &[
-        setting("cookie", "", "the cookie's name; must be given"),
+        setting(
+            "cookie",
+            "",
+            "the cookie's name; must be given unless engine_io is, and everything else here is about it",
+        ),
+        setting(
+            "engine_io",
+            "false",
+            "whether Engine.IO (Socket.IO) sessions are held by the `sid` of their queries, for clients that keep no cookies; a table sets their path and how many are remembered. A cookie goes first",
+        ),
         setting(
             "mode",
             "\"insert\"",
@@ -121,7 +131,25 @@ pub(super) const CONDITION: Section = Section::new(
     ],
 );
 
-pub(super) fn sticky(table: &Table<'_>) -> Sticky {
+/// The cookie and the sessions that the table asks for; at least one of them, or there is a problem.
+pub(super) fn held(item: &Item<'_>) -> Option<(Option<Sticky>, Option<EngineIo>)> {
+    let table = item.table(&STICKY)?;
+    let sessions = table.optional("engine_io", engine_io);
+    let alone = !table.has("cookie") && table.has("engine_io") && sessions != Some(None);
+    if !alone {
+        return Some((Some(sticky(&table)), sessions.flatten()));
+    }
+    let names = STICKY.settings.iter().map(|setting| setting.name);
+    for name in names.filter(|name| *name != "engine_io" && table.has(name)) {
+        let message = format!("`{name}` has no effect: there is no `cookie`");
+        table
+            .reader
+            .report(Note::warning(&table.span_of(name), message));
+    }
+    Some((None, sessions.flatten()))
+}
+
+fn sticky(table: &Table<'_>) -> Sticky {
     let mode = table.setting("mode", |item| item.choice(&MODES));
     let insert = mode == StickyMode::Insert;
     let switch = |name| table.setting(name, |item| item.switch());

@@ -8,6 +8,7 @@
 //! `net.ipv4.tcp_mem`) is not in it: Ringbolt stops receiving for whoever does not read, so there it is
 //! the kernel's usual bound per socket, twice a connection.
 
+use crate::balance;
 use crate::balance::clients::Clients;
 use crate::config::{Config, Listener, Pool, Route};
 use crate::control::logs;
@@ -66,6 +67,7 @@ impl Bound {
             term("tables of clients", 1, tables(config)),
             term("former servers", former, LEFT + workers * COUNTERS),
             term("queue places", queue_places(config).min(clients), WAITER),
+            term("bytes of sessions", sessions(config), RESIZED),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.bytes() > 0);
@@ -128,7 +130,9 @@ fn connection(config: &Config) -> usize {
     } else {
         0
     };
-    proxy::TASK + RUNTIME + inbox + request + up + copy + down
+    let learns = config.pools.iter().any(|pool| pool.engine_io.is_some());
+    let learning = if learns { proxy::LEARNING } else { 0 };
+    proxy::TASK + RUNTIME + inbox + request + up + copy + down + learning
 }
 
 /// Bytes of a body that a pool keeps for another attempt.
@@ -168,6 +172,14 @@ const fn worker() -> usize {
 /// slot for each worker.
 const fn server(workers: usize) -> usize {
     PLANS * SETTINGS + workers * COUNTERS
+}
+
+/// Bytes of the tables of Engine.IO sessions.
+fn sessions(config: &Config) -> usize {
+    let pools = config.pools.iter();
+    let kept = pools.filter_map(|pool| pool.engine_io.as_ref());
+    kept.map(|kept| balance::bytes_of_sessions(kept.sessions))
+        .sum()
 }
 
 fn sources(config: &Config) -> usize {
@@ -217,6 +229,8 @@ const SETTINGS: usize = 4 * 1024;
 /// A byte of a page: as it was read and as it is sent, in each plan in use and in the launcher; while it travels from there, as
 /// text of up to four bytes at either end.
 const PAGE_BYTE: usize = 2 * (PLANS + 2) + 8;
+/// A reload that sets another size holds the table before it as well, while exchanges still follow that plan.
+const RESIZED: usize = 2;
 /// An address to connect from, in the settings and with its marks.
 const SOURCE: usize = 64;
 /// A server that no plan has any more: name, address, key, and its live state without the counters.

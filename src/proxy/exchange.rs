@@ -345,7 +345,9 @@ impl<C: Duplex> Down<'_, C> {
                 Reading::Final(last) if self.goes_again(story, Again::Status(last.status)) => {
                     return Err(Attempt::Again(Again::Status(last.status)));
                 }
-                Reading::Final(last) => return self.pass_on(story, inbox, last).await,
+                Reading::Final(mut last) => {
+                    return self.pass_on(story, &mut inbox, &mut last).await;
+                }
             }
         }
     }
@@ -425,25 +427,26 @@ impl<C: Duplex> Down<'_, C> {
     async fn pass_on(
         &self,
         story: &mut Story,
-        mut inbox: Buffer,
-        last: response::Final,
+        inbox: &mut Buffer,
+        last: &mut response::Final,
     ) -> Result<Outcome, Attempt> {
+        // By reference, as the inbox: what is moved into a future is stored there twice.
         let response::Final {
-            mut flow,
+            flow,
             status,
             taken,
             keep_client,
             keep_server,
         } = last;
         story.marks.answered = Some(self.guest.desk.now());
-        story.status = status;
-        inbox.consume(taken);
+        story.status = *status;
+        inbox.consume(*taken);
         #[cfg(debug_assertions)]
         super::fault::at(story.request.held.bytes(), "data");
         // Bytes behind the end belong to no request: such a link is not used again, and nothing of what they
         // and the request's head were is kept while the client reads.
         let surplus = Cell::new(!inbox.is_empty());
-        drop(inbox);
+        inbox.release();
         story.shed();
         let sent = match flow.send_now(self.client) {
             Ok(true) if flow.received_all() => Ok(()),
@@ -462,8 +465,8 @@ impl<C: Duplex> Down<'_, C> {
         }
         sent.map_err(|stopped| data_ending(&stopped))?;
         Ok(Outcome::Final {
-            keep_client,
-            keep_server: keep_server && !surplus.get(),
+            keep_client: *keep_client,
+            keep_server: *keep_server && !surplus.get(),
         })
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use super::retry::Copy;
+use super::session::Learning;
 use crate::ring::{self, Buffer, Duplex, Elapsed, Received, Timer};
 use crate::wire::chunked::Decoder;
 use crate::wire::{BodyLength, HeadLimits, Refusal};
@@ -26,6 +27,8 @@ pub(super) struct Flow {
     pub(super) sent: u64,
     /// All of the body so far, for another attempt; `None` when nobody wants it, or when it grew too large.
     pub(super) copy: Option<Box<Copy>>,
+    /// What looks at the payload as it passes.
+    pub(super) learning: Option<Box<Learning>>,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl Flow {
             waiting: Buffer::new(),
             sent: 0,
             copy: None,
+            learning: None,
         }
     }
 
@@ -102,13 +106,30 @@ impl Flow {
     /// Follows the framing over received bytes, and says how many belong to this body.
     /// With [`Flow::bare`], the payload is put to wait instead of being passed on as it is.
     fn follow(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let Some(mut learning) = self.learning.take() else {
+            return self.frame(bytes, |_| ());
+        };
+        let mut goes_on = true;
+        let taken = self.frame(bytes, |payload| {
+            goes_on = goes_on && learning.see(payload);
+        })?;
+        self.learning = goes_on.then_some(learning);
+        Ok(taken)
+    }
+
+    /// The same; `seen` is shown the payload.
+    fn frame(&mut self, bytes: &[u8], mut seen: impl FnMut(&[u8])) -> Result<usize, Refusal> {
         match &mut self.left {
             Left::Nothing => Ok(0),
-            Left::UntilClose => Ok(bytes.len()),
+            Left::UntilClose => {
+                seen(bytes);
+                Ok(bytes.len())
+            }
             Left::Bytes(left) => {
                 let taken = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
+                seen(&bytes[..taken]);
                 *left -= taken as u64;
                 if *left == 0 {
                     self.left = Left::Nothing;
@@ -118,9 +139,13 @@ impl Flow {
             Left::Chunks(decoder) => {
                 let step = if self.bare {
                     self.waiting.reserve(bytes.len());
-                    decoder.payload(bytes, self.waiting.tail())?
+                    let out = self.waiting.tail();
+                    decoder.each(bytes, |payload| {
+                        out.extend_from_slice(payload);
+                        seen(payload);
+                    })?
                 } else {
-                    decoder.step(bytes)?
+                    decoder.each(bytes, seen)?
                 };
                 if step.done {
                     self.left = Left::Nothing;

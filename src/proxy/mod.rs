@@ -32,6 +32,7 @@ mod reach;
 mod request;
 mod response;
 mod retry;
+mod session;
 mod story;
 mod tunnel;
 mod way;
@@ -45,5 +46,6 @@ pub use plan::{Captures, Held, Listener, ListenerLive, Local, Plan, PoolHeld, Wa
 pub use queue::knock;
 pub use rates::{RampLive, Rates, RatesLive};
 pub use request::{ADDED, TEXTS};
+pub use session::LEARNING;
 pub use tunnel::{Direction, Tunnel, TunnelEnd};
 pub use way::Way;

@@ -1,5 +1,6 @@
 //! One configuration generation as the workers use it: immutable, swapped whole.
 
+use std::hash::RandomState;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -142,7 +143,12 @@ impl Plan {
         let pools = config
             .pools
             .iter()
-            .map(|pool| Arc::new(balance::Pool::new(pool, before(&pool.name), workers)))
+            .map(|settings| {
+                let before = before(&settings.name);
+                let mut pool = balance::Pool::new(settings, before, workers);
+                pool.keep_sessions(before, RandomState::new);
+                Arc::new(pool)
+            })
             .collect();
         let stats = stats.filter(|_| config.stats.is_some()).map(|socket| {
             let previous = previous.and_then(|plan| plan.stats.as_deref());
@@ -312,6 +318,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         drain: config::Drain::default(),
         sticky: None,
         max_queue: 0,
+        engine_io: None,
         servers: vec![config::Server {
             name: "<STATS>".into(),
             address: config::Address::Unix(socket.into()),

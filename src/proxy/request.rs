@@ -12,6 +12,7 @@ use super::ending::Ending;
 use super::key;
 use super::own::Own;
 use super::plan::{Listener, Local, Plan, PoolHeld};
+use super::session;
 use super::way::Lead;
 use crate::balance::{self, sticky};
 use crate::ring::{Buffer, Stamp};
@@ -44,6 +45,8 @@ pub(super) struct Facts {
     pub(super) body: BodyLength,
     /// The `Sec-WebSocket-Accept` that the server must give.
     pub(super) upgrade: Option<websocket::Accept>,
+    /// Its answer may open an Engine.IO session, and the pool holds such.
+    pub(super) opens_session: bool,
 }
 
 /// A request on its way.
@@ -134,6 +137,7 @@ fn decide(
         keep_alive: head.keep_alive,
         body: head.body,
         upgrade: None,
+        opens_session: false,
     };
     let answer = |facts, ending| {
         let mut request = Request::unsent(facts);
@@ -201,7 +205,8 @@ fn decide(
         Lead::Nowhere => return answer(facts, Ending::NoRoute),
     };
     let now_s = desk.clock.get().wall_ms(now) / 1_000;
-    let verdict = verdict(&pool, client, head, bytes, now_s);
+    let mut verdict = verdict(&pool, client, head, bytes, now_s);
+    request.facts.opens_session = session::look(&pool, head, bytes, now, &mut verdict);
     let key = key::of(&pool.settings.balance, client.address, head, bytes);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
     request.write(desk, plan, &pool, client, head, bytes, id.as_ref());
@@ -277,6 +282,7 @@ impl Request {
             keep_alive: false,
             body: BodyLength::None,
             upgrade: None,
+            opens_session: false,
         })
     }
 
@@ -313,6 +319,7 @@ impl Request {
             forwarded_proto: settings.forwarded_proto.then_some(b"http"),
             forwarded: settings.forwarded.then_some((client.text, b"http")),
             via: settings.via.then_some(b"ringbolt"),
+            uncoded: self.facts.opens_session,
             request_id: settings
                 .request_id
                 .as_ref()

@@ -4,6 +4,7 @@
 use super::desk::Desk;
 use super::flow::Flow;
 use super::request::{ADDED, CAPTURES};
+use super::session::Learning;
 use super::story::Story;
 use crate::balance::sticky::{self, Issue, Theirs};
 use crate::config::Capture;
@@ -149,6 +150,7 @@ fn last(
         framing,
         &mut flow.waiting,
     );
+    flow.learning = Learning::begin(story, head, bytes);
     let along = flow.take_along(&bytes[head.size..])?;
     Ok(Final {
         flow,

@@ -226,10 +226,10 @@ impl Story {
         Some(&pool.servers[self.server?])
     }
 
-    /// `-` where no cookie was looked for.
+    /// `-` where neither a cookie nor a session was looked for.
     pub(super) fn cookie_letter(&self) -> u8 {
-        let sticky = self.pool.as_deref().and_then(|pool| pool.sticky.as_ref());
-        if sticky.is_some() {
+        let pool = self.pool.as_deref();
+        if pool.is_some_and(|pool| pool.sticky.is_some() || pool.sessions.is_some()) {
             self.verdict.letter
         } else {
             b'-'

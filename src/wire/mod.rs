@@ -15,6 +15,7 @@
 //! | a response's head | [`response::ResponseHead`] |
 //! | a chunked body | [`chunked::Decoder`] |
 //! | the sticky cookie | [`cookie`] |
+//! | an Engine.IO session | [`engine_io`] |
 //! | the head that goes on | [`forward`] |
 //! | the PROXY protocol | [`proxy_header`] |
 //! | our own answers to what went wrong | [`reply`] |
@@ -24,6 +25,7 @@
 pub mod answer;
 pub mod chunked;
 pub mod cookie;
+pub mod engine_io;
 mod field;
 mod fields;
 pub mod forward;

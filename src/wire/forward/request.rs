@@ -30,6 +30,8 @@ pub struct RequestEdits<'a> {
     pub request_id: Option<(&'a [u8], &'a [u8])>,
     /// What the route changes; it has the last word, also on what is added here.
     pub changes: Option<&'a Changes>,
+    /// `Accept-Encoding: identity`, whatever the client accepts.
+    pub uncoded: bool,
 }
 
 impl Default for RequestEdits<'_> {
@@ -46,6 +48,7 @@ impl Default for RequestEdits<'_> {
             via: None,
             request_id: None,
             changes: None,
+            uncoded: false,
         }
     }
 }
@@ -99,6 +102,8 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
     lines.end();
 }
 
+const ACCEPT_ENCODING: &[u8] = b"Accept-Encoding";
+
 /// RFC 9112 section 3.2.1: servers are asked in origin form; section 3.2.4: `*` for OPTIONS without a path.
 fn write_line(head: &RequestHead, buf: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_name.of(buf));
@@ -124,6 +129,7 @@ fn is_replaced(field: &Field, buf: &[u8], edits: &RequestEdits<'_>) -> bool {
         | Known::XForwardedOther => !edits.trust_client,
         Known::Other => {
             edits.request_id.is_some_and(|(name, _)| is_called(name))
+                || edits.uncoded && is_called(ACCEPT_ENCODING)
                 || !edits.trust_client
                     && edits.forwarded_for.is_some_and(|(name, _)| is_called(name))
         }
@@ -147,6 +153,9 @@ fn framing(body: BodyLength, lines: &mut Lines<'_, '_>) {
 
 fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_, '_>) {
     let ours = |name: &[u8]| !edits.changes.is_some_and(|changes| changes.drops(name));
+    if edits.uncoded && ours(ACCEPT_ENCODING) {
+        lines.line(ACCEPT_ENCODING, b"identity");
+    }
     if let Some((name, address)) = edits.forwarded_for.filter(|(name, _)| ours(name)) {
         lines.line(name, address);
     }

@@ -278,4 +278,5 @@ const EVERYTHING: RequestEdits<'_> = RequestEdits {
     via: Some(b"ringbolt"),
     request_id: Some((b"X-Request-Id", b"42")),
     changes: None,
+    uncoded: true,
 };

@@ -6,6 +6,7 @@
 
 mod chunked;
 mod cookies;
+mod engine_io;
 mod frames;
 mod messages;
 mod passage;
@@ -13,6 +14,7 @@ mod proxy_header;
 
 pub use chunked::chunked;
 pub use cookies::cookies;
+pub use engine_io::engine_io;
 pub use frames::frames;
 pub use messages::{request_head, requests, response_head, responses};
 pub use proxy_header::proxy_header;

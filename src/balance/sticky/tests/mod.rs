@@ -88,6 +88,7 @@ pub(in super::super) fn pool_settings(
         drain: config::Drain::default(),
         sticky,
         max_queue: 1024,
+        engine_io: None,
         servers: (0..).zip(keys).map(server).collect(),
         templates: Vec::new(),
     }
