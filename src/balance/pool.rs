@@ -133,7 +133,7 @@ impl Pool {
                     pool: name.clone(),
                     name: server.name.as_str().into(),
                     address: server.address.clone(),
-                    sources: Sources::new(&server.source),
+                    sources: Sources::new(&server.source, &server.address),
                     key: sticky::key_of(settings.sticky.as_ref(), server),
                     proxy_protocol: server.proxy_protocol,
                     check: server.check,

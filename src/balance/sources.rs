@@ -1,5 +1,6 @@
 //! The addresses from which a server is connected to, in turn, and what became of them.
 
+use crate::config::Address;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -23,15 +24,22 @@ pub struct Source {
 }
 
 impl Sources {
-    /// These addresses, all of them taken to be there.
-    pub fn new(addresses: &[IpAddr]) -> Self {
+    /// Those of these addresses that are of the family of the server's, all of them taken to be there. A server that was
+    /// found by name may have one of either family.
+    pub fn new(addresses: &[IpAddr], server: &Address) -> Self {
+        let is_v4 = match server {
+            Address::Ip(server) => Some(server.is_ipv4()),
+            Address::Unix(_) => None,
+        };
+        let addresses = addresses.iter();
+        let fit = addresses.filter(|address| is_v4 == Some(address.is_ipv4()));
         let source = |address: &IpAddr| Source {
             address: *address,
             missing: AtomicBool::new(false),
             told: AtomicBool::new(false),
         };
         Self {
-            list: addresses.iter().map(source).collect(),
+            list: fit.map(source).collect(),
             ..Self::default()
         }
     }
@@ -85,6 +93,11 @@ impl Source {
 mod tests {
     use super::*;
 
+    const SERVER: Address = Address::Ip(std::net::SocketAddr::new(
+        IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        1,
+    ));
+
     fn turn(sources: &Sources) -> Vec<Option<u8>> {
         let last = |source: &Source| match source.address {
             IpAddr::V4(address) => address.octets()[3],
@@ -95,7 +108,9 @@ mod tests {
 
     #[test]
     fn each_begins_in_turn_and_all_come() {
-        let sources = Sources::new(&[1, 2, 3].map(|last| [127, 0, 0, last].into()));
+        let mut addresses: Vec<IpAddr> = (1..=3).map(|last| [127, 0, 0, last].into()).collect();
+        addresses.insert(1, std::net::Ipv6Addr::LOCALHOST.into());
+        let sources = Sources::new(&addresses, &SERVER);
         let turns = [(); 4].map(|()| turn(&sources));
         let some = |list: [u8; 3]| list.map(Some).to_vec();
         assert_eq!(turns[0], some([1, 2, 3]));
@@ -107,7 +122,7 @@ mod tests {
 
     #[test]
     fn coming_and_going_is_told_once() {
-        let sources = Sources::new(&[[127, 0, 0, 1].into()]);
+        let sources = Sources::new(&[[127, 0, 0, 1].into()], &SERVER);
         let source = &sources.all()[0];
         assert_eq!(source.news(), None);
         source.note(true);
