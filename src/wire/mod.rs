@@ -18,10 +18,12 @@
 //! | an Engine.IO session | [`engine_io`] |
 //! | the head that goes on | [`forward`] |
 //! | the PROXY protocol | [`proxy_header`] |
+//! | an agent's line | [`agent`] |
 //! | our own answers to what went wrong | [`reply`] |
 //! | those that the configuration wants | [`answer`] |
 //! | an upgrade and its tunnel | [`websocket`] |
 
+pub mod agent;
 pub mod answer;
 pub mod chunked;
 pub mod cookie;

@@ -4,6 +4,7 @@
 //! That splitting changes nothing is told by [`Way`]s: the sizes at which more of an input had come. Every reader
 //! must find the same in an input that came whole and in one that came in any way.
 
+mod agent;
 mod chunked;
 mod cookies;
 mod engine_io;
@@ -12,6 +13,7 @@ mod messages;
 mod passage;
 mod proxy_header;
 
+pub use agent::agent;
 pub use chunked::chunked;
 pub use cookies::cookies;
 pub use engine_io::engine_io;
