@@ -203,6 +203,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         shared_cookie: false,
         proxy_protocol: None,
         check: None,
+        agent: None,
         state: AdminState::Ready,
     };
     config::Pool {

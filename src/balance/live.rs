@@ -6,16 +6,17 @@
 //! counts of sessions are sequentially consistent, for those who wait for one to end.
 
 use super::budget::Budget;
-use super::health::{Change, Reason};
+use super::health::{Change, Outcome, Reason};
 use super::line::Line;
 use super::policy::Lows;
 use super::queue::Queue;
 use super::rate::Bucket;
 use super::room::{Most, Places, Session};
 use super::slow_start;
-use super::standing::{AgentVerdict, AgentWord, Standing};
+use super::standing::{AgentWord, Standing};
 use super::times::Times;
 use crate::config::{AdminState, Bounds};
+use crate::wire::agent::Verdict as AgentVerdict;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -40,6 +41,8 @@ pub struct Live {
     line: Line,
     slots: Box<[Slot]>,
     times: Times,
+    /// What came from the agent last, for people: its line, or why there was none.
+    heard: ArcSwapOption<String>,
     /// Of the pool, so that one reference counts both.
     pool: Arc<PoolLive>,
 }
@@ -130,6 +133,8 @@ struct Gate {
     admin: AtomicU8,
     /// An [`AgentWord`], packed.
     agent: AtomicU32,
+    /// Since when: milliseconds since the Unix epoch; 0 means since the start.
+    agent_since: AtomicU64,
     /// Sixteenths of the weight that count: fewer than all in a slow start.
     share: AtomicU8,
     weight: AtomicU16,
@@ -141,7 +146,7 @@ struct Gate {
     retired: AtomicU32,
     /// When the slow start under way began: milliseconds since the Unix epoch; [`DUE`], or [`NONE`].
     slow_since: AtomicU64,
-    /// `since_ms << 16 | reason << 8 | soft << 1 | up`.
+    /// `since_ms << 20 | reason << 2 | soft << 1 | up`.
     health: AtomicU64,
     /// When its ejection is over: milliseconds since the Unix epoch; [`NONE`].
     ejected_until: AtomicU64,
@@ -149,6 +154,8 @@ struct Gate {
     panic: AtomicBool,
     failures: AtomicU64,
     checks: AtomicU64,
+    /// How the last check went: `took_us << 20 | reason`.
+    last_check: AtomicU64,
     downs: AtomicU64,
     ejections: AtomicU64,
 }
@@ -195,6 +202,7 @@ impl Live {
             gate: Gate {
                 admin: AtomicU8::new(admin as u8),
                 agent: AtomicU32::new(AgentWord::NONE.pack()),
+                agent_since: AtomicU64::new(0),
                 share: AtomicU8::new(slow_start::WHOLE),
                 slow_since: AtomicU64::new(NONE),
                 weight: AtomicU16::new(weight),
@@ -206,6 +214,7 @@ impl Live {
                 panic: AtomicBool::new(false),
                 failures: AtomicU64::new(0),
                 checks: AtomicU64::new(0),
+                last_check: AtomicU64::new(0),
                 downs: AtomicU64::new(0),
                 ejections: AtomicU64::new(0),
             },
@@ -215,6 +224,7 @@ impl Live {
             line: Line::default(),
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
             times: Times::new(),
+            heard: ArcSwapOption::empty(),
             pool,
         }
     }
@@ -236,6 +246,23 @@ impl Live {
     /// What the agent said, if it has one.
     pub fn agent(&self) -> AgentWord {
         AgentWord::unpack(self.gate.agent.load(Relaxed))
+    }
+
+    /// When the agent's words came into force: milliseconds since the Unix epoch; 0 means since the start.
+    pub fn agent_since_ms(&self) -> u64 {
+        self.gate.agent_since.load(Relaxed)
+    }
+
+    /// What came from the agent last: its line, or why there was none.
+    pub fn heard(&self) -> Option<Arc<String>> {
+        self.heard.load_full()
+    }
+
+    /// Keeps that; not for workers.
+    pub fn set_heard(&self, what: &str) {
+        if self.heard.load().as_deref().is_none_or(|kept| kept != what) {
+            self.heard.store(Some(Arc::new(what.to_owned())));
+        }
     }
 
     /// What all words about it come to.
@@ -384,11 +411,23 @@ impl Live {
         totals
     }
 
-    /// Counts a check; to be called for each, whether or not it changed anything.
-    pub fn checked(&self, good: bool) {
+    /// Counts a check and keeps how it went; to be called for each, whether or not it changed anything.
+    pub fn checked(&self, outcome: &Outcome) {
+        let took = outcome.took.as_micros().min(1 << 40) as u64;
+        let word = took << 20 | outcome.reason.pack();
+        self.gate.last_check.store(word, Relaxed);
         self.gate.checks.fetch_add(1, Relaxed);
-        if !good {
+        if !outcome.reason.is_good() {
             self.gate.failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How the last check went; [`Reason::Start`] before the first.
+    pub fn last_check(&self) -> Outcome {
+        let word = self.gate.last_check.load(Relaxed);
+        Outcome {
+            reason: Reason::unpack(word),
+            took: Duration::from_micros(word >> 20),
         }
     }
 
@@ -406,7 +445,8 @@ impl Live {
     }
 
     /// All that the agent has said and not taken back.
-    pub(super) fn hear(&self, word: AgentWord, slow_start: Option<Duration>) {
+    pub(super) fn hear(&self, word: AgentWord, slow_start: Option<Duration>, now_ms: u64) {
+        self.gate.agent_since.store(now_ms, Relaxed);
         self.change(slow_start, || self.gate.agent.store(word.pack(), Relaxed));
     }
 
@@ -530,6 +570,13 @@ impl Live {
     /// Up again without a check's word: for a server that is no longer checked.
     pub(super) fn forget_health(&self) {
         self.gate.health.store(pack(State::START), Relaxed);
+    }
+
+    /// As if no agent had ever spoken: for a server that has none any more.
+    pub(super) fn forget_agent(&self) {
+        self.gate.agent.store(AgentWord::NONE.pack(), Relaxed);
+        self.gate.agent_since.store(0, Relaxed);
+        self.heard.store(None);
     }
 
     /// Counts a session whatever the bound, and says how many there are now: the server's and the pool's.
@@ -801,15 +848,15 @@ const DUE: u64 = u64::MAX;
 
 fn pack(state: State) -> u64 {
     let flags = u64::from(state.soft) << 1 | u64::from(state.up);
-    state.since_ms << 16 | (state.reason as u64) << 8 | flags
+    state.since_ms << 20 | state.reason.pack() << 2 | flags
 }
 
 fn unpack(word: u64) -> State {
     State {
         up: word & 1 == 1,
         soft: word & 2 == 2,
-        reason: Reason::from_number((word >> 8) as u8),
-        since_ms: word >> 16,
+        reason: Reason::unpack(word >> 2),
+        since_ms: word >> 20,
     }
 }
 
@@ -819,7 +866,7 @@ mod tests {
 
     #[test]
     fn health_is_kept_whole_in_one_word() {
-        for reason in Reason::ALL {
+        for reason in [Reason::Refused, Reason::Answered(200), Reason::Status(503)] {
             for up in [true, false] {
                 let state = State {
                     up,

@@ -44,5 +44,5 @@ pub use queue::{Bell, Waiting};
 pub use server::Server;
 pub use sessions::{SessionKey, Sessions, bytes_of_sessions};
 pub use sources::{Source, Sources};
-pub use standing::{AgentVerdict, AgentWord, Standing};
+pub use standing::{AgentWord, Standing};
 pub use times::left;

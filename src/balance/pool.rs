@@ -136,7 +136,8 @@ impl Pool {
                     sources: Sources::new(&server.source, &server.address),
                     key: sticky::key_of(settings.sticky.as_ref(), server),
                     proxy_protocol: server.proxy_protocol,
-                    check: server.check,
+                    check: server.check.clone(),
+                    agent: server.agent.clone(),
                     weight: server.weight,
                     tier: server.tier,
                     slow_start: server.slow_start.map(|slow| slow.over),
@@ -421,11 +422,11 @@ impl Pool {
     }
 
     /// All that a server's agent has said and not taken back; not for workers.
-    pub fn hear(&self, server: usize, word: AgentWord) {
+    pub fn hear(&self, server: usize, word: AgentWord, now_ms: u64) {
         let Server {
             live, slow_start, ..
         } = &*self.servers[server];
-        live.hear(word, *slow_start);
+        live.hear(word, *slow_start, now_ms);
         self.renew();
     }
 
@@ -542,6 +543,9 @@ impl Pool {
         }
         if now.check.is_none() {
             live.forget_health();
+        }
+        if now.agent.is_none() {
+            live.forget_agent();
         }
         Some(Arc::clone(live))
     }
@@ -692,18 +696,18 @@ mod tests {
             ..AgentWord::NONE
         };
         pool.set_admin(0, AdminState::Maintenance);
-        pool.hear(0, drain);
-        pool.hear(0, AgentWord::NONE);
+        pool.hear(0, drain, 1);
+        pool.hear(0, AgentWord::NONE, 1);
         assert_eq!(server.live.standing(), Standing::Maintenance);
         pool.set_admin(0, AdminState::Drain);
-        pool.hear(0, AgentWord::NONE);
+        pool.hear(0, AgentWord::NONE, 1);
         assert_eq!(server.live.standing(), Standing::Drain);
         pool.set_admin(0, AdminState::Ready);
         pool.mark(0, &DOWN, 1);
-        pool.hear(0, AgentWord::NONE);
+        pool.hear(0, AgentWord::NONE, 1);
         assert_eq!(server.live.standing(), Standing::Down);
         // And nobody else undoes what the agent did.
-        pool.hear(0, drain);
+        pool.hear(0, drain, 1);
         pool.mark(0, &Change { up: true, ..DOWN }, 2);
         pool.set_admin(0, AdminState::Ready);
         assert_eq!(server.live.standing(), Standing::Drain);
@@ -727,7 +731,7 @@ mod tests {
             ([1, 1], 1, 1_700, [100, 1_600]),
         ] {
             let pool = pool(&weights);
-            pool.hear(0, percent(part));
+            pool.hear(0, percent(part), 1);
             assert_eq!(shares(&pool, picks, None), wanted, "{weights:?} {part}%");
             assert_eq!(pool.servers[0].accepts_new(), part > 0);
             assert!(pool.servers[0].accepts_sticky());

@@ -4,7 +4,7 @@ use super::live::{Buckets, Live};
 use super::rate::{Bucket, Limit};
 use super::slow_start;
 use super::sources::Sources;
-use crate::config::{Address, Bounds, Check, Growth, ProxyVersion};
+use crate::config::{Address, Agent, Bounds, Check, Growth, ProxyVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Server {
     pub proxy_protocol: Option<ProxyVersion>,
     /// How it is checked, if at all.
     pub check: Option<Check>,
+    /// Its agent, if it has one.
+    pub agent: Option<Agent>,
     /// Its weight in the file, whatever it is now.
     pub weight: u16,
     /// It takes new sessions only while no server of a lower tier does.

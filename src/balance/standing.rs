@@ -19,6 +19,8 @@
 
 use super::live::State;
 use crate::config::AdminState;
+use crate::wire::agent::{Report, Verdict};
+use std::fmt;
 
 /// What a server is good for; the later, the stricter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,22 +45,9 @@ pub struct AgentWord {
     /// `ready`, `drain`, `maint`.
     pub admin: AdminState,
     /// `up`, and the words for the opposite.
-    pub verdict: AgentVerdict,
+    pub verdict: Verdict,
     /// What part of the weight counts: 0 to 25,600 (256 times the weight).
     pub percent: u16,
-}
-
-/// Whether the agent finds that its server works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AgentVerdict {
-    /// It does.
-    Up,
-    /// It does not.
-    Down,
-    /// It was stopped on purpose.
-    Stopped,
-    /// It runs, and fails some test.
-    Failed,
 }
 
 impl Standing {
@@ -70,8 +59,8 @@ impl Standing {
             State { .. } => Self::Up,
         };
         let verdict = match agent.verdict {
-            AgentVerdict::Up => Self::Up,
-            AgentVerdict::Down | AgentVerdict::Stopped | AgentVerdict::Failed => Self::Down,
+            Verdict::Up => Self::Up,
+            Verdict::Down | Verdict::Stopped | Verdict::Fail => Self::Down,
         };
         let admin = |word| match word {
             AdminState::Ready => Self::Up,
@@ -109,9 +98,19 @@ impl AgentWord {
     /// Nothing: what counts where there is no agent, or none has spoken yet.
     pub const NONE: Self = Self {
         admin: AdminState::Ready,
-        verdict: AgentVerdict::Up,
+        verdict: Verdict::Up,
         percent: 100,
     };
+
+    /// With what one more line of the agent says; what the line does not speak of stays.
+    #[must_use]
+    pub fn and(self, report: &Report<'_>) -> Self {
+        Self {
+            admin: report.admin.unwrap_or(self.admin),
+            verdict: report.verdict.unwrap_or(self.verdict),
+            percent: report.percent.unwrap_or(self.percent),
+        }
+    }
 
     pub(super) fn pack(self) -> u32 {
         u32::from(self.percent) << 16 | (self.verdict as u32) << 8 | self.admin as u32
@@ -125,13 +124,38 @@ impl AgentWord {
                 _ => AdminState::Maintenance,
             },
             verdict: match word >> 8 & 0xff {
-                0 => AgentVerdict::Up,
-                1 => AgentVerdict::Down,
-                2 => AgentVerdict::Stopped,
-                _ => AgentVerdict::Failed,
+                0 => Verdict::Up,
+                1 => Verdict::Down,
+                2 => Verdict::Stopped,
+                _ => Verdict::Fail,
             },
             percent: (word >> 16) as u16,
         }
+    }
+}
+
+impl fmt::Display for AgentWord {
+    /// The words in force: `drain 75%`; `ready` when there is nothing against its server.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let admin = match self.admin {
+            AdminState::Ready => "",
+            AdminState::Drain => "drain",
+            AdminState::Maintenance => "maint",
+        };
+        let verdict = match self.verdict {
+            Verdict::Up => "",
+            Verdict::Down => "down",
+            Verdict::Stopped => "stopped",
+            Verdict::Fail => "fail",
+        };
+        let percent = match self.percent {
+            100 => String::new(),
+            percent => format!("{percent}%"),
+        };
+        let words = [admin, verdict, &percent];
+        let mut words = words.into_iter().filter(|word| !word.is_empty());
+        f.write_str(words.next().unwrap_or("ready"))?;
+        words.try_for_each(|word| write!(f, " {word}"))
     }
 }
 
@@ -139,7 +163,7 @@ impl AgentWord {
 mod tests {
     use super::*;
     use AdminState::{Drain, Maintenance, Ready};
-    use AgentVerdict::{Down, Failed, Stopped, Up};
+    use Verdict::{Down, Fail, Stopped, Up};
 
     const UP: State = State::START;
     const SOFT: State = State { soft: true, ..UP };
@@ -155,7 +179,7 @@ mod tests {
             (Ready,       Ready,       Up,      DOWN, Standing::Down,        "--c"),
             (Ready,       Ready,       Down,    UP,   Standing::Down,        "--c"),
             (Ready,       Ready,       Stopped, SOFT, Standing::Down,        "--c"),
-            (Ready,       Ready,       Failed,  UP,   Standing::Down,        "--c"),
+            (Ready,       Ready,       Fail,  UP,   Standing::Down,        "--c"),
             (Ready,       Drain,       Up,      UP,   Standing::Drain,       "-sc"),
             (Ready,       Drain,       Up,      SOFT, Standing::Drain,       "-sc"),
             (Ready,       Drain,       Up,      DOWN, Standing::Down,        "--c"),
@@ -194,7 +218,7 @@ mod tests {
     #[test]
     fn an_agents_word_is_kept_whole() {
         for admin in [Ready, Drain, Maintenance] {
-            for verdict in [Up, Down, Stopped, Failed] {
+            for verdict in [Up, Down, Stopped, Fail] {
                 for percent in [0, 75, 100, 25_600] {
                     let word = AgentWord {
                         admin,
@@ -204,6 +228,30 @@ mod tests {
                     assert_eq!(AgentWord::unpack(word.pack()), word);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_a_line_does_not_speak_of_stays() {
+        let mut word = AgentWord::NONE;
+        for (line, wanted) in [
+            ("up", "ready"),
+            ("drain", "drain"),
+            ("75%", "drain 75%"),
+            ("fail", "drain fail 75%"),
+            ("maint 100%", "maint fail"),
+            ("up", "maint"),
+            ("nonsense", "maint"),
+            ("ready", "ready"),
+            ("0%", "0%"),
+            ("stopped", "stopped 0%"),
+            ("down", "down 0%"),
+            ("up,ready,100%", "ready"),
+        ] {
+            let line = format!("{line}\n");
+            let report = crate::wire::agent::read(line.as_bytes()).expect("it has an end");
+            word = word.and(&report);
+            assert_eq!(word.to_string(), wanted, "{line}");
         }
     }
 }

@@ -231,14 +231,14 @@ fn cells(server: &ServerStatus) -> [String; COLUMNS] {
         Some(remark) => format!("{} ({remark})", span(server.since)),
         None => span(server.since),
     };
-    let checks = match server.failed_checks {
-        0 => count(server.checks),
-        failed => format!("{} ({} failed)", count(server.checks), count(failed)),
+    let state = match server.agent.as_str() {
+        "" => server.state.word().to_owned(),
+        agent => format!("{} (agent: {agent})", server.state.word()),
     };
     [
         server.name.clone(),
         server.address.clone(),
-        server.words().to_owned(),
+        state,
         since,
         count(server.weight.into()),
         of_at_most(server.sessions, server.max_connections),
@@ -248,6 +248,21 @@ fn cells(server: &ServerStatus) -> [String; COLUMNS] {
         size(server.bytes_in),
         size(server.bytes_out),
         count(server.responses[4]),
-        checks,
+        checks(server),
     ]
+}
+
+/// `1,200 http, 3 failed, last: status 503`
+fn checks(server: &ServerStatus) -> String {
+    if !server.checked {
+        return "-".to_owned();
+    }
+    let mut text = format!("{} {}", count(server.checks), server.check);
+    if server.failed_checks > 0 {
+        let _ = write!(text, ", {} failed", count(server.failed_checks));
+    }
+    if !server.last_check.is_empty() {
+        let _ = write!(text, ", last: {}", server.last_check);
+    }
+    text
 }

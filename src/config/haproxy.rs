@@ -85,6 +85,19 @@ pub(super) fn key_of_haproxy(name: &str) -> Option<&'static str> {
             "write `balance = { hash = \"source\", bound = 1.25 }`"
         }
         "on-marked-down" | "on_marked_down" => "write `on_down = \"close\"` in its pool",
+        "inter" => "write `interval`, in the table `check`",
+        "fastinter" => "write `interval_changing`, in the table `check`",
+        "downinter" => "write `interval_down`, in the table `check`",
+        "spread-checks" | "spread_checks" => "write `jitter = 0.1`, in the table `check`",
+        "httpchk" | "option httpchk" | "http-check" => {
+            "write `check = { type = \"http\", path = \"/health\" }`"
+        }
+        "disable-on-404" | "disable_on_404" => {
+            "write `soft_drain_on_404 = true`, in the table `check`"
+        }
+        "agent-check" | "agent-port" | "agent-addr" | "agent-inter" | "agent-send" => {
+            "write `agent = { address = \"127.0.0.1:9999\" }`"
+        }
         _ => return None,
     })
 }

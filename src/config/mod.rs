@@ -9,7 +9,9 @@
 //! secret files.
 
 mod action;
+mod agent;
 mod balance;
+mod check;
 mod drain;
 mod bounds;
 mod engine_io;
@@ -47,7 +49,9 @@ mod unquoted;
 mod values;
 
 pub use action::{Action, Answer, Piece, Redirect};
+pub use agent::Agent;
 pub use bounds::Bounds;
+pub use check::{Asking, Check, CheckKind, HttpCheck};
 pub use drain::{Drain, OnDown};
 pub use environment::{EmptyEnvironment, Environment};
 pub use headers::HeaderChanges;
@@ -114,7 +118,8 @@ pub const SECTIONS: &[&Section] = &[
     &sticky::CONDITION,
     &engine_io::ENGINE_IO,
     &server::SERVER,
-    &server::CHECK,
+    &check::CHECK,
+    &agent::AGENT,
 ];
 
 /// The file itself.

@@ -2,6 +2,7 @@
 
 use super::balance::balance;
 use super::bounds::{self, max_queue};
+use super::check::check;
 use super::drain::{drain, on_down};
 use super::item::Item;
 use super::names::Names;
@@ -103,6 +104,11 @@ pub(super) const POOL: Section = Section::new(
             "while a smaller share of the servers works than this, all of them take clients whatever their health, 0.0 to 1.0",
         ),
         bounds::POOL_QUEUE,
+        setting(
+            "check",
+            "false",
+            "how servers are checked that have no `check` of their own",
+        ),
         setting("server", "", "the servers; at least one"),
     ],
 );
@@ -120,6 +126,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
         slow_start: table.optional("slow_start", slow_start),
         tunnel_rate: table.optional("tunnel_rate", rate),
         max_queue: max_queue(table),
+        check: table.setting("check", check),
     };
     let servers = servers(table, &inherited);
     if table.has("max_queue") && !servers.iter().any(|placed| placed.server.bounds.any()) {

@@ -1,9 +1,8 @@
 //! `[[pool.NAME.server]]`: one server, and how it is checked.
 
-use std::time::Duration;
-
+use super::agent::agent;
 use super::bounds::{self, bounds};
-use super::item::Item;
+use super::check::check;
 use super::names::Names;
 use super::proxy_protocol;
 use super::rate::{rate, slow_start};
@@ -12,7 +11,7 @@ use super::section::{Section, setting};
 use super::sources::sources;
 use super::table::Table;
 use super::template::{Origin, whereabouts};
-use super::values::{Refusal, cookie_key, name};
+use super::values::{cookie_key, name};
 use super::{AdminState, Check, Rate, Server, SlowStart};
 
 pub(super) const SERVER: Section = Section::new(
@@ -75,31 +74,18 @@ pub(super) const SERVER: Section = Section::new(
         ),
         setting(
             "check",
-            "false",
-            "whether it is checked by connecting to it; a table sets how often",
+            "",
+            "instead of the pool's: true connects to it every two seconds; a table says how and how often; false does not check it",
+        ),
+        setting(
+            "agent",
+            "",
+            "a program beside it that is asked over TCP what it is good for, and answers in a line of text",
         ),
         setting(
             "state",
             "\"ready\"",
             "\"ready\", \"drain\" (only clients whose cookie names it) or \"maintenance\" (nobody, and no checks)",
-        ),
-    ],
-);
-
-pub(super) const CHECK: Section = Section::new(
-    "pool.NAME.server.check",
-    &[
-        setting("interval", "\"2s\"", "from one check to the next"),
-        setting(
-            "timeout",
-            "",
-            "one check; by default as long as the interval",
-        ),
-        setting("rise", "2", "good checks in a row until it is up, 1 to 255"),
-        setting(
-            "fall",
-            "3",
-            "bad checks in a row until it is down, 1 to 255",
         ),
     ],
 );
@@ -118,6 +104,7 @@ pub(super) struct Inherited {
     pub(super) slow_start: Option<SlowStart>,
     pub(super) tunnel_rate: Option<Rate>,
     pub(super) max_queue: u32,
+    pub(super) check: Option<Check>,
 }
 
 pub(super) fn server(
@@ -141,7 +128,8 @@ pub(super) fn server(
     let cookie = table.optional("cookie", |item| item.parse(cookie_key));
     let shared_cookie = table.setting("shared_cookie", |item| item.switch());
     let proxy_protocol = table.optional("proxy_protocol", proxy_protocol::version);
-    let check = table.setting("check", check);
+    let check = table.optional("check", check);
+    let agent = table.optional("agent", agent);
     let state = table.setting("state", |item| item.choice(&AdminState::WORDS));
     if shared_cookie && !table.has("cookie") {
         let message = "`shared_cookie` has no effect: the server has no `cookie`";
@@ -162,7 +150,8 @@ pub(super) fn server(
         cookie,
         shared_cookie,
         proxy_protocol,
-        check,
+        check: check.unwrap_or_else(|| inherited.check.clone()),
+        agent,
         state,
     };
     Some(Placed {
@@ -172,42 +161,3 @@ pub(super) fn server(
         cookie: table.span_of("cookie"),
     })
 }
-
-/// `true`, `false`, or a table of its own.
-fn check(item: &Item<'_>) -> Option<Option<Check>> {
-    if item.is_switch() {
-        return item.switch().map(|on| on.then_some(PLAIN_CHECK));
-    }
-    if !item.is_table() {
-        item.wrong_type("true, false or a table such as { interval = \"2s\" }");
-        return None;
-    }
-    let table = item.table(&CHECK)?;
-    let interval = table.setting("interval", interval);
-    Some(Some(Check {
-        interval,
-        timeout: table
-            .optional("timeout", |item| item.duration())
-            .unwrap_or(interval),
-        rise: table.setting("rise", |item| item.number(1..=255)) as u32,
-        fall: table.setting("fall", |item| item.number(1..=255)) as u32,
-    }))
-}
-
-fn interval(item: &Item<'_>) -> Option<Duration> {
-    let interval = item.duration()?;
-    if interval < SHORTEST_CHECK {
-        item.refuse(Refusal::new("must be at least 10ms"));
-    }
-    Some(interval)
-}
-
-const PLAIN_CHECK: Check = Check {
-    interval: Duration::from_secs(2),
-    timeout: Duration::from_secs(2),
-    rise: 2,
-    fall: 3,
-};
-
-/// More often than this, checks are a load of their own.
-const SHORTEST_CHECK: Duration = Duration::from_millis(10);

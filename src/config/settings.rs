@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::action::Action;
+use super::agent::Agent;
 use super::bounds::Bounds;
+use super::check::Check;
 use super::drain::{Drain, OnDown};
 use super::headers::HeaderChanges;
 use super::networks::Admission;
@@ -63,7 +65,7 @@ impl Timeout {
 }
 
 /// A value that must never reach a log, `check` or `status`; its `Debug` prints `***`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(pub Vec<u8>);
 
 impl std::fmt::Debug for Secret {
@@ -78,7 +80,7 @@ impl Config {
     /// ```text
     /// 2 per client connection (the client's and the server's)
     /// + per worker: 1 for each address listened on, idle links to every server, 8 (ring, mailbox, timer, spare)
-    /// + 1 per log, 1 per check in flight, 64 for the control thread and its visitors
+    /// + 1 per log, 1 per check and per agent's question in flight, 64 for the control thread and its visitors
     /// + 64 for questions to DNS, if a server has a name
     /// ```
     ///
@@ -95,9 +97,11 @@ impl Config {
         let servers = count(self.pools.iter().map(Pool::most_servers).sum());
         let idle_links = servers * count(self.limits.idle_links);
         let each_worker = addresses + idle_links + 8;
+        let agents = |pool: &Pool| pool.most_of(|server| usize::from(server.agent.is_some()));
+        let asked = servers + count(self.pools.iter().map(agents).sum());
         let named = self.pools.iter().any(|pool| !pool.templates.is_empty());
         let questions = if named { count(DNS_DESCRIPTORS) } else { 0 };
-        let fixed = count(self.logs.len()) + servers + questions + 64;
+        let fixed = count(self.logs.len()) + asked + questions + 64;
         connections + count(workers) * each_worker + fixed
     }
 }
@@ -654,23 +658,12 @@ pub struct Server {
     pub shared_cookie: bool,
     /// `proxy_protocol`: every connection to it begins with a PROXY header of this version (default none).
     pub proxy_protocol: Option<ProxyVersion>,
-    /// `check`: `true`, `false` (default) or a table.
+    /// `check`, its own or the pool's: `true`, `false` or a table.
     pub check: Option<Check>,
+    /// `agent`: a program that says what it is good for (default none).
+    pub agent: Option<Agent>,
     /// `state`: `"ready"` (default), `"drain"` or `"maintenance"`.
     pub state: AdminState,
-}
-
-/// A TCP health check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Check {
-    /// `interval` (default `"2s"`).
-    pub interval: Duration,
-    /// `timeout` of one check (default: the interval).
-    pub timeout: Duration,
-    /// `rise`: good checks until up (default 2).
-    pub rise: u32,
-    /// `fall`: bad checks until down (default 3).
-    pub fall: u32,
 }
 
 /// What the operator said of a server.

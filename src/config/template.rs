@@ -69,6 +69,13 @@ impl Pool {
         let named = self.templates.iter().map(|template| template.max_servers);
         self.servers.len() + named.sum::<usize>()
     }
+
+    /// The most that a count over its servers can come to.
+    pub fn most_of(&self, count: impl Fn(&Server) -> usize) -> usize {
+        let named = self.templates.iter();
+        let named = named.map(|template| template.max_servers * count(&template.server));
+        self.servers.iter().map(&count).sum::<usize>() + named.sum::<usize>()
+    }
 }
 
 /// Where a server is: an address, or what to ask.

@@ -5,7 +5,7 @@ use super::admin::Source;
 use super::channel::Start;
 use super::closing::{Cause, Closings, Order};
 use super::discovery::Names;
-use super::probes::Tell;
+use super::probes::{News, Tell};
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, now_ms, started_ms};
@@ -14,6 +14,7 @@ use crate::balance::{Pool, Server};
 use crate::config::{AdminState, Level, Stats};
 use crate::proxy::Plan;
 use crate::record::{Event, Events, ServerName};
+use crate::wire::agent::Verdict as AgentVerdict;
 use crate::worker::Workers;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
@@ -209,32 +210,101 @@ pub(super) fn name(server: &Server) -> ServerName {
     }
 }
 
-/// What the health checks call when a server goes up or down.
+/// What checks and agents call when there is news of a server.
 pub(super) fn tell(desk: Arc<Desk>) -> Box<Tell> {
-    Box::new(move |pool, server, change| {
+    Box::new(move |pool, server, news| {
         desk.came_back.notify_one();
-        let server = ServerName {
+        let name = ServerName {
             pool: pool.settings.name.clone(),
             server: server.name.to_string(),
         };
-        let (why, after, left) = (
-            change.reason.words().to_owned(),
-            change.lasted,
-            pool.active(),
-        );
-        desk.events.send(match change.up {
-            true => Event::ServerUp {
-                server,
-                why,
-                after,
-                left,
-            },
-            false => Event::ServerDown {
-                server,
-                why,
-                after,
-                left,
-            },
-        });
+        if let Some(event) = event(name, pool.active(), news) {
+            desk.events.send(event);
+        }
+    })
+}
+
+/// What the log says of it; `left` servers take new sessions now.
+fn event(server: ServerName, left: usize, news: &News<'_>) -> Option<Event> {
+    let warn = |message| Event::Said {
+        level: Level::Warning,
+        message,
+    };
+    Some(match *news {
+        News::Checked(change) => {
+            let (why, after) = (change.reason.to_string(), change.lasted);
+            match (change.up, change.soft) {
+                (true, true) => Event::ServerLeaving {
+                    server,
+                    why,
+                    after,
+                    left,
+                },
+                (true, false) => Event::ServerUp {
+                    server,
+                    why,
+                    after,
+                    left,
+                },
+                (false, _) => Event::ServerDown {
+                    server,
+                    why,
+                    after,
+                    left,
+                },
+            }
+        }
+        News::Agent {
+            before,
+            now,
+            reason,
+            lasted: after,
+        } => {
+            let because = match reason {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            let why = format!("its agent says {now}{because}");
+            match (
+                before.verdict == AgentVerdict::Up,
+                now.verdict == AgentVerdict::Up,
+            ) {
+                (true, false) => Event::ServerDown {
+                    server,
+                    why,
+                    after,
+                    left,
+                },
+                (false, true) => Event::ServerUp {
+                    server,
+                    why,
+                    after,
+                    left,
+                },
+                // A load that goes up and down would fill the log; only nothing and its end are news.
+                _ if before.admin == now.admin
+                    && before.verdict == now.verdict
+                    && (before.percent == 0) == (now.percent == 0) =>
+                {
+                    return None;
+                }
+                _ => Event::AgentSaid {
+                    server,
+                    what: format!("{now}{because}"),
+                    after,
+                    left,
+                },
+            }
+        }
+        News::OddWord(word) => warn(format!(
+            "the agent of {server} says \"{word}\", which is not understood"
+        )),
+        News::AgentLost(why) => warn(format!(
+            "the agent of {server} does not answer: {why}; what it said last holds"
+        )),
+        News::AgentBack => Event::Said {
+            level: Level::Notice,
+            message: format!("the agent of {server} answers again"),
+        },
     })
 }

@@ -10,8 +10,8 @@
 
 use crate::balance;
 use crate::balance::clients::Clients;
-use crate::config::{Config, Listener, Pool, Route};
-use crate::control::logs;
+use crate::config::{CheckKind, Config, Listener, Pool, Route, Server};
+use crate::control::{logs, probes};
 use crate::proxy;
 use crate::record;
 use crate::ring::{self, Buffer};
@@ -68,6 +68,7 @@ impl Bound {
             term("former servers", former, LEFT + workers * COUNTERS),
             term("queue places", queue_places(config).min(clients), WAITER),
             term("bytes of sessions", sessions(config), RESIZED),
+            term("checks", checks(config), probes::HELD),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.bytes() > 0);
@@ -98,6 +99,17 @@ impl std::fmt::Display for Bound {
         let rest: u64 = small.into_iter().map(Term::bytes).sum();
         write!(f, "{} for the rest", size(rest))
     }
+}
+
+/// Checks and agents' questions that can be under way at once and hold what they read; one that only connects holds nothing.
+fn checks(config: &Config) -> usize {
+    let of_server = |server: &Server| {
+        let check = server.check.as_ref();
+        let reads = check.is_some_and(|check| check.kind != CheckKind::Tcp);
+        usize::from(reads) + usize::from(server.agent.is_some())
+    };
+    let asked = config.pools.iter().map(|pool| pool.most_of(of_server));
+    asked.sum::<usize>().min(probes::AT_ONCE)
 }
 
 /// A client's connection while its exchange holds most: the request not yet taken by the server, the response

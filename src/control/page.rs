@@ -191,15 +191,7 @@ fn row(html: &mut String, server: &ServerStatus) {
         server.words(),
         state_text(server)
     );
-    let checks = match (server.checked, server.failed_checks) {
-        (false, _) => "–".to_owned(),
-        (true, 0) => count(server.checks),
-        (true, failed) => format!(
-            "{} <small>{} failed</small>",
-            count(server.checks),
-            count(failed)
-        ),
-    };
+    let checks = checks(server);
     for cell in [
         count(server.weight.into()),
         of_at_most(server.sessions, server.max_connections),
@@ -244,13 +236,44 @@ fn queue(queue: &QueueStatus) -> String {
     }
 }
 
-/// `for 12m 30s`, and what there is to be said besides.
+/// `1,200 http`, how many of them failed, and how the last one went.
+fn checks(server: &ServerStatus) -> String {
+    if !server.checked {
+        return "–".to_owned();
+    }
+    let mut text = format!("{} <small>{}</small>", count(server.checks), server.check);
+    if server.failed_checks > 0 {
+        let _ = write!(
+            text,
+            " <small>{} failed</small>",
+            count(server.failed_checks)
+        );
+    }
+    if !server.last_check.is_empty() {
+        let milliseconds = server.last_check_us as f64 / 1000.0;
+        let _ = write!(
+            text,
+            "<br><small>{} · {milliseconds:.1} ms</small>",
+            Text(&server.last_check)
+        );
+    }
+    text
+}
+
+/// `for 12m 30s`, what there is to be said besides, and what the agent says.
 fn state_text(server: &ServerStatus) -> String {
     let span = span(server.since);
-    match server.remark() {
+    let mut text = match server.remark() {
         Some(remark) => format!("{} · {span}", Text(&remark)),
         None => format!("for {span}"),
+    };
+    if !server.agent.is_empty() {
+        let _ = write!(text, "<br>agent: {}", Text(&server.agent));
+        if server.agent_heard != server.agent && !server.agent_heard.is_empty() {
+            let _ = write!(text, " · {}", Text(&server.agent_heard));
+        }
     }
+    text
 }
 
 fn foot(html: &mut String, pool: &PoolStatus) {

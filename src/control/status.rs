@@ -6,7 +6,7 @@
 pub use super::discovery::NameStatus;
 use crate::balance::health::Reason;
 use crate::balance::{Counter, Line, Pool, Server, Standing};
-use crate::config;
+use crate::config::{self, Check};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -169,6 +169,21 @@ pub struct ServerStatus {
     pub state: ServerState,
     /// Whether it is checked.
     pub checked: bool,
+    /// How: `tcp`, `http`, `websocket`; empty when it is not.
+    #[serde(default)]
+    pub check: String,
+    /// What its last check met, as `status 200`; empty before the first.
+    #[serde(default)]
+    pub last_check: String,
+    /// How long that took, in microseconds.
+    #[serde(default)]
+    pub last_check_us: u64,
+    /// Its agent's words that are in force, as `drain 75%`; `ready` when there is nothing against it; empty without an agent.
+    #[serde(default)]
+    pub agent: String,
+    /// What came from the agent last: its line, or why there was none.
+    #[serde(default)]
+    pub agent_heard: String,
     /// What the operator says of it: `ready`, `drain` or `maintenance`.
     #[serde(default)]
     pub operator: String,
@@ -345,21 +360,33 @@ impl ServerStatus {
             ServerState::Drain | ServerState::Maintenance if by_operator => Some("by the operator"),
             ServerState::Drain | ServerState::Maintenance => Some("by its agent"),
             ServerState::Up if !self.checked => Some("not checked"),
-            ServerState::Up | ServerState::SoftDrain => None,
+            ServerState::SoftDrain => Some(self.reason.as_str()),
+            ServerState::Up => None,
         };
         remark.map(Cow::Borrowed)
     }
 
     fn of(server: &Server, now_ms: u64, started_ms: u64) -> Self {
         let (live, state) = (&server.live, server.live.state());
+        let heard = live.heard();
+        let heard = heard.as_deref().map_or("", String::as_str);
+        // Down by the agent's word alone.
+        let by_agent = state.up && live.standing() == Standing::Down;
         let since_ms = match live.since_ms() {
             0 => started_ms,
             since => since,
         };
         let totals = live.totals();
+        let check = server.check.as_ref().map_or("", Check::word);
+        let last = live.last_check();
+        let last_check = match last.reason {
+            Reason::Start => String::new(),
+            reason => reason.to_string(),
+        };
         let reason = match (server.check.is_some(), state.reason) {
-            (true, Reason::Start) => "no change since the start",
-            (_, reason) => reason.words(),
+            _ if by_agent => format!("its agent says {heard}"),
+            (true, Reason::Start) => "no change since the start".to_owned(),
+            (_, reason) => reason.to_string(),
         };
         Self {
             name: server.name.to_string(),
@@ -369,7 +396,15 @@ impl ServerStatus {
             operator: live.admin().word().to_owned(),
             honours_cookies: !live.is_forsaken(),
             checked: server.check.is_some(),
-            reason: reason.to_owned(),
+            check: check.to_owned(),
+            last_check,
+            last_check_us: last.took.as_micros() as u64,
+            agent: server
+                .agent
+                .as_ref()
+                .map_or_else(String::new, |_| live.agent().to_string()),
+            agent_heard: heard.to_owned(),
+            reason,
             since_ms,
             since: now_ms.saturating_sub(since_ms) / 1000,
             weight: live.weight(),

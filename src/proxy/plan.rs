@@ -332,6 +332,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             shared_cookie: false,
             proxy_protocol: None,
             check: None,
+            agent: None,
             state: config::AdminState::Ready,
         }],
         templates: Vec::new(),

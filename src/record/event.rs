@@ -88,6 +88,28 @@ pub enum Event {
         /// Of so many.
         servers: usize,
     },
+    /// A server takes no new clients, since a check was answered with 404.
+    ServerLeaving {
+        /// Pool and server.
+        server: ServerName,
+        /// `status 404`.
+        why: String,
+        /// How long it was up.
+        after: Duration,
+        /// Servers of the pool that take new clients now.
+        left: usize,
+    },
+    /// A server's agent has said something else than before that is not up or down.
+    AgentSaid {
+        /// Pool and server.
+        server: ServerName,
+        /// The words in force: `drain 75% (reason)`.
+        what: String,
+        /// How long those before were in force.
+        after: Duration,
+        /// Servers of the pool that take new clients now.
+        left: usize,
+    },
     /// The operator has changed a server's state or weight.
     ServerSet {
         /// Pool and server.
@@ -266,8 +288,12 @@ impl Event {
             | Self::LogsReopened => Level::Notice,
             Self::ServerDown { left: 0, .. }
             | Self::ServerEjected { left: 0, .. }
+            | Self::ServerLeaving { left: 0, .. }
+            | Self::AgentSaid { left: 0, .. }
             | Self::ServerRemoved { left: 0, .. } => Level::Emergency,
-            Self::ServerRemoved { .. } => Level::Notice,
+            Self::ServerLeaving { .. } | Self::AgentSaid { .. } | Self::ServerRemoved { .. } => {
+                Level::Notice
+            }
             Self::ServerDown { .. } | Self::ServerEjected { .. } | Self::Panic { .. } => {
                 Level::Alert
             }
@@ -294,6 +320,8 @@ impl Event {
             Self::ServerReturned { .. } => "server_returned",
             Self::Panic { begins: true, .. } => "panic_begun",
             Self::Panic { begins: false, .. } => "panic_ended",
+            Self::ServerLeaving { .. } => "server_leaving",
+            Self::AgentSaid { .. } => "agent_said",
             Self::ServerSet { .. } => "server_set",
             Self::TunnelsClosing { .. } => "tunnels_closing",
             Self::TunnelsClosed { .. } => "tunnels_closed",
@@ -370,6 +398,28 @@ impl Event {
                     false => "health counts again",
                 };
                 format!("pool {pool}: {working} of {servers} servers work, {now}")
+            }
+            Self::ServerLeaving {
+                server,
+                why,
+                after,
+                left,
+            } => {
+                format!(
+                    "server {server} takes no new clients after {}: {why}; {left} up in the pool",
+                    wait(*after)
+                )
+            }
+            Self::AgentSaid {
+                server,
+                what,
+                after,
+                left,
+            } => {
+                format!(
+                    "the agent of {server} says {what} after {}; {left} up in the pool",
+                    wait(*after)
+                )
             }
             Self::ServerSet { server, to } => format!("server {server} set to {to}"),
             Self::TunnelsClosing {
@@ -498,6 +548,18 @@ impl Event {
             | Self::ServerDown {
                 server,
                 why,
+                after,
+                left,
+            }
+            | Self::ServerLeaving {
+                server,
+                why,
+                after,
+                left,
+            }
+            | Self::AgentSaid {
+                server,
+                what: why,
                 after,
                 left,
             } => vec![

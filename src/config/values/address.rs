@@ -46,6 +46,16 @@ pub(in crate::config) fn server_place(text: &str) -> Result<Place, Refusal> {
     }
 }
 
+/// Where to ask about a server: an address and no name, since that would have to be asked for at each check.
+pub(in crate::config) fn asked_address(text: &str) -> Result<Address, Refusal> {
+    match server_place(text)? {
+        Place::Address(address) => Ok(address),
+        Place::Name(..) => {
+            Err(Refusal::new("names are not resolved here").help("write an IP address and a port"))
+        }
+    }
+}
+
 /// `_service._proto.name` (RFC 2782).
 pub(in crate::config) fn service_name(text: &str) -> Result<String, Refusal> {
     let name = domain_name(text)?;

@@ -3,14 +3,16 @@
 
 mod address;
 mod duration;
+mod request;
 mod size;
 mod words;
 
 pub(super) use address::{
-    DNS_PORT, Place, bind_address, log_target, name_server, network, server_place, service_name,
-    socket_path, source_address,
+    DNS_PORT, Place, asked_address, bind_address, log_target, name_server, network, server_place,
+    service_name, socket_path, source_address,
 };
 pub(super) use duration::{duration, unit_help};
+pub(super) use request::{field_value, method, target};
 pub(super) use size::size;
 pub(super) use words::{
     attribute, cookie_key, cookie_name, domain, field_name, host, name, parameter_name, realm, tag,

@@ -1,34 +1,56 @@
-//! Health checks: a TCP (or unix) connect to every server that wants one, from the control thread.
+//! Who is asked whether it works: health checks of every kind, and agents; from the control thread.
 //!
-//! One task per checked server, so a slow server delays nobody else's checks. At the start the tasks
-//! are spread over their interval, so that a thousand servers are not called in one instant. What an
-//! outcome means is decided by the pure step in `balance::health`; here are only the sockets and
-//! the clock. A reload keeps the tasks whose server and check stayed the same, with their counts.
+//! One task per check and per agent, so a slow server delays nobody else's checks. At the start the tasks
+//! are spread over their interval, so that a thousand servers are not called in one instant; later each wait is a
+//! little longer or shorter at random. What an outcome means is decided by the pure steps in `balance`; here are only the
+//! sockets, the clock and the dice. A reload keeps the tasks whose server and check stayed the same, with their counts.
+//!
+//! A file per kind: [`tcp`] connects, [`http`] and [`websocket`] go on from there, [`agent`] asks somebody else. Everything
+//! that is read has a bound on its bytes and its time.
 
-use super::sources;
-use crate::balance::health::{Change, Health, Outcome, Reason};
-use crate::balance::{Pool, Server, Sources};
-use crate::config::{Address, Check, ProxyVersion};
-use crate::wire::proxy_header::{self, Endpoints};
+mod agent;
+mod check;
+mod http;
+mod tcp;
+mod websocket;
+
+use crate::balance::{AgentWord, Change, Pool, Server};
+use crate::config::{Agent, Check, ProxyVersion};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::Instant;
 
 /// The pools of the plan in force.
 pub(super) type Pools = Box<[Arc<Pool>]>;
 
 /// Told once per change, after the server's state is set.
-pub(super) type Tell = dyn Fn(&Pool, &Server, &Change) + Send + Sync;
+pub(super) type Tell = dyn Fn(&Pool, &Server, &News<'_>) + Send + Sync;
+
+/// What there is to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News<'a> {
+    /// A check turned a server's state over.
+    Checked(&'a Change),
+    /// An agent's words are other ones than before.
+    Agent {
+        before: AgentWord,
+        now: AgentWord,
+        /// Its text for people; may be empty.
+        reason: &'a str,
+        /// How long the words before were in force.
+        lasted: Duration,
+    },
+    /// An agent said a word that is none.
+    OddWord(&'a str),
+    /// An agent does not answer any more, or not with a line; what it said last holds.
+    AgentLost(&'a str),
+    /// It answers again.
+    AgentBack,
+}
 
 /// All running checks. To be used on the control thread's runtime.
 pub(super) struct Probes {
@@ -42,17 +64,24 @@ struct Shared {
     tell: Box<Tell>,
 }
 
-/// Which server, and how: if any of it changes, its checks begin anew.
+/// Which server, and how it is asked: if any of it changes, its checks begin anew.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Target {
     pool: String,
     server: Box<str>,
-    address: Address,
-    introduce: Option<ProxyVersion>,
-    interval: Duration,
-    timeout: Duration,
-    rise: u32,
-    fall: u32,
+    /// The server's own address.
+    address: crate::config::Address,
+    way: Way,
+}
+
+/// How.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Way {
+    Check {
+        check: Check,
+        introduce: Option<ProxyVersion>,
+    },
+    Agent(Agent),
 }
 
 impl Probes {
@@ -85,8 +114,12 @@ impl Probes {
         wanted.retain(|target| !self.tasks.contains_key(target));
         let count = wanted.len().max(1) as u32;
         for (index, target) in (0u32..).zip(wanted) {
-            let first = Instant::now() + target.interval * index / count;
-            let task = tokio::spawn(check(Arc::clone(&self.shared), target.clone(), first));
+            let first = Instant::now() + target.interval() * index / count;
+            let shared = Arc::clone(&self.shared);
+            let task = match target.way.clone() {
+                Way::Check { .. } => tokio::spawn(check::run(shared, target.clone(), first)),
+                Way::Agent(agent) => tokio::spawn(agent::run(shared, target.clone(), agent, first)),
+            };
             self.tasks.insert(target, task);
         }
     }
@@ -98,75 +131,40 @@ impl Drop for Probes {
     }
 }
 
-/// Checks under way at once, in the whole process. More only wait a moment.
-const AT_ONCE: usize = 256;
-
-fn targets(pools: &[Arc<Pool>]) -> impl Iterator<Item = Target> {
-    pools.iter().flat_map(|pool| {
-        pool.servers.iter().filter_map(|server| {
-            let Check {
-                interval,
-                timeout,
-                rise,
-                fall,
-            } = server.check?;
-            Some(Target {
-                pool: pool.settings.name.clone(),
-                server: server.name.clone(),
-                address: server.address.clone(),
-                introduce: server.proxy_protocol,
-                interval,
-                timeout,
-                rise,
-                fall,
-            })
-        })
-    })
+impl Target {
+    fn interval(&self) -> Duration {
+        match &self.way {
+            Way::Check { check, .. } => check.interval,
+            Way::Agent(agent) => agent.interval,
+        }
+    }
 }
 
-/// One server's checks, for as long as the plan has them.
-async fn check(shared: Arc<Shared>, target: Target, first: Instant) {
-    let mut ticks = interval_at(first, target.interval);
-    // After a pause (a stopped process, a check longer than its interval) no volley follows.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut health = None;
-    loop {
-        ticks.tick().await;
-        let pools = shared.pools.load_full();
-        let Some((pool, index)) = find(&pools, &target) else {
-            return;
-        };
-        let server = &pool.servers[index];
-        let Some(settings) = server.wants_check() else {
-            // Maintenance: when it ends, counting begins anew from the state that is published.
-            health = None;
-            continue;
-        };
-        let outcome = probe(&shared.room, &target, &server.sources).await;
-        let now_ms = super::now_ms();
-        let health = health.get_or_insert_with(|| {
-            let state = server.live.state();
-            let since = if state.since_ms == 0 {
-                super::started_ms()
-            } else {
-                state.since_ms
-            };
-            Health::resume(state.up, since)
+/// Checks and questions under way at once, in the whole process. More only wait a moment.
+pub(super) const AT_ONCE: usize = 256;
+
+/// Bytes that one of them can hold: what it read (a head in a buffer that doubles as it grows, a body), and the
+/// library's own.
+pub(super) const HELD: usize = 2 * http::MOST_HEAD + http::MOST_BODY + 16 * 1024;
+
+fn targets(pools: &[Arc<Pool>]) -> impl Iterator<Item = Target> {
+    let servers = pools
+        .iter()
+        .flat_map(|pool| pool.servers.iter().map(move |server| (pool, server)));
+    servers.flat_map(|(pool, server)| {
+        let check = server.check.clone().map(|check| Way::Check {
+            // Who listens elsewhere is not the one who waits for the header (as HAProxy has it).
+            introduce: server.proxy_protocol.filter(|_| check.address.is_none()),
+            check,
         });
-        if outcome.reason != Reason::Ours {
-            server.live.checked(outcome.reason.is_good());
-        }
-        let Some(change) = health.step(outcome, settings, now_ms) else {
-            continue;
-        };
-        // The plan may have changed while we waited; the state belongs to both.
-        let pools = shared.pools.load_full();
-        let Some((pool, index)) = find(&pools, &target) else {
-            return;
-        };
-        pool.mark(index, &change, now_ms);
-        (shared.tell)(pool, &pool.servers[index], &change);
-    }
+        let agent = server.agent.clone().map(Way::Agent);
+        check.into_iter().chain(agent).map(|way| Target {
+            pool: pool.settings.name.clone(),
+            server: server.name.clone(),
+            address: server.address.clone(),
+            way,
+        })
+    })
 }
 
 fn find<'a>(pools: &'a [Arc<Pool>], target: &Target) -> Option<(&'a Arc<Pool>, usize)> {
@@ -180,72 +178,11 @@ fn find<'a>(pools: &'a [Arc<Pool>], target: &Target) -> Option<(&'a Arc<Pool>, u
     Some((pool, index))
 }
 
-/// Connects, says that it is a check where the server waits for a PROXY header, and closes. Waiting for room is
-/// not counted against the server.
-async fn probe(room: &Semaphore, target: &Target, sources: &Sources) -> Outcome {
-    let _permit = room.acquire().await;
-    let begun = Instant::now();
-    let introduce = target.introduce;
-    let reason = match &target.address {
-        Address::Ip(address) => {
-            let connect = tcp(*address, sources, introduce);
-            verdict(target.timeout, connect).await
-        }
-        Address::Unix(path) => verdict(target.timeout, unix(path, introduce)).await,
-    };
-    Outcome {
-        reason,
-        took: begun.elapsed(),
-    }
-}
-
-async fn tcp(
-    address: SocketAddr,
-    sources: &Sources,
-    introduce: Option<ProxyVersion>,
-) -> io::Result<TcpStream> {
-    let mut stream = sources::connect(address, sources).await?;
-    if let Some(version) = introduce {
-        let ends = Endpoints {
-            source: stream.local_addr()?,
-            destination: address,
-        };
-        stream
-            .write_all(&introduction(version, Some(&ends)))
-            .await?;
-    }
-    Ok(stream)
-}
-
-async fn unix(path: &Path, introduce: Option<ProxyVersion>) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(path).await?;
-    if let Some(version) = introduce {
-        stream.write_all(&introduction(version, None)).await?;
-    }
-    Ok(stream)
-}
-
-/// Of a connection on our own account, as HAProxy's `check-send-proxy`: `LOCAL` in version 2; version 1 has no such
-/// word, and some servers refuse `UNKNOWN`, so there the connection's own addresses stand (section 2.1).
-fn introduction(version: ProxyVersion, ends: Option<&Endpoints>) -> Vec<u8> {
-    let ends = ends.filter(|_| version == ProxyVersion::V1);
-    let mut header = Vec::new();
-    proxy_header::write(version, ends, &mut header);
-    header
-}
-
-async fn verdict<T>(limit: Duration, connect: impl Future<Output = io::Result<T>>) -> Reason {
-    match timeout(limit, connect).await {
-        Ok(Ok(_connection)) => Reason::Connected,
-        Ok(Err(error)) => Reason::of_error(&error),
-        Err(_) => Reason::TimedOut,
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::balance::Reason;
     use crate::config::{self, EmptyEnvironment};
     use std::path::Path;
     use std::sync::Mutex;
@@ -274,7 +211,8 @@ mod tests {
     fn recording() -> (Box<Tell>, Told) {
         let told = Told::default();
         let sink = Arc::clone(&told);
-        let tell = move |_: &Pool, server: &Server, change: &Change| {
+        let tell = move |_: &Pool, server: &Server, news: &News<'_>| {
+            let News::Checked(change) = news else { return };
             sink.lock()
                 .unwrap()
                 .push((server.name.to_string(), change.up, change.reason));

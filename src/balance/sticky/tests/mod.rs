@@ -57,12 +57,8 @@ pub(in super::super) fn pool_settings(
         cookie: (!key.is_empty()).then(|| (*key).to_owned()),
         shared_cookie: true,
         proxy_protocol: None,
-        check: Some(Check {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(2),
-            rise: 2,
-            fall: 3,
-        }),
+        check: Some(Check::PLAIN),
+        agent: None,
         state: AdminState::Ready,
     };
     config::Pool {
