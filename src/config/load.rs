@@ -27,7 +27,7 @@ use super::{Config, EmptyEnvironment, Listener, Pool, Route};
 ///
 /// # Errors
 /// All errors and warnings, when there is at least one error. Warnings alone are dropped here: use
-/// [`check`] to show them.
+/// [`check`](fn@check) to show them.
 pub fn load(path: &Path, text: &str, environment: &dyn Environment) -> Result<Config, Problems> {
     let checked = check(path, text.as_bytes(), environment);
     checked.config.ok_or(checked.problems)

@@ -2,7 +2,7 @@
 //!
 //! [`settings`] holds what the program uses, with every default filled in; [`load`](fn@load) reads a
 //! file into it and reports everything that is wrong at once, each problem with file, line, column,
-//! the line itself and the nearest known name. [`check`] does the same and also gives the warnings
+//! the line itself and the nearest known name. [`check`](fn@check) does the same and also gives the warnings
 //! of a file that can be used. [`SECTIONS`] lists every setting that exists.
 //!
 //! The room does no I/O: the caller reads the file, and an [`Environment`] answers for variables and
