@@ -449,7 +449,12 @@ mod tests {
                 false,
                 ">drain</b><small>cookies are not honoured any more · 1m 15s",
             ),
-            ("soft-drain", 100, true, ">soft drain</b><small>for 1m 15s"),
+            (
+                "soft-drain",
+                100,
+                true,
+                ">soft drain</b><small>connection refused · 1m 15s",
+            ),
             (
                 "down",
                 100,
