@@ -7,6 +7,8 @@
 #[macro_use]
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use support::{Conn, Driver, Message, PATIENCE, Proxy, Server, Setup, eventually, ringbolt};
@@ -43,6 +45,37 @@ fn setup(on: Driver, one: &Server, two: &Server) -> Setup {
 
 fn pair() -> (Server, Server) {
     (Server::websocket("one"), Server::websocket("two"))
+}
+
+/// What a server's check asks: 200, or 404 from the moment on at which it is told to leave.
+struct Health {
+    server: Server,
+    leaves: Arc<AtomicBool>,
+}
+
+impl Health {
+    fn new() -> Self {
+        let leaves = Arc::new(AtomicBool::new(false));
+        let says = Arc::clone(&leaves);
+        let server = Server::script(move |conn| {
+            while conn.read_request().is_some() {
+                let status = if says.load(SeqCst) {
+                    "404 Not Found"
+                } else {
+                    "200 OK"
+                };
+                let _ = conn.try_send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+            }
+        });
+        Self { server, leaves }
+    }
+
+    /// [`CHECK`], but asking here.
+    fn check(&self) -> String {
+        let address = self.server.address();
+        let http = format!("type = \"http\", address = \"{address}\", soft_drain_on_404 = true, ");
+        CHECK.replace("{ ", &format!("{{ {http}"))
+    }
 }
 
 /// Runs `ringbolt server app/…` and gives its exit code and what it printed.
@@ -136,13 +169,20 @@ fn every_state_means_what_it_says(on: Driver) {
         Meaning { state: "slow start",  words: "slow start",  new: 2,  sticky: true,  checked: true },
         Meaning { state: "weight 0",    words: "ready",       new: 0,  sticky: true,  checked: true },
         Meaning { state: "drain",       words: "drain",       new: 0,  sticky: true,  checked: true },
+        Meaning { state: "soft drain",  words: "soft drain",  new: 0,  sticky: true,  checked: true },
         Meaning { state: "down",        words: "down",        new: 0,  sticky: false, checked: true },
         Meaning { state: "maintenance", words: "maintenance", new: 0,  sticky: false, checked: false },
     ];
     for meaning in meanings {
-        let (mut one, two) = pair();
-        let slow = "slow_start = \"10m\"";
-        let proxy = setup(on, &one, &two).pool(slow).start();
+        let (one, two) = pair();
+        let mut health = Health::new();
+        let proxy = Setup::new(on)
+            .process("workers = 2")
+            .sticky("cookie = \"S\"")
+            .pool("slow_start = \"10m\"")
+            .server_with(&one, &format!("cookie = \"a\"\n{}", health.check()))
+            .server_with(&two, "cookie = \"b\"")
+            .start();
         let mut live = tunnel_to(&proxy, "a");
         match meaning.state {
             "ready" => {}
@@ -150,8 +190,12 @@ fn every_state_means_what_it_says(on: Driver) {
                 tell(&proxy, "app/one maintenance");
                 tell(&proxy, "app/one ready");
             }
+            "soft drain" => {
+                health.leaves.store(true, SeqCst);
+                wait_for_state(&proxy, "one", "soft-drain");
+            }
             "down" => {
-                one.stop_listening();
+                health.server.stop();
                 wait_for_state(&proxy, "one", "down");
             }
             state => drop(tell(&proxy, &format!("app/one {state}"))),
@@ -343,28 +387,37 @@ fn a_drain_begins_anew_and_conditions_overrule_it(on: Driver) {
 }
 
 fn a_drains_tunnels_are_closed_in_the_end(on: Driver) {
-    let (one, two) = pair();
-    let proxy = setup(on, &one, &two)
-        .pool("drain = { close_after = \"1s\", close_over = \"500ms\" }")
-        .start();
-    let mut mine: Vec<_> = (0..10).map(|_| tunnel_to(&proxy, "a")).collect();
-    let mut other = tunnel_to(&proxy, "b");
-    let from = Instant::now();
-    tell(&proxy, "app/one drain");
-    mine.iter_mut().for_each(Conn::expect_closed);
-    assert!(
-        from.elapsed() >= Duration::from_millis(1_400),
-        "{:?}",
-        from.elapsed()
-    );
-    assert_eq!(ends(&proxy, "one", 10), ["KD"; 10]);
-    proxy.wait_for_line(
-        "closing 10 tunnels of server app/one over 500ms: it has drained for drain.close_after",
-    );
-    proxy.wait_for_line("closed 10 tunnels of server app/one in ");
-    // Nor does the cookie bring them back.
-    assert_eq!(with_cookie(&proxy, "a").server(), "two");
-    other.echoes("not mine");
+    for soft in [false, true] {
+        let ((one, two), health) = (pair(), Health::new());
+        let proxy = Setup::new(on)
+            .process("workers = 2")
+            .sticky("cookie = \"S\"")
+            .pool("drain = { close_after = \"1s\", close_over = \"500ms\" }")
+            .server_with(&one, &format!("cookie = \"a\"\n{}", health.check()))
+            .server_with(&two, "cookie = \"b\"")
+            .start();
+        let mut mine: Vec<_> = (0..10).map(|_| tunnel_to(&proxy, "a")).collect();
+        let mut other = tunnel_to(&proxy, "b");
+        let from = Instant::now();
+        match soft {
+            true => health.leaves.store(true, SeqCst),
+            false => drop(tell(&proxy, "app/one drain")),
+        }
+        mine.iter_mut().for_each(Conn::expect_closed);
+        assert!(
+            from.elapsed() >= Duration::from_millis(1_400),
+            "{:?}",
+            from.elapsed()
+        );
+        assert_eq!(ends(&proxy, "one", 10), ["KD"; 10]);
+        proxy.wait_for_line(
+            "closing 10 tunnels of server app/one over 500ms: it has drained for drain.close_after",
+        );
+        proxy.wait_for_line("closed 10 tunnels of server app/one in ");
+        // Nor does the cookie bring them back.
+        assert_eq!(with_cookie(&proxy, "a").server(), "two");
+        other.echoes("not mine");
+    }
 }
 
 fn a_drain_that_ends_closes_nothing(on: Driver) {

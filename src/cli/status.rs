@@ -232,8 +232,8 @@ fn cells(server: &ServerStatus) -> [String; COLUMNS] {
         None => span(server.since),
     };
     let state = match server.agent.as_str() {
-        "" => server.state.word().to_owned(),
-        agent => format!("{} (agent: {agent})", server.state.word()),
+        "" => server.words().to_owned(),
+        agent => format!("{} (agent: {agent})", server.words()),
     };
     [
         server.name.clone(),
