@@ -36,6 +36,10 @@ on_both_drivers!(
     a_cookie_is_kept_from_caches_that_the_route_allows,
     own_answers_have_the_routes_fields,
     a_value_may_be_a_secret,
+    error_pages_change_the_words_and_nothing_else,
+    a_listeners_page_goes_before_that_of_all,
+    error_pages_keep_the_fields_of_their_status,
+    error_pages_are_sent_whole_and_replaced_by_a_reload,
 );
 
 fn a_redirect_keeps_host_path_and_query_and_the_connection(on: Driver) {
@@ -674,4 +678,130 @@ fn a_value_may_be_a_secret(on: Driver) {
         server.last_request().fields("Authorization"),
         ["Basic c2VjcmV0"]
     );
+}
+
+fn error_pages_change_the_words_and_nothing_else(on: Driver) {
+    let broken = Server::answering_once("nonsense\r\n\r\n");
+    let silent = Server::silent();
+    let routes = format!(
+        "[[route]]\npath = \"/denied\"\npool = \"app\"\ndeny = \"127.0.0.1\"\n\
+         [[route]]\npath = \"/silent\"\npool = \"silent\"\n[pool.silent]\ntimeouts.server = \"200ms\"\n[[pool.silent.server]]\nname = \"s\"\naddress = \"{}\"\n\
+         [[route]]\npath = \"/down\"\npool = \"down\"\n[[pool.down.server]]\nname = \"d\"\naddress = \"127.0.0.1:1\"\nstate = \"maintenance\"\n",
+        silent.address()
+    );
+    let setup = || {
+        Setup::new(on)
+            .server(&broken)
+            .timeouts("request_head = \"300ms\"")
+            .more(&routes)
+    };
+    let plain = setup().start();
+    let pages: String = [400, 403, 408, 426, 431, 501, 502, 503, 504, 505]
+        .iter()
+        .map(|status| format!("{status} = \"<h1>page {status}</h1>\"\n"))
+        .collect();
+    let proxy = setup().more(&format!("[error_pages]\n{pages}")).start();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (request, status) in [
+        (get("/denied"), 403),
+        (get("/silent"), 504),
+        (get("/down"), 503),
+        (get("/"), 502),
+        ("GET /bad HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET /slow HTTP/1.1\r\nHost: a\r\n".to_owned(), 408),
+        ("GET /new HTTP/2.5\r\nHost: a\r\n\r\n".to_owned(), 505),
+        (
+            handshake("/version").replace("Version: 13", "Version: 8"),
+            426,
+        ),
+    ] {
+        let usual_reply = plain.client().request(&request);
+        let mut own = proxy.client();
+        let reply = own.request(&request);
+        assert_eq!(
+            (usual_reply.status(), reply.status()),
+            (status, status),
+            "{request}"
+        );
+        assert_eq!(reply.text(), format!("<h1>page {status}</h1>"), "{request}");
+        assert_eq!(
+            reply.field("Content-Type"),
+            Some("text/html; charset=utf-8")
+        );
+        let others = |reply: &support::Message| {
+            let mut fields: Vec<_> = reply
+                .fields
+                .iter()
+                .filter(|(name, _)| !["Content-Type", "Content-Length"].contains(&name.as_str()))
+                .cloned()
+                .collect();
+            fields.sort();
+            fields
+        };
+        assert_eq!(others(&reply), others(&usual_reply), "{request}");
+        own.expect_closed();
+    }
+    let letters = |proxy: &Proxy| {
+        assert_eventually!(proxy.all_access_lines().len() >= 8);
+        let lines = proxy.all_access_lines();
+        lines
+            .iter()
+            .map(|line| (line.status, line.termination.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(letters(&proxy), letters(&plain));
+    // HEAD has the head of the page.
+    let reply = proxy
+        .client()
+        .request("HEAD /denied HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (reply.status(), reply.field("Content-Length")),
+        (403, Some("17"))
+    );
+}
+
+fn a_listeners_page_goes_before_that_of_all(on: Driver) {
+    let text = "[process]\nworkers = 1\n[error_pages]\n503 = \"all\"\n\
+        [[listener]]\nname = \"one\"\nbind = \"{listen}\"\nerror_pages = { 503 = { body = \"own\", type = \"text/plain\" } }\n\
+        [[listener]]\nname = \"two\"\nbind = \"{listen2}\"\n";
+    let proxy = Proxy::start(on, text);
+    let reply = proxy.get("/");
+    assert_eq!((reply.status(), reply.text()), (503, "own".to_owned()));
+    assert_eq!(reply.field("Content-Type"), Some("text/plain"));
+    let reply = Conn::connect(proxy.second_address()).get("/");
+    assert_eq!((reply.status(), reply.text()), (503, "all".to_owned()));
+}
+
+fn error_pages_keep_the_fields_of_their_status(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("client_rate = { requests = { per_second = 1, burst = 1 } }")
+        .more("[error_pages]\n429 = { body = \"slow down\", type = \"text/plain\" }\n")
+        .start();
+    let replies: Vec<_> = (0..8).map(|_| proxy.get("/")).collect();
+    let refused = replies.iter().find(|reply| reply.status() == 429).unwrap();
+    assert_eq!(refused.text(), "slow down");
+    assert!(refused.has("Retry-After"), "{}", refused.head);
+}
+
+fn error_pages_are_sent_whole_and_replaced_by_a_reload(on: Driver) {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("503.html");
+    std::fs::write(&page, "x".repeat(64 * 1024)).unwrap();
+    let text = "[process]\nworkers = 1\n[error_pages]\n503 = \"file:{folder}/503.html\"\n[[listener]]\nname = \"one\"\nbind = \"{listen}\"\n";
+    let proxy = Proxy::start_in(on, folder, text);
+    let mut client = Conn::connect_narrow(proxy.address());
+    let reply = client.get("/");
+    assert_eq!((reply.status(), reply.body.len()), (503, 64 * 1024));
+    client.expect_closed();
+    // A connection that was there before gets the new page too, also for a head that never ends.
+    let mut waiting = proxy.client();
+    waiting.send("GET / HTTP/1.1\r\n");
+    std::fs::write(&page, "<p>new</p>").unwrap();
+    proxy.sighup();
+    proxy.wait_for_complaint("reloaded");
+    assert_eventually!(proxy.get("/").text() == "<p>new</p>");
+    waiting.send("Host: a\r\n\r\n");
+    assert_eq!(waiting.read_response().text(), "<p>new</p>");
 }

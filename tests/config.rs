@@ -303,6 +303,7 @@ fn the_commented_file_carries_every_setting_with_its_default() {
                 | "route.redirect"
                 | "route.answer"
                 | "route.headers"
+                | "error_pages.STATUS"
                 | "pool.NAME.timeouts"
                 | "pool.NAME.forwarded_for"
                 | "pool.NAME.on_down"

@@ -1,5 +1,6 @@
 //! `[[listener]]`: where requests come in.
 
+use super::error_pages::error_pages;
 use super::item::Item;
 use super::monitor::monitor;
 use super::names::Names;
@@ -64,6 +65,11 @@ pub(super) const LISTENER: Section = Section::new(
             "deny",
             "[]",
             "networks (and \"unix\") of clients that get 403, whatever `allow` says",
+        ),
+        setting(
+            "error_pages",
+            "",
+            "pages instead of our own words, by status, over those of [error_pages]",
         ),
         setting(
             "monitor",
@@ -134,6 +140,9 @@ fn listener(
         }),
         proxy_protocol: table.setting("proxy_protocol", proxy_protocol::senders),
         admission: admission(table),
+        error_pages: table
+            .optional("error_pages", error_pages)
+            .unwrap_or_default(),
         monitor: table.optional("monitor", |item| monitor(item, pools)),
         tunnel_rate: table.optional("tunnel_rate", rate),
         client_rate: table.optional("client_rate", client_rate),

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
+use super::error_pages::error_pages;
 use super::haproxy::file_of_haproxy;
 use super::listener::{LISTENER, listeners};
 use super::log::{LOG, log};
@@ -126,6 +127,9 @@ fn config(root: &Table<'_>) -> Config {
         resolver: resolver(&root.table("resolver", &RESOLVER), &pools),
         listeners,
         routes,
+        error_pages: root
+            .optional("error_pages", error_pages)
+            .unwrap_or_default(),
         pools,
     }
 }

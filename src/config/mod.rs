@@ -16,6 +16,7 @@ mod drain;
 mod bounds;
 mod engine_io;
 pub mod environment;
+mod error_pages;
 mod haproxy;
 mod headers;
 mod item;
@@ -54,6 +55,7 @@ pub use bounds::Bounds;
 pub use check::{Asking, Check, CheckKind, HttpCheck};
 pub use drain::{Drain, OnDown};
 pub use environment::{EmptyEnvironment, Environment};
+pub use error_pages::ERROR_STATUSES;
 pub use headers::HeaderChanges;
 pub use load::{Checked, check, fuzz_any, load};
 pub use networks::{Admission, Clients};
@@ -102,6 +104,7 @@ pub const SECTIONS: &[&Section] = &[
     &action::REDIRECT,
     &action::ANSWER,
     &headers::HEADERS,
+    &error_pages::PAGE,
     &pool::POOL,
     &balance::BALANCE,
     &balance::HASH,
@@ -139,6 +142,11 @@ const ROOT: Section = Section::new(
             "route",
             "",
             "what becomes of which requests; file order never matters",
+        ),
+        setting(
+            "error_pages",
+            "",
+            "pages instead of our own words, by status: text, \"file:/path\" or a table { body, file, type }",
         ),
         setting("pool", "", "servers that stand in for each other, by name"),
     ],

@@ -11,6 +11,7 @@ use super::check::Check;
 use super::drain::{Drain, OnDown};
 use super::headers::HeaderChanges;
 use super::networks::Admission;
+use super::page::Page;
 use super::passive::Passive;
 use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::rate::{ClientRate, Ramp, Rate, SlowStart};
@@ -41,6 +42,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[[route]]`
     pub routes: Vec<Route>,
+    /// `[error_pages]`: by status, for all listeners.
+    pub error_pages: Vec<(u16, Page)>,
     /// `[pool.NAME]`, in file order. Other tables name a pool by its index here.
     pub pools: Vec<Pool>,
 }
@@ -109,11 +112,14 @@ impl Config {
 impl Config {
     /// Bytes of all bodies that stand in the configuration or in files of its own.
     pub fn page_bytes(&self) -> usize {
-        let bytes = |route: &Route| match &route.action {
-            Action::Answer(answer) => answer.page.content.len(),
-            Action::Pool(_) | Action::Redirect(_) => 0,
-        };
-        self.routes.iter().map(bytes).sum()
+        let answered = self.routes.iter().filter_map(|route| match &route.action {
+            Action::Answer(answer) => Some(&answer.page),
+            Action::Pool(_) | Action::Redirect(_) => None,
+        });
+        let listeners = self.listeners.iter().flat_map(|one| &one.error_pages);
+        let pages = self.error_pages.iter().chain(listeners);
+        let pages = answered.chain(pages.map(|(_, page)| page));
+        pages.map(|page| page.content.len()).sum()
     }
 }
 
@@ -313,6 +319,8 @@ pub struct Listener {
     pub proxy_protocol: ProxySenders,
     /// `allow` and `deny`: whose requests are taken at all (default: everybody's).
     pub admission: Admission,
+    /// `error_pages`: by status, over those of [`Config::error_pages`].
+    pub error_pages: Vec<(u16, Page)>,
     /// `monitor = "/healthz"` or `{ path, pools }`: where others ask whether it serves (default: nowhere).
     pub monitor: Option<Monitor>,
     /// `tunnel_rate`: new tunnels of all clients together (default no limit).

@@ -366,8 +366,10 @@ impl<C: Duplex + 'static> Connection<C> {
         After::Close
     }
 
-    pub(super) async fn refuse(&self, began: Stamp, ending: Ending) -> After {
+    pub(super) async fn refuse(&mut self, began: Stamp, ending: Ending) -> After {
         let now = self.guest.desk.now();
+        let plan = self.guest.desk.plan();
+        self.guest.follow(&plan);
         self.answer(Story::new(Request::unread(), began, now), ending)
             .await
     }
@@ -381,15 +383,21 @@ impl<C: Duplex + 'static> Connection<C> {
         }
         let head_only = story.request.facts.method == crate::wire::Method::Head;
         let mut later = Buffer::new();
-        let bytes = match ending.retry_after() {
-            None => reply::reply(status, head_only),
-            Some(seconds) => {
+        let (page, retry_after) = (self.guest.listener.page(status), ending.retry_after());
+        let (bytes, body) = match (page, retry_after) {
+            (Some(page), _) => {
+                page.write_error_head(retry_after, later.tail());
+                let body = if head_only { b"" } else { page.body() };
+                (later.bytes(), body)
+            }
+            (None, None) => (reply::reply(status, head_only), &b""[..]),
+            (None, Some(seconds)) => {
                 reply::push_later(status, seconds, head_only, later.tail());
-                later.bytes()
+                (later.bytes(), &b""[..])
             }
         };
         story.status = status;
-        story.bytes_out += self.deliver(bytes, b"").await;
+        story.bytes_out += self.deliver(bytes, body).await;
         story.log(&self.guest, ending);
         After::Linger
     }

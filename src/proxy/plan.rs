@@ -14,6 +14,7 @@ use crate::balance;
 use crate::config::{self, Config};
 use crate::route::{Door, Table};
 use crate::wire::HeadLimits;
+use crate::wire::answer::Answer;
 
 /// Routes, pools and limits of one configuration. An exchange ends under the plan it began under.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Listener {
     pub default_pool: Option<usize>,
     /// Whose requests are taken; `None` is everybody's.
     pub door: Option<Door>,
+    /// Pages in place of our own words.
+    pub pages: Vec<Answer>,
     /// Where others ask whether it serves.
     pub monitor: Option<Monitor>,
     /// Whose word on `X-Forwarded-…` and `Forwarded` is passed on.
@@ -57,6 +60,13 @@ pub struct Listener {
     pub rates: Option<Box<Rates>>,
     /// Shared with the plans before and after.
     pub live: Arc<ListenerLive>,
+}
+
+impl Listener {
+    /// The page for an error of this status, if there is one. Nothing is looked for where there are none.
+    pub(super) fn page(&self, status: u16) -> Option<&Answer> {
+        self.pages.iter().find(|page| page.status == status)
+    }
 }
 
 /// Header fields that a listener copies into its log lines.
@@ -279,6 +289,7 @@ fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> 
         table: Table::new(&config.routes, index),
         default_pool: settings.default_pool,
         door: Door::new(&settings.admission),
+        pages: pages(config, settings),
         monitor: settings.monitor.as_ref().map(Monitor::new),
         trusted: settings.trusted_proxies.clone(),
         senders: settings.proxy_protocol.clone(),
@@ -291,6 +302,13 @@ fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> 
         rates: rates.map(Box::new),
         live: previous.map_or_else(Arc::default, |previous| previous.live.clone()),
     }
+}
+
+/// The listener's own, then those of all.
+fn pages(config: &Config, settings: &config::Listener) -> Vec<Answer> {
+    let own = settings.error_pages.iter().chain(&config.error_pages);
+    own.map(|(status, page)| Answer::error(*status, page))
+        .collect()
 }
 
 /// The page's server: one address, nothing added, no second try.

@@ -1,9 +1,10 @@
-//! Answers that the configuration has us give: pages, redirects, the monitor's. Unlike a [`reply`](super::reply) to
+//! Answers that the configuration has us give: pages, redirects, the monitor's. Unlike a [`reply`] to
 //! what went wrong, such an answer may leave its connection open.
 
 use std::sync::Arc;
 
 use super::forward::{Changes, Connection};
+use super::reply;
 use super::request::{RequestHead, TargetForm};
 use super::text::push_decimal;
 use crate::config::{Page, Piece, Redirect};
@@ -41,14 +42,32 @@ impl Answer {
             content: text.as_bytes().into(),
             kind: "text/plain".to_owned(),
         };
-        let Self { head, body, .. } = Self::new(status, &page, None);
+        Self::error(status, &page)
+    }
+
+    /// A page in place of our own words for what went wrong. With the fields that those have.
+    pub fn error(status: u16, page: &Page) -> Self {
+        let Self { head, body, .. } = Self::new(status, page, None);
         let mut head = head.into_vec();
         line(&mut head, b"Cache-Control", b"no-cache", None);
+        if status == 426 {
+            head.extend_from_slice(reply::WEBSOCKET_13.as_bytes());
+        }
         Self {
             status,
             head: head.into(),
             body,
         }
+    }
+
+    /// Appends the head of an error, which ends its connection; perhaps with a `Retry-After` of so many seconds.
+    pub fn write_error_head(&self, retry_after: Option<u32>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        if let Some(seconds) = retry_after {
+            let seconds = itoa::Buffer::new().format(seconds).to_owned();
+            line(out, b"Retry-After", seconds.as_bytes(), None);
+        }
+        end(Connection::Close, out);
     }
 
     /// Appends the head, with its empty line.

@@ -31,11 +31,20 @@ pub fn push_later(status: u16, seconds: u32, head_only: bool, out: &mut Vec<u8>)
 /// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+macro_rules! websocket_13 {
+    () => {
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    };
+}
+
+/// What a 426 says besides (RFC 6455 section 4.4).
+pub(super) const WEBSOCKET_13: &str = websocket_13!();
+
 macro_rules! answer {
     ($status:literal, $reason:literal, $length:literal, $text:literal) => {
         answer!($status, $reason, $length, $text, "")
     };
-    ($status:literal, $reason:literal, $length:literal, $text:literal, $fields:literal) => {
+    ($status:literal, $reason:literal, $length:literal, $text:literal, $fields:expr) => {
         concat!(
             "HTTP/1.1 ",
             $status,
@@ -102,7 +111,7 @@ const REPLIES: &[(u16, &[u8])] = &[
             "Upgrade Required",
             102,
             "WebSocket version 13 is spoken here.",
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            websocket_13!()
         ),
     ),
     (
@@ -201,6 +210,16 @@ mod tests {
             reply(426, true)
                 .windows(25)
                 .any(|line| line == b"Sec-WebSocket-Version: 13")
+        );
+    }
+
+    #[test]
+    fn every_error_page_stands_for_an_answer() {
+        let statuses = REPLIES.iter().map(|(status, _)| *status);
+        let answered = statuses.filter(|status| *status != 404);
+        assert!(
+            answered.eq(crate::config::ERROR_STATUSES),
+            "of none is it said that there is no page"
         );
     }
 
