@@ -174,9 +174,20 @@ fn head_gets_no_body(on: Driver) {
     let mut client = proxy.client();
     for (path, length) in [("/hello", "5"), ("/large", "65536"), ("/moved", "0")] {
         let reply = client.request(&format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(
+            reply.start.starts_with("HTTP/1.1 "),
+            "behind a body: {}",
+            reply.start
+        );
         assert_eq!(reply.field("Content-Length"), Some(length), "{path}");
     }
-    assert_eq!(client.get("/").server(), "one");
+    let reply = client.get("/");
+    assert!(
+        reply.start.starts_with("HTTP/1.1 "),
+        "behind a body: {}",
+        reply.start
+    );
+    assert_eq!(reply.server(), "one");
 }
 
 fn a_request_with_a_body_ends_the_connection(on: Driver) {
