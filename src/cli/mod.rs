@@ -12,6 +12,7 @@
 //! | 4 | `status` or `server` found nobody at the control socket |
 //! | 128 + N | the serving process was ended by signal N at its first start or in its drain |
 
+pub mod bench;
 mod check;
 pub mod demo;
 mod server;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
             config,
             socket,
         } => server::run(&file(config), socket, &server, &change),
+        Command::Bench { work } => bench::run(work),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -113,6 +115,11 @@ enum Command {
         /// The control socket itself; the configuration is not read.
         #[arg(long, value_name = "PATH", global = true)]
         socket: Option<PathBuf>,
+    },
+    /// Measure tunnels through any proxy: round trips, throughput, handshakes, memory at rest.
+    Bench {
+        #[command(subcommand)]
+        work: bench::Work,
     },
     /// Write a completion script for a shell to standard output.
     Completions {

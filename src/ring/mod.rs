@@ -15,6 +15,7 @@
 )]
 
 mod bell;
+mod alarm;
 mod buffer;
 mod connect;
 #[cfg(debug_assertions)]
@@ -30,6 +31,7 @@ mod time;
 mod timer;
 
 pub use bell::Bell;
+pub use alarm::Alarm;
 pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
 pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is_not_here};
 pub use listener::{Accepted, Listener};
