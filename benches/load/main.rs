@@ -1,34 +1,31 @@
 //! The load and the servers behind the proxies that `scripts/bench` compares, and the floods of `scripts/floods`. Both ends are ours, so that
-//! what lies between them is the only thing that changes.
+//! what lies between them is the only thing that changes. Tunnels are `ringbolt bench`'s.
 //!
-//! * `backend`: HTTP/1.1 by monoio-http, and WebSocket echo on raw monoio sockets.
-//! * `requests`: keep-alive GETs, by monoio-http.
-//! * `messages`: 64-byte messages and their echoes through tunnels.
+//! * `backend`: HTTP/1.1 by monoio-http (small answers), and a server of bodies of any size.
+//! * `requests`: requests of any shape, one after the other or at a fixed rate.
+//! * `floor`: the forwarder of bytes that does nothing else.
 //! * `flood`: clients and servers that are slow, silent, endless or deaf.
-//! * `idle`: many tunnels that carried one message each and then rest.
 //!
 //! Standard output and input keep it in step with the script. Before and after the measured time it says
 //! `begin` and `end` and stands still until it is given a line: nothing is under way while the script reads
 //! the proxy's clocks. The last line is the report, in JSON.
-//!
-//! monoio-http knows no upgrade (its codecs never give the socket back), hence the raw sockets for tunnels.
 
+mod exchange;
 #[allow(unreachable_pub, reason = "shared with tests/floods.rs")]
 mod flood;
+mod floor;
 mod http;
-mod tally;
-mod tunnel;
 
 use std::future::Future;
-use std::io::{Write, stdin, stdout};
+use std::io::{self, stdin};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use monoio::{IoUringDriver, RuntimeBuilder};
+use ringbolt::cli::bench::{Tally, stand_still};
+use ringbolt::ring::{self, Alarm, Duplex};
 use socket2::{Domain, Socket, Type};
-use tally::Tally;
 
 #[derive(Debug, Parser)]
 enum Work {
@@ -37,46 +34,33 @@ enum Work {
         /// An address for HTTP; may be given several times.
         #[arg(long)]
         http: Vec<SocketAddr>,
-        /// An address for WebSocket echo; may be given several times.
+        /// An address for bodies: `/bytes/N`, `/chunked/N`; may be given several times.
         #[arg(long)]
-        tunnel: Vec<SocketAddr>,
-        /// Bytes in a response's body.
+        bodies: Vec<SocketAddr>,
+        /// Bytes in a body of the HTTP addresses.
         #[arg(long, default_value_t = 128)]
         body: usize,
     },
-    /// Sends keep-alive requests, the next when the answer to the last is complete.
+    /// Sends requests.
     Requests {
         #[command(flatten)]
         aim: Aim,
-        /// Client connections.
-        #[arg(long, default_value_t = 64)]
-        connections: usize,
+        #[command(flatten)]
+        shape: exchange::Shape,
         #[command(flatten)]
         span: Span,
     },
-    /// Sends messages through tunnels, the next when the last has come back.
-    Messages {
-        #[command(flatten)]
-        aim: Aim,
-        /// Tunnels to open.
-        #[arg(long, default_value_t = 256)]
-        tunnels: usize,
-        /// How many of them carry messages.
-        #[arg(long, default_value_t = 64)]
-        active: usize,
-        #[command(flatten)]
-        span: Span,
+    /// Forwards bytes and does nothing else, for ever.
+    Floor {
+        /// Where clients come in.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// A server; may be given several times.
+        #[arg(long)]
+        to: Vec<SocketAddr>,
     },
     /// Floods, says `begin` once all connections were begun, ends when given a line.
     Flood(#[command(flatten)] Storm),
-    /// Opens tunnels, sends one message through each, says `begin`, and closes them when given a line.
-    Idle {
-        #[command(flatten)]
-        aim: Aim,
-        /// Tunnels to open.
-        #[arg(long, default_value_t = 8_000)]
-        tunnels: usize,
-    },
 }
 
 /// A flood and where it goes.
@@ -120,39 +104,14 @@ struct Span {
 
 fn main() -> ExitCode {
     let done = match Work::parse() {
-        Work::Backend { http, tunnel, body } => run(backend(http, tunnel, body)),
-        Work::Requests {
-            aim,
-            connections,
-            span,
-        } => run(async move {
-            let tally = Tally::default();
-            http::start_clients(&aim, connections, &tally);
-            measure(&tally, span).await;
-            Ok(())
+        Work::Backend { http, bodies, body } => run(backend(http, bodies, body)),
+        Work::Requests { aim, shape, span } => run(async move {
+            let (tally, alarm) = (Tally::default(), Alarm::new()?);
+            exchange::start(&aim, &shape, &tally)?;
+            measure(&tally, &alarm, span).await
         }),
-        Work::Messages {
-            aim,
-            tunnels,
-            active,
-            span,
-        } => run(async move {
-            let tally = Tally::default();
-            let open = tunnel::open_all(&aim, tunnels, false).await?;
-            tunnel::start_talk(open, active, &tally);
-            measure(&tally, span).await;
-            Ok(())
-        }),
+        Work::Floor { listen, to } => floor::run(listen, &to),
         Work::Flood(storm) => storm.run(),
-        Work::Idle { aim, tunnels } => run(async move {
-            let open = tunnel::open_all(&aim, tunnels, true).await?;
-            wait_at("begin");
-            println!(
-                "{}",
-                serde_json::json!({ "units": open.len(), "errors": 0 })
-            );
-            Ok(())
-        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -164,7 +123,7 @@ fn main() -> ExitCode {
 }
 
 impl Storm {
-    fn run(&self) -> std::io::Result<()> {
+    fn run(&self) -> io::Result<()> {
         let listening = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
         listening.set_reuse_address(true)?;
         listening.bind(&self.server.into())?;
@@ -174,7 +133,7 @@ impl Storm {
         while clients.open() + clients.ended() < self.connections {
             std::thread::sleep(Duration::from_millis(10));
         }
-        wait_at("begin");
+        stand_still("begin");
         println!(
             "{}",
             serde_json::json!({
@@ -187,55 +146,68 @@ impl Storm {
 }
 
 /// Serves both kinds until nobody wants it any more.
-async fn backend(
-    http: Vec<SocketAddr>,
-    tunnel: Vec<SocketAddr>,
-    body: usize,
-) -> std::io::Result<()> {
+async fn backend(http: Vec<SocketAddr>, bodies: Vec<SocketAddr>, body: usize) -> io::Result<()> {
     for address in http {
         http::start_server(address, body)?;
     }
-    for address in tunnel {
-        tunnel::start_server(address)?;
+    for address in bodies {
+        let listener = ring::Listener::adopt(listen(address)?.into())?;
+        ring::spawn(async move {
+            while listener.readable().await.is_ok() {
+                while let ring::Accepted::Client(stream, _) = listener.accept() {
+                    ring::spawn(async move {
+                        // However the other end leaves, it is told to the one who asked: the client.
+                        let _ = exchange::serve(stream).await;
+                    });
+                }
+            }
+        });
     }
     println!("ready");
     std::thread::spawn(|| {
-        let _ = std::io::copy(&mut stdin(), &mut std::io::sink());
+        let _ = io::copy(&mut stdin(), &mut io::sink());
         std::process::exit(0);
     });
     std::future::pending().await
 }
 
+fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        None,
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket)
+}
+
+/// Sends all of it.
+async fn send_all(stream: &ring::Stream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_send(bytes)? {
+            0 => stream.writable().await?,
+            sent => bytes = &bytes[sent..],
+        }
+    }
+    Ok(())
+}
+
 /// Lets the work that was started run warm, then counts it for the given time, and prints the report.
-async fn measure(tally: &Tally, span: Span) {
-    monoio::time::sleep(Duration::from_secs_f64(span.warm_up)).await;
-    wait_at("begin");
+async fn measure(tally: &Tally, alarm: &Alarm, span: Span) -> io::Result<()> {
+    alarm.after(Duration::from_secs_f64(span.warm_up)).await?;
+    stand_still("begin");
     tally.restart();
-    monoio::time::sleep(Duration::from_secs_f64(span.seconds)).await;
+    alarm.after(Duration::from_secs_f64(span.seconds)).await?;
     let report = tally.report();
-    wait_at("end");
-    println!("{report}");
+    stand_still("end");
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
 }
 
-/// Says `word` and does nothing, not even in other tasks, until a line comes.
-fn wait_at(word: &str) {
-    println!("{word}");
-    let _ = stdout().flush();
-    let _ = stdin().read_line(&mut String::new());
-}
-
-/// Runs on a ring with the flags that cost least (`ring::runtime` of the proxy has the measurement).
-fn run(work: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
-    let mut flags = io_uring::IoUring::builder();
-    flags
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_coop_taskrun();
-    flags.setup_submit_all().setup_clamp().setup_cqsize(16_384);
-    RuntimeBuilder::<IoUringDriver>::new()
-        .uring_builder(flags)
-        .with_entries(2_048)
-        .enable_timer()
-        .build()?
-        .block_on(work)
+/// Runs on the ring that the proxy's workers have.
+fn run(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    ring::block_on(ring::Operations::All, |_| work)?
 }

@@ -124,6 +124,8 @@ impl Source for Desk {
             reloads: self.reloads.load(Relaxed),
             restarts: self.restarts,
             panics: self.workers.gauge().panics(),
+            #[cfg(debug_assertions)]
+            allocations: crate::ring::allocations(),
             refused_reload: self.refused.load().as_deref().cloned(),
             listeners: listeners
                 .map(|(listener, addresses)| ListenerStatus {

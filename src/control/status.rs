@@ -46,6 +46,10 @@ pub struct Status {
     /// Connections that a fault of Ringbolt's own ended, since the start; the log has the places.
     #[serde(default)]
     pub panics: u64,
+    /// Allocations of the workers so far; only in a debug build.
+    #[cfg(debug_assertions)]
+    #[serde(default)]
+    pub allocations: u64,
     /// What the last refused reload said, until one succeeds.
     pub refused_reload: Option<String>,
     /// In file order.

@@ -16,6 +16,8 @@
 
 mod bell;
 mod alarm;
+#[cfg(debug_assertions)]
+mod allocator;
 mod buffer;
 mod connect;
 #[cfg(debug_assertions)]
@@ -32,6 +34,8 @@ mod timer;
 
 pub use bell::Bell;
 pub use alarm::Alarm;
+#[cfg(debug_assertions)]
+pub use allocator::{Counting, allocations, watch_allocations};
 pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
 pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is_not_here};
 pub use listener::{Accepted, Listener};

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::pin::Pin;
 use std::sync::Once;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// Starts `work` on this thread. A panic in it ends only it, and is counted.
 pub fn spawn(work: impl Future<Output = ()> + 'static) {
@@ -49,11 +49,35 @@ pub async fn breathe() {
         if std::mem::replace(&mut asked, true) {
             return Poll::Ready(());
         }
-        let waker = cx.waker().clone();
-        spawn(async move { waker.wake() });
+        Breather::will_wake(cx.waker().clone());
         Poll::Pending
     })
     .await;
+}
+
+/// The other task: one for the thread, so that a breath allocates nothing.
+struct Breather {
+    waiting: Vec<Waker>,
+    /// Its own, once it has been started.
+    waker: Option<Waker>,
+}
+
+impl Breather {
+    fn will_wake(waker: Waker) {
+        let started = BREATHER.with_borrow_mut(|breather| {
+            breather.waiting.push(waker);
+            breather.waker.as_ref().map(Waker::wake_by_ref).is_some()
+        });
+        if !started {
+            spawn(std::future::poll_fn(|cx| {
+                BREATHER.with_borrow_mut(|breather| {
+                    breather.waker = Some(cx.waker().clone());
+                    breather.waiting.drain(..).for_each(Waker::wake);
+                });
+                Poll::Pending
+            }));
+        }
+    }
 }
 
 /// This thread runs on epoll.
@@ -138,4 +162,5 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
     static LAST_PLACE: RefCell<String> = const { RefCell::new(String::new()) };
     static EPOLL: Cell<bool> = const { Cell::new(false) };
+    static BREATHER: RefCell<Breather> = const { RefCell::new(Breather { waiting: Vec::new(), waker: None }) };
 }

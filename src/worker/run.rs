@@ -85,6 +85,8 @@ impl Worker {
         });
         let _ = report.send(Ok(driver));
         RUNNING.set(true);
+        #[cfg(debug_assertions)]
+        ring::watch_allocations();
         tick(&desk, &events, &ticker).await
     }
 }
