@@ -38,7 +38,10 @@ fn main() {
     let part = arguments.next().unwrap_or_default();
     let times = arguments.next().and_then(|times| times.parse::<u64>().ok());
     let Some(mut work) = work(&part).filter(|_| times.is_some()) else {
-        eprintln!("rooms PART TIMES, where PART is one of {}", PARTS.join(", "));
+        eprintln!(
+            "rooms PART TIMES, where PART is one of {}",
+            PARTS.join(", ")
+        );
         std::process::exit(2);
     };
     for _ in 0..times.unwrap_or_default() {
@@ -60,7 +63,10 @@ const PARTS: [&str; 8] = [
 fn work(part: &str) -> Option<Box<dyn FnMut()>> {
     let limits = HeadLimits::default();
     let (mut request, mut response) = (RequestHead::new(&limits), ResponseHead::new(&limits));
-    let _ = (request.parse(REQUEST, 0, &limits), response.parse(RESPONSE, 0, &limits));
+    let _ = (
+        request.parse(REQUEST, 0, &limits),
+        response.parse(RESPONSE, 0, &limits),
+    );
     let mut out = Vec::with_capacity(4096);
     Some(match part {
         "request-head" => Box::new(move || {
@@ -98,7 +104,10 @@ fn work(part: &str) -> Option<Box<dyn FnMut()>> {
         "route" => {
             let table = table();
             Box::new(move || {
-                black_box(table.find(black_box(b"myserver.example.com"), black_box(b"/socket.io/")));
+                black_box(table.find(
+                    black_box(b"myserver.example.com"),
+                    black_box(b"/socket.io/"),
+                ));
             })
         }
         "pick" => {
@@ -145,6 +154,11 @@ fn record() -> Record<'static> {
         },
         method: b"GET",
         target: b"/socket.io/?EIO=4&transport=polling&t=PMQ1bTK&sid=NlzkM8-hVpXoh_wVAAAB",
-        ..Record::empty(Kind::Exchange, 1_795_381_533_123, 1_795_381_558_124, "http-in")
+        ..Record::empty(
+            Kind::Exchange,
+            1_795_381_533_123,
+            1_795_381_558_124,
+            "http-in",
+        )
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use ringbolt::cli::bench::{Lane, Tally, at_rate};
+use ringbolt::cli::bench::{Lane, Tally, at_rate, connect};
 use ringbolt::config::Address;
 use ringbolt::ring::{self, Duplex, Received, Stream};
 use ringbolt::wire::chunked::Decoder;
@@ -102,7 +102,7 @@ impl Client {
             };
             let stream = match kept.take() {
                 Some(stream) => stream,
-                None => ring::connect(&Address::Ip(self.aim.target)).await?,
+                None => connect(&Address::Ip(self.aim.target)).await?,
             };
             send_all(&stream, &request).await?;
             inbox.clear();

@@ -11,6 +11,7 @@ mod work;
 
 pub use pace::{Lane, start as at_rate};
 pub use tally::{Report, Tally};
+pub use tunnel::connect;
 
 use crate::config::Address;
 use crate::ring::{self, Alarm, Operations};

@@ -1,7 +1,7 @@
 //! Both ends of a tunnel for measuring: a client that shakes hands, and messages of a given size.
 
 use crate::config::Address;
-use crate::ring::{self, Duplex, Received, Stream};
+use crate::ring::{self, Duplex, NotDialled, Received, Stream};
 use crate::wire::response::ResponseHead;
 use crate::wire::websocket::{self, FrameTracker, From};
 use crate::wire::{HeadLimits, Progress};
@@ -64,7 +64,7 @@ impl std::convert::From<io::Error> for Broken {
 impl Tunnel {
     /// Connects and shakes hands (RFC 6455 section 4.1). Messages will have `size` bytes.
     pub(super) async fn open(target: &Target, size: usize) -> Result<Self, Broken> {
-        let stream = ring::connect(&target.address).await?;
+        let stream = connect(&target.address).await?;
         let key = next_key();
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://{}\r\n\
@@ -151,6 +151,19 @@ impl Tunnel {
             Received::Closed => Err(Broken::Ended),
         })
     }
+}
+
+/// Connects, from whatever address and port the kernel takes.
+///
+/// # Errors
+/// Those of socket(2) and connect(2).
+pub async fn connect(address: &Address) -> io::Result<Stream> {
+    let dialled = ring::dial(address, None).map_err(|refused| match refused {
+        NotDialled::NoSource(error) | NotDialled::NoPort(error) | NotDialled::Failed(error) => {
+            error
+        }
+    })?;
+    dialled.connected().await
 }
 
 /// Sends all of it.
