@@ -136,7 +136,7 @@ fn loaded() -> config::Config {
 }
 
 fn table() -> Table {
-    Table::new(&loaded().routes, 0, None)
+    Table::new(&loaded().routes, 0)
 }
 
 fn record() -> Record<'static> {
