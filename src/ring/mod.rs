@@ -32,10 +32,10 @@ mod task;
 mod time;
 mod timer;
 
-pub use bell::Bell;
 pub use alarm::Alarm;
 #[cfg(debug_assertions)]
 pub use allocator::{Counting, allocations, watch_allocations};
+pub use bell::Bell;
 pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
 pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is_not_here};
 pub use listener::{Accepted, Listener};
