@@ -327,6 +327,18 @@ fn an_endless_head_is_read_to_its_bound(on: Driver) {
         wait_for_event(&proxy, &["app/one is down", "head is too long"]);
         assert_bounded(&sent);
     }
+    // The bound is 16 KiB, for heads that have an end too.
+    let head = |size: usize| {
+        let field = "x".repeat(size);
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {field}\r\n\r\n")
+    };
+    let says = Says::new(&head(15_000));
+    let one = healthy("one", &says);
+    let proxy = Setup::new(on).server_with(&one, &http("")).start();
+    after_checks(&proxy, "one", 2);
+    assert_eq!(state(&proxy, "one"), "up");
+    says.now(&head(40_000));
+    wait_for_event(&proxy, &["app/one is down", "head is too long"]);
 }
 
 fn endless_interim_answers_have_a_bound(on: Driver) {
@@ -704,6 +716,8 @@ fn an_agents_silence_changes_nothing(on: Driver) {
     {
         says.now(line);
         assert_eventually!(told(&proxy, "one", "agent_heard") == why);
+        let asked = agent.accepted();
+        assert_eventually!(agent.accepted() >= asked + 3);
         says.now("drain\n");
         let back = || events(&proxy, &["the agent of app/one answers again"]).len();
         assert_eventually!(back() == before + 1);
