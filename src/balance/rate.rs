@@ -153,5 +153,15 @@ const SLACK: u64 = 10 * SECOND;
 /// Nobody is told to come again later than in a minute, however many wait.
 const FURTHEST: u64 = 60 * SECOND;
 
+/// Seconds after which a client that a queue has turned away should come again: from 1 on, over twice the time that
+/// anybody waits there (`None`: for ever) and a minute at most, so that they come while places become free and not together.
+pub fn after_queue(patience_ms: Option<u64>, random: u64) -> u32 {
+    let most = FURTHEST / SECOND;
+    let span = patience_ms.map_or(most, |patience| {
+        patience.saturating_mul(2).div_ceil(1_000).clamp(1, most)
+    });
+    1 + u32::try_from(random % span).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

@@ -41,9 +41,9 @@ pub enum Ending {
     /// Nor did it answer within the connect timeout.
     ConnectTimeout,
     /// As many as may wait for a server do already.
-    QueueFull,
+    QueueFull(u32),
     /// No server had room within the queue timeout.
-    QueueTimeout,
+    QueueTimeout(u32),
     /// The client left while it waited for a server with room.
     LeftInQueue,
     /// The client left while the server was being reached.
@@ -89,8 +89,8 @@ impl Ending {
             | Self::NoServer
             | Self::OverRate(_)
             | Self::OverServerRate(_)
-            | Self::QueueFull
-            | Self::QueueTimeout
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_)
             | Self::ConnectFailed
             | Self::Exhausted
             | Self::ConnectTimeout => 503,
@@ -120,7 +120,9 @@ impl Ending {
         match self {
             Self::OverClientRate(seconds)
             | Self::OverRate(seconds)
-            | Self::OverServerRate(seconds) => Some(seconds),
+            | Self::OverServerRate(seconds)
+            | Self::QueueFull(seconds)
+            | Self::QueueTimeout(seconds) => Some(seconds),
             _ => None,
         }
     }
@@ -143,8 +145,8 @@ impl Ending {
             Self::NoRoute | Self::NoServer | Self::ConnectFailed => (b'S', b'C'),
             Self::Exhausted => (b'R', b'C'),
             Self::ConnectTimeout => (b's', b'C'),
-            Self::QueueFull => (b'S', b'Q'),
-            Self::QueueTimeout => (b's', b'Q'),
+            Self::QueueFull(_) => (b'S', b'Q'),
+            Self::QueueTimeout(_) => (b's', b'Q'),
             Self::LeftInQueue => (b'C', b'Q'),
             Self::LeftInConnect => (b'C', b'C'),
             Self::LeftInWait => (b'C', b'H'),

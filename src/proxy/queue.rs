@@ -14,6 +14,7 @@ use super::ending::Ending;
 use super::plan;
 use super::reach::nobody;
 use super::story::Story;
+use crate::balance::rate::after_queue;
 use crate::balance::{Ask, Counter, Missed, Pick, Pool, Waiting};
 use crate::ring::{Duplex, Elapsed, Timer};
 
@@ -49,17 +50,18 @@ pub(super) async fn wait<C: Duplex>(
             }
         }
     }
-    let waiting = entered.map_err(|_| Ending::QueueFull)?;
+    let waiting = entered.map_err(|_| Ending::QueueFull(later(connection, pool)))?;
     let side = usize::from(ask.wanted.is_none());
     story.queued[side] = waiting.position();
     let end = patiently(connection, pool, &place, &waiting).await;
     story.marks.queued = Some(connection.guest.desk.now());
-    if end == Some(Ending::QueueTimeout) && !waiting.is_over() {
-        waiting.expire();
-        return Err(Ending::QueueTimeout);
-    }
-    if end == Some(Ending::LeftInQueue) {
-        return Err(Ending::LeftInQueue);
+    match end {
+        Some(Gone::Patience) if !waiting.is_over() => {
+            waiting.expire();
+            return Err(Ending::QueueTimeout(later(connection, pool)));
+        }
+        Some(Gone::Client) => return Err(Ending::LeftInQueue),
+        Some(Gone::Patience) | None => {}
     }
     let (pick, busy) = waiting.given(pool).ok_or(Ending::NoServer)?;
     ask.now_ms = connection.guest.desk.now().ms();
@@ -83,13 +85,27 @@ fn moved<C: Duplex>(connection: &Connection<C>, story: &mut Story, pool: &Pool, 
     story.verdict.redispatched();
 }
 
+/// Seconds after which a client that was turned away should come again.
+fn later<C: Duplex>(connection: &Connection<C>, pool: &Pool) -> u32 {
+    let patience = plan::wait(pool.settings.timeouts.queue);
+    let patience =
+        patience.map(|patience| u64::try_from(patience.as_millis()).unwrap_or(u64::MAX / 2));
+    after_queue(patience, connection.guest.desk.random())
+}
+
+/// What has run out before there was a place.
+enum Gone {
+    Patience,
+    Client,
+}
+
 /// Waits for a place, for as long as the pool lets it and the client stays. `None` when there is one.
 async fn patiently<C: Duplex>(
     connection: &Connection<C>,
     pool: &Pool,
     place: &Place,
     waiting: &Waiting,
-) -> Option<Ending> {
+) -> Option<Gone> {
     let desk = &connection.guest.desk;
     let (client, timer) = (&connection.stream, &connection.timer);
     let patience = plan::wait(pool.settings.timeouts.queue);
@@ -98,7 +114,7 @@ async fn patiently<C: Duplex>(
         let waited = Duration::from_millis(desk.now().since(began));
         let left = patience.map(|patience| patience.saturating_sub(waited));
         if left == Some(Duration::ZERO) {
-            return (!waiting.is_over()).then_some(Ending::QueueTimeout);
+            return (!waiting.is_over()).then_some(Gone::Patience);
         }
         // What a client sends ahead would end every wait for it to leave.
         let watches = !client.has_input();
@@ -107,7 +123,7 @@ async fn patiently<C: Duplex>(
         match either(timer, client, watches, place, waiting).await {
             Ok(Came::Place) => return None,
             Ok(Came::Client) | Err(Elapsed) if client.peer_left() => {
-                return Some(Ending::LeftInQueue);
+                return Some(Gone::Client);
             }
             Ok(Came::Client) | Err(Elapsed) => {}
         }

@@ -218,3 +218,18 @@ proptest! {
         prop_assert!(last <= needed.max(60), "{last} of {needed}");
     }
 }
+
+#[test]
+fn who_was_turned_away_from_a_queue_comes_again_in_its_time() {
+    let spread = |patience| (0..1_000).map(move |random| after_queue(patience, random));
+    for (patience, last) in [
+        (Some(0), 1),
+        (Some(400), 1),
+        (Some(5_000), 10),
+        (Some(u64::MAX / 2), 60),
+        (None, 60),
+    ] {
+        assert_eq!(spread(patience).min(), Some(1), "{patience:?}");
+        assert_eq!(spread(patience).max(), Some(last), "{patience:?}");
+    }
+}
