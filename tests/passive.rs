@@ -27,7 +27,7 @@ on_both_drivers!(
     it_comes_back_with_a_slow_start,
     a_cookie_of_an_ejected_server_is_not_honoured,
     a_tunnel_of_an_ejected_server_stays,
-    with_on_down_they_are_closed,
+    with_on_down_they_stay_too,
     a_reload_keeps_ejections,
     a_reload_without_the_setting_ends_them,
     the_operators_word_outlives_an_ejection,
@@ -423,11 +423,13 @@ fn a_tunnel_of_an_ejected_server_stays(on: Driver) {
     assert_eq!(server(&proxy, 0, "tunnels"), 1);
 }
 
-fn with_on_down_they_are_closed(on: Driver) {
+/// Until a check says that the server is down, which an ejection does not hide.
+fn with_on_down_they_stay_too(on: Driver) {
     let other = Server::websocket("other");
-    let bad = tunnels_only();
+    let mut bad = tunnels_only();
+    let check = "check = { interval = \"50ms\", rise = 1, fall = 1 }";
     let proxy = Setup::new(on)
-        .server(&bad)
+        .server_with(&bad, check)
         .server(&other)
         .pool(&format!("on_down = \"close\"\n{}", passive("errors = 2")))
         .start();
@@ -435,6 +437,10 @@ fn with_on_down_they_are_closed(on: Driver) {
     assert_eq!(tunnel.upgrade("/").server(), "bad");
     tunnel.echoes("before");
     get_until_ejected(&proxy, 0);
+    tunnel.expect_silence(Duration::from_millis(300));
+    tunnel.echoes("after");
+    assert_eq!(server(&proxy, 0, "state"), "ejected");
+    bad.stop_listening();
     tunnel.expect_closed();
 }
 

@@ -23,6 +23,8 @@ on_both_drivers!(
     a_drain_that_ends_closes_nothing,
     tunnels_stay_when_their_server_goes_down,
     tunnels_are_closed_when_their_server_goes_down,
+    in_a_panic_nothing_is_closed,
+    a_panic_stops_what_on_down_began,
     tunnels_are_closed_by_hand,
     many_tunnels_are_closed_and_others_go_on,
     tunnels_are_closed_at_a_pace,
@@ -479,6 +481,45 @@ fn tunnels_are_closed_when_their_server_goes_down(on: Driver) {
         other.echoes("not mine");
         assert_eventually!(server_in(&proxy, "one")["sessions"] == 0);
     }
+}
+
+/// A pool in a panic says nothing about its servers that is worth a tunnel.
+fn in_a_panic_nothing_is_closed(on: Driver) {
+    let (mut one, mut two) = pair();
+    let proxy = setup(on, &one, &two)
+        .pool("on_down = \"close\"\npanic_threshold = 1.0")
+        .start();
+    let mut tunnels = [tunnel_to(&proxy, "a"), tunnel_to(&proxy, "b")];
+    one.stop_listening();
+    two.stop_listening();
+    wait_for_state(&proxy, "one", "down");
+    wait_for_state(&proxy, "two", "down");
+    tunnels[0].expect_silence(Duration::from_millis(300));
+    tunnels
+        .iter_mut()
+        .for_each(|tunnel| tunnel.echoes("still here"));
+    assert_eq!(lines_with(&proxy, "tunnel of server"), 0);
+}
+
+/// What was under way stops, and goes on when health counts again.
+fn a_panic_stops_what_on_down_began(on: Driver) {
+    let (one, mut two) = pair();
+    let proxy = setup(on, &one, &two)
+        .pool("on_down = { close_over = \"1h\" }\npanic_threshold = 0.5")
+        .start();
+    let mut mine: Vec<_> = (0..20).map(|_| tunnel_to(&proxy, "a")).collect();
+    tell(&proxy, "app/one maintenance");
+    assert_eventually!(server_in(&proxy, "one")["tunnels"] == 19);
+    two.stop_listening();
+    let line = proxy.wait_for_line("closed 1 tunnel of server app/one in ");
+    assert!(
+        line.ends_with("it is in maintenance; the others stay: health is ignored"),
+        "{line}"
+    );
+    two.revive();
+    assert_eventually!(server_in(&proxy, "one")["tunnels"] == 18);
+    let stay = mine.iter_mut().filter(|conn| !conn.has_something());
+    assert_eq!(stay.map(|conn| conn.echoes("still here")).count(), 18);
 }
 
 fn tunnels_are_closed_by_hand(on: Driver) {

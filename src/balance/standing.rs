@@ -83,6 +83,11 @@ impl Standing {
         self < Self::Ejected
     }
 
+    /// Whether it is as good as not there: unlike one that is ejected, it is not expected to serve what it has.
+    pub fn is_gone(self) -> bool {
+        self > Self::Ejected
+    }
+
     /// Whether only clients may come whose cookie names it.
     pub fn is_draining(self) -> bool {
         matches!(self, Self::SoftDrain | Self::Drain)

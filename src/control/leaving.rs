@@ -19,7 +19,7 @@ pub(super) struct Leaving {
 
 #[derive(Clone, Copy)]
 struct Seen {
-    /// Nobody may come to it.
+    /// Its tunnels are not to stay, if the pool's `on_down` says so.
     stopped: bool,
     /// The beginning of the drain whose tunnels have been ordered to be closed.
     closed: Option<u64>,
@@ -51,7 +51,8 @@ fn look(
     now_ms: u64,
 ) -> (Seen, Option<Duration>) {
     let (live, standing) = (&server.live, server.live.standing());
-    let stopped = !standing.accepts_sticky();
+    // A pool in a panic does not believe that its servers are gone; and an ejection is for a while and about requests.
+    let stopped = standing.is_gone() && !pool.live.panics();
     // A server that was never seen, as at the start, has not gone.
     let before = before.unwrap_or(Seen {
         stopped,
@@ -65,9 +66,15 @@ fn look(
             };
             close(desk, server, cause, over);
         }
-        (true, false, _) => stop(desk, server, "it is back", |cause| {
-            matches!(cause, Cause::Down | Cause::Maintenance)
-        }),
+        (true, false, _) => {
+            let why = match standing.is_gone() {
+                true => "health is ignored",
+                false => "it is back",
+            };
+            stop(desk, server, why, |cause| {
+                matches!(cause, Cause::Down | Cause::Maintenance)
+            });
+        }
         _ => {}
     }
     let drain = &pool.settings.drain;
