@@ -19,6 +19,8 @@ on_both_drivers!(
     a_port_serves_once_for_each_server,
     a_missing_source_is_passed_over_and_told_once,
     a_server_without_any_source_that_is_here_is_down,
+    a_missing_source_is_not_the_servers_fault,
+    a_lack_of_ports_is_not_the_servers_fault,
     checks_come_from_the_source,
     sources_of_ipv6,
     a_reload_changes_the_sources_and_keeps_the_tunnels,
@@ -144,6 +146,83 @@ fn a_server_without_any_source_that_is_here_is_down(on: Driver) {
             assert_eq!(client(&proxy).get("/").status(), 200);
         },
     );
+}
+
+/// Clients are served by the other server, at once, and nothing is held against this one.
+fn a_missing_source_is_not_the_servers_fault(on: Driver) {
+    alone("a_missing_source_is_not_the_servers_fault", on, || {
+        let (one, two) = (closing_server(), Server::named("two"));
+        let proxy = blaming(on, [(&one, "source = \"192.0.2.1\"\n"), (&two, "")], 1);
+        for _ in 0..8 {
+            assert_eq!(client(&proxy).get("/").status(), 200);
+        }
+        assert_eq!(said(&proxy, "is ejected"), 0);
+        blameless(&proxy);
+        let status = proxy.status().unwrap();
+        let moved = status["pools"][0]["servers"][0]["redispatches"].as_u64();
+        assert!(moved.is_some_and(|moved| moved > 0), "{status:#}");
+        assert_eq!(status["pools"][0]["retries_refused"], 0, "{status:#}");
+        ip("addr add 192.0.2.1/32 dev lo");
+        eventually("it is back in its turn", || {
+            assert_eq!(client(&proxy).get("/").status(), 200);
+            (!one.requests().is_empty()).then_some(())
+        });
+    });
+}
+
+/// Where no other server is left either, the log says that it was us.
+fn a_lack_of_ports_is_not_the_servers_fault(on: Driver) {
+    alone("a_lack_of_ports_is_not_the_servers_fault", on, || {
+        let (one, two) = (Server::websocket("one"), Server::websocket("two"));
+        let proxy = blaming(on, [(&one, ""), (&two, "")], 3);
+        narrow();
+        let mut tunnels = Vec::new();
+        while let Some(another) = tunnel(&proxy) {
+            tunnels.push(another);
+        }
+        assert_eq!(tunnels.len(), 200);
+        (0..8).for_each(|_| assert!(tunnel(&proxy).is_none()));
+        let refused = eventually("the lines of those who were refused", || {
+            let mut lines = proxy.all_access_lines();
+            lines.retain(|line| line.status == 503);
+            (lines.len() == 9).then_some(lines)
+        });
+        assert!(
+            refused
+                .iter()
+                .all(|line| line.termination.starts_with("RC")),
+            "{refused:?}"
+        );
+        assert_eq!(said(&proxy, "is ejected"), 0);
+        blameless(&proxy);
+        tunnels
+            .iter_mut()
+            .for_each(|tunnel| tunnel.echoes("still here"));
+    });
+}
+
+/// Two servers that would be ejected for two errors in a row, and a budget that allows no retry.
+fn blaming(on: Driver, servers: [(&Server, &str); 2], retries: u32) -> Proxy {
+    let setup = Setup::new(on)
+        .listener("bind = [\"{listen}\", \"unix:{folder}/in.sock\"]\n")
+        .pool(&format!(
+            "retries = {retries}\non_down = \"close\"\npassive = {{ errors = 2, max_ejected = 1.0 }}\n\
+             retry = {{ budget = 0.0, minimum = 0 }}\n"
+        ));
+    let add = |setup: Setup, (server, source): (&Server, &str)| setup.server_with(server, source);
+    servers.into_iter().fold(setup, add).start()
+}
+
+fn blameless(proxy: &Proxy) {
+    let status = proxy.status().unwrap();
+    for server in status["pools"][0]["servers"].as_array().unwrap() {
+        let found = (
+            &server["state"],
+            &server["connect_errors"],
+            &server["ejections"],
+        );
+        assert_eq!(found, (&"up".into(), &0.into(), &0.into()), "{status:#}");
+    }
 }
 
 fn checks_come_from_the_source(on: Driver) {

@@ -36,7 +36,7 @@ pub enum Ending {
     OverServerRate(u32),
     /// The server could not be reached.
     ConnectFailed,
-    /// Nor could it be: no descriptor or memory is left here.
+    /// Nor could it be: no descriptor, port, source or memory is left here.
     Exhausted,
     /// Nor did it answer within the connect timeout.
     ConnectTimeout,
@@ -170,7 +170,7 @@ impl From<&ConnectError> for Ending {
         match error {
             ConnectError::Timeout => Self::ConnectTimeout,
             ConnectError::Failed(_) => Self::ConnectFailed,
-            ConnectError::Exhausted(_) => Self::Exhausted,
+            ConnectError::NoSource(_) | ConnectError::Exhausted(_) => Self::Exhausted,
         }
     }
 }

@@ -69,6 +69,17 @@ pub(super) async fn reach<C: Duplex>(
                 desk.exhausted.set(desk.exhausted.get() + 1);
                 return Err(Ending::Exhausted);
             }
+            // Nor is this, but another server may be reached: at once, and at nobody's cost.
+            Err(error @ ConnectError::NoSource(_)) => {
+                let leaves = may_leave(story, pool) && is_tried_again(pool, &error);
+                if left == 0 || !leaves {
+                    return Err(Ending::Exhausted);
+                }
+                left -= 1;
+                story.retries += 1;
+                pick = elsewhere(connection, story, pool, pick).ok_or(Ending::Exhausted)?;
+                continue;
+            }
             Err(error) => error,
         };
         server.live.add(desk.worker, Counter::ConnectErrors, 1);
@@ -177,20 +188,8 @@ async fn next<C: Duplex>(
     let worker = connection.guest.desk.worker;
     let server = &pool.servers[failed.server];
     let sticks = matches!(failed.why, Why::Cookie | Why::Key);
-    let moves = pool.settings.redispatch
-        && !story.verdict.force
-        && (!sticks || last || !server.accepts_sticky());
-    let ask = Ask {
-        wanted: None,
-        avoid: Some(failed.server),
-        key: story.key,
-        tunnel: story.request.facts.upgrade.is_some(),
-        now_ms: connection.guest.desk.now().ms(),
-    };
-    if moves && let Ok(pick) = take(story, pool, &ask) {
-        server.live.add(worker, Counter::Redispatches, 1);
-        story.redispatched = true;
-        story.verdict.redispatched();
+    let moves = may_leave(story, pool) && (!sticks || last || !server.accepts_sticky());
+    if moves && let Some(pick) = elsewhere(connection, story, pool, failed) {
         return Some(pick);
     }
     if moves && !server.accepts_sticky() && !story.verdict.force {
@@ -204,6 +203,34 @@ async fn next<C: Duplex>(
         connection.timer.fired().await;
     }
     Some(failed)
+}
+
+/// Whether an attempt may be another server's.
+fn may_leave(story: &Story, pool: &Pool) -> bool {
+    pool.settings.redispatch && !story.verdict.force
+}
+
+/// Another server than the one that failed, if any takes the request.
+fn elsewhere<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    pool: &Pool,
+    failed: Pick,
+) -> Option<Pick> {
+    let desk = &connection.guest.desk;
+    let ask = Ask {
+        wanted: None,
+        avoid: Some(failed.server),
+        key: story.key,
+        tunnel: story.request.facts.upgrade.is_some(),
+        now_ms: desk.now().ms(),
+    };
+    let pick = take(story, pool, &ask).ok()?;
+    let live = &pool.servers[failed.server].live;
+    live.add(desk.worker, Counter::Redispatches, 1);
+    story.redispatched = true;
+    story.verdict.redispatched();
+    Some(pick)
 }
 
 /// Before a server that refused is asked again.

@@ -29,6 +29,9 @@ pub enum ConnectError {
     Timeout,
     /// The kernel's reason, such as refused or unreachable.
     Failed(io::Error),
+    /// No source of the server's has a port left towards it, or none is an address of this machine: no fault of the
+    /// server's, which was never asked. Towards another server there may be one.
+    NoSource(io::Error),
     /// No descriptor or memory is left here: no fault of the server's.
     Exhausted(io::Error),
 }
@@ -37,7 +40,7 @@ impl std::fmt::Display for ConnectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Timeout => f.write_str("connect timeout"),
-            Self::Failed(error) | Self::Exhausted(error) => error.fmt(f),
+            Self::Failed(error) | Self::NoSource(error) | Self::Exhausted(error) => error.fmt(f),
         }
     }
 }
@@ -86,7 +89,7 @@ fn dial(address: &Address, sources: &Sources) -> Result<Dialled, ConnectError> {
     if starved {
         sources.starve();
     }
-    Err(ConnectError::Failed(error))
+    Err(ConnectError::NoSource(error))
 }
 
 fn failed(error: io::Error) -> ConnectError {
