@@ -3,7 +3,8 @@
 //! A [`Known`] is what is known of one name; [`Known::hear`] is the step from one answer to the next, after the example of
 //! HAProxy's `hold` timers. A server that answers in vain (no answer, a failure) teaches nothing, and what was known
 //! stays. One that says that there is no such name is believed when it has said so for a while. An address that is not in
-//! an answer any more is gone at once. [`expand`] makes servers of it.
+//! an answer any more, while others are, is kept for [`KEPT`], since one answer in between easily lacks one. [`expand`] makes
+//! servers of it.
 
 use crate::config::{self, Address, MOST_SERVERS, Origin, Template};
 use std::net::{IpAddr, SocketAddr};
@@ -44,11 +45,19 @@ pub enum Said {
 pub struct Known {
     /// In the order in which they came to be known, at most [`MOST_SERVERS`].
     found: Vec<Found>,
+    /// Not in the last answer any more, but before; as many as there is room for.
+    missing: Vec<Missing>,
     /// The answer had more.
     left_out: usize,
     trouble: Option<Trouble>,
     /// Something has been said; how well does not matter.
     heard: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Missing {
+    found: Found,
+    since_ms: u64,
 }
 
 /// Why a name is not answered as it should be.
@@ -89,13 +98,13 @@ impl Known {
                 let past = self.trouble.take();
                 let lasted = |past: Trouble| now_ms.saturating_sub(past.since_ms);
                 Heard {
-                    servers: self.take(found),
+                    servers: self.take(found, now_ms),
                     news: past.map(|past| News::Working(Duration::from_millis(lasted(past)))),
                 }
             }
             Said::Failed(why, found) => Heard {
                 news: self.fail(why, None, now_ms),
-                servers: !found.is_empty() && self.take(found),
+                servers: !found.is_empty() && self.take(found, now_ms),
             },
             Said::Nothing(why) => {
                 let before = self.trouble.as_ref().and_then(|trouble| trouble.denied_ms);
@@ -107,6 +116,7 @@ impl Known {
                 let servers = over && !self.found.is_empty();
                 if servers {
                     self.found.clear();
+                    self.missing.clear();
                     self.left_out = 0;
                 }
                 Heard { servers, news }
@@ -114,9 +124,30 @@ impl Known {
         }
     }
 
-    /// Where servers are.
+    /// Where servers are, by the last answer.
     pub fn found(&self) -> &[Found] {
         &self.found
+    }
+
+    /// The same, and after them where servers were until a moment ago.
+    pub fn kept(&self) -> impl Iterator<Item = Found> {
+        let missing = self.missing.iter().map(|missing| missing.found);
+        self.found.iter().copied().chain(missing)
+    }
+
+    /// Gives up what has been missing for [`KEPT`], or since a time that lies ahead. Says whether that was anything.
+    pub fn give_up(&mut self, now_ms: u64) -> bool {
+        let before = self.missing.len();
+        self.missing
+            .retain(|missing| (missing.since_ms..missing.until_ms()).contains(&now_ms));
+        self.missing.len() < before
+    }
+
+    /// How long nothing is to be given up.
+    pub fn patience(&self, now_ms: u64) -> Option<Duration> {
+        let soonest = self.missing.iter().map(Missing::until_ms).min()?;
+        let wait = Duration::from_millis(soonest.saturating_sub(now_ms));
+        Some(wait.min(KEPT))
     }
 
     /// How many more the last answer had.
@@ -136,21 +167,32 @@ impl Known {
 
     /// Those known before stay in front, so that a name which has more addresses than it may have servers keeps
     /// the ones it has. Says whether anything is different.
-    fn take(&mut self, mut found: Vec<Found>) -> bool {
+    fn take(&mut self, mut found: Vec<Found>, now_ms: u64) -> bool {
         found.sort_unstable();
         found.dedup_by_key(|found| found.address);
+        let before: Vec<Found> = self.kept().collect();
         let mut now = Vec::with_capacity(found.len());
-        for old in &self.found {
-            if let Some(at) = found.iter().position(|new| new.address == old.address) {
-                now.push(found.remove(at));
+        let mut missing = Vec::new();
+        for old in &before {
+            match found.iter().position(|new| new.address == old.address) {
+                Some(at) => now.push(found.remove(at)),
+                None => missing.push(self.misses(*old, now_ms)),
             }
         }
         now.append(&mut found);
         self.left_out = now.len().saturating_sub(MOST_SERVERS);
         now.truncate(MOST_SERVERS);
-        let changed = now != self.found;
+        missing.truncate(MOST_SERVERS - now.len());
         self.found = now;
-        changed
+        self.missing = missing;
+        !self.kept().eq(before)
+    }
+
+    fn misses(&self, found: Found, now_ms: u64) -> Missing {
+        let mut missing = self.missing.iter();
+        let before = missing.find(|missing| missing.found.address == found.address);
+        let since_ms = before.map_or(now_ms, |missing| missing.since_ms);
+        Missing { found, since_ms }
     }
 
     fn fail(&mut self, why: String, denied_ms: Option<u64>, now_ms: u64) -> Option<News> {
@@ -162,6 +204,12 @@ impl Known {
             denied_ms,
         });
         news
+    }
+}
+
+impl Missing {
+    fn until_ms(&self) -> u64 {
+        self.since_ms.saturating_add(KEPT.as_millis() as u64)
     }
 }
 
@@ -189,8 +237,8 @@ pub fn expand<'a>(
 }
 
 fn stand_in(template: &Template, known: Option<&Known>, servers: &mut Vec<config::Server>) {
-    let found = known.map_or(&[][..], Known::found);
-    let mut found: Vec<Found> = found.iter().copied().take(template.max_servers).collect();
+    let found = known.into_iter().flat_map(Known::kept);
+    let mut found: Vec<Found> = found.take(template.max_servers).collect();
     found.sort_unstable_by_key(|found| found.address);
     servers.extend(found.iter().map(|one| config::Server {
         name: template.name_at(one.address),
@@ -241,6 +289,9 @@ fn tier(template: &Template, one: &Found, all: &[Found]) -> u8 {
     template.server.tier.saturating_add(steps)
 }
 
+/// How long a server stays that is missing in an answer which has others. Where those take all places that there are, it goes
+/// at once.
+pub const KEPT: Duration = Duration::from_secs(3);
 /// A server's greatest.
 const MOST_WEIGHT: u32 = 256;
 
@@ -278,8 +329,7 @@ mod tests {
     }
 
     fn addresses(known: &Known) -> Vec<String> {
-        let found = known.found().iter();
-        found.map(|one| one.address.to_string()).collect()
+        known.kept().map(|one| one.address.to_string()).collect()
     }
 
     const HOLD: Option<Duration> = Some(Duration::from_secs(30));
@@ -297,11 +347,18 @@ mod tests {
             // The order of an answer means nothing.
             (2, found(&[B, A]), vec![A, B], true, None),
             (3, found(&[A, B]), vec![A, B], false, None),
-            (4, found(&[B]), vec![B], true, None),
+            // What is missing stays for three seconds, behind the others,
+            (4, found(&[B]), vec![B, A], true, None),
+            (5, found(&[A, B]), vec![B, A], false, None),
+            (6, found(&[B]), vec![B, A], false, None),
+            (7, failed(), vec![B, A], false, failing("no answer")),
+            (8, found(&[B]), vec![B, A], false, working(1)),
+            // and then goes, without another answer.
+            (9, found(&[B]), vec![B], false, None),
             // A failure teaches nothing, however long it lasts, and is told once.
-            (5, failed(), vec![B], false, failing("no answer")),
+            (10, failed(), vec![B], false, failing("no answer")),
             (5_000, failed(), vec![B], false, None),
-            (5_005, found(&[B]), vec![B], false, working(5_000)),
+            (5_010, found(&[B]), vec![B], false, working(5_000)),
             // A denial is believed after a while,
             (6_000, nothing(), vec![B], false, failing("no such name")),
             (6_029, nothing(), vec![B], false, None),
@@ -325,6 +382,7 @@ mod tests {
         assert!(!known.is_heard());
         for (second, said, servers, changed, news) in rows {
             let what = format!("{second}: {said:?}");
+            known.give_up(second * 1000);
             let heard = known.hear(said, HOLD, second * 1000);
             assert_eq!(addresses(&known), servers, "{what}");
             let wanted = Heard {
@@ -439,6 +497,39 @@ mod tests {
         assert!(!known.hear(many(0, 200), HOLD, 1).servers);
         assert_eq!(known.found(), before.found());
         assert_eq!(known.left_out(), 136);
+    }
+
+    #[test]
+    fn what_is_missing_is_kept_where_there_is_room_and_for_so_long() {
+        let mut known = Known::default();
+        known.hear(found(&[A, B]), HOLD, 10_000);
+        assert_eq!(known.patience(10_000), None);
+        known.hear(found(&[B]), HOLD, 10_000);
+        // (now, how long until the next look, whether anything goes then)
+        for (now, wait, goes) in [
+            (10_000, 3_000, false),
+            (12_999, 1, false),
+            (13_000, 0, true),
+            (90_000, 0, true),
+            // The clock was set back: it is not kept until that comes round again.
+            (9_999, 3_000, true),
+            (5, 3_000, true),
+        ] {
+            let mut known = known.clone();
+            assert_eq!(known.patience(now), Some(Duration::from_millis(wait)));
+            assert_eq!(known.give_up(now), goes, "{now}");
+            assert_eq!(addresses(&known).len(), 2 - usize::from(goes));
+        }
+        // A server of one follows at once.
+        let mut servers = Vec::new();
+        stand_in(&template(0, 1, "x"), Some(&known), &mut servers);
+        assert_eq!(servers[0].address.to_string(), B);
+        assert_eq!(servers.len(), 1);
+        // So does a name that has as many others as it may have servers.
+        let many = (1..=64).map(|n| at(&format!("10.1.0.{n}:80")));
+        known.hear(Said::Found(many.collect()), HOLD, 10_001);
+        assert_eq!(known.kept().count(), MOST_SERVERS);
+        assert_eq!(known.patience(10_001), None);
     }
 
     proptest! {

@@ -31,8 +31,6 @@ pub struct Live {
     id: usize,
     /// Its number in the pool, for as long as it lives.
     slot: u32,
-    /// The first of the pool's plans that had it.
-    born: u32,
     gate: Gate,
     load: Load,
     buckets: Buckets,
@@ -142,7 +140,9 @@ struct Gate {
     in_turn: AtomicBool,
     /// [`Most`], packed, before the slow start.
     most: AtomicU64,
-    /// The first of the pool's plans that no longer had it.
+    /// The first of the pool's plans that had it, since it came or came back.
+    born: AtomicU32,
+    /// The first after that which no longer had it.
     retired: AtomicU32,
     /// When the slow start under way began: milliseconds since the Unix epoch; [`DUE`], or [`NONE`].
     slow_since: AtomicU64,
@@ -198,8 +198,8 @@ impl Live {
         Self {
             id: NEXT.fetch_add(1, Relaxed),
             slot: pool.slots.fetch_add(1, Relaxed),
-            born: pool.plans.load(Relaxed),
             gate: Gate {
+                born: AtomicU32::new(pool.plans.load(Relaxed)),
                 admin: AtomicU8::new(admin as u8),
                 agent: AtomicU32::new(AgentWord::NONE.pack()),
                 agent_since: AtomicU64::new(0),
@@ -656,9 +656,16 @@ impl Live {
         self.gate.retired.store(plan, Relaxed);
     }
 
+    /// It has its place again, in this plan and those that follow. Whoever waits under a plan that had it before gets none
+    /// of its places, as under those that had it not.
+    pub(super) fn return_in(&self, plan: u32) {
+        self.gate.born.store(plan, Relaxed);
+        self.gate.retired.store(u32::MAX, Relaxed);
+    }
+
     /// Whether it stands in this plan of its pool.
     pub(super) fn stands_in(&self, plan: u32) -> bool {
-        self.born <= plan && plan < self.gate.retired.load(Relaxed)
+        self.gate.born.load(Relaxed) <= plan && plan < self.gate.retired.load(Relaxed)
     }
 
     /// Takes back a session that was counted a moment ago and never was.

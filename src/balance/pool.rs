@@ -17,7 +17,7 @@ use super::sticky::{self, Sticky};
 use crate::config::{self, AdminState};
 use arc_swap::ArcSwap;
 use std::hash::RandomState;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Servers that stand in for each other, as one plan sees them.
@@ -41,6 +41,16 @@ pub struct Pool {
     policy: ArcSwap<Policy>,
     /// Some server has a rate.
     limited: bool,
+    /// Those that plans before had. Who still holds one, a tunnel say, is counted there, so it is the same when it
+    /// comes back.
+    retired: Vec<Retired>,
+}
+
+/// A server that the pool does not have any more.
+#[derive(Debug, Clone)]
+struct Retired {
+    settings: config::Server,
+    live: Weak<Live>,
 }
 
 /// What is known of a session that needs a server.
@@ -108,7 +118,8 @@ impl Ask {
 
 impl Pool {
     /// The pool for a new plan. Servers that the `previous` plan's pool of this name had, under the
-    /// same name and address, keep their live state; so does the pool its counts and its turn. An
+    /// same name and address, keep their live state, and so do those of earlier plans as long as anything, a tunnel
+    /// say, is left of them; so does the pool its counts and its turn. An
     /// operator's word and weight survive unless the file now says something else than before, a
     /// server that is no longer checked is up.
     ///
@@ -123,7 +134,7 @@ impl Pool {
             .iter()
             .map(|server| {
                 let live = previous
-                    .and_then(|p| p.carried_over(server, settings, workers))
+                    .and_then(|p| p.carried_over(server, settings, workers, plan))
                     .unwrap_or_else(|| {
                         let pool = Arc::clone(&live);
                         Arc::new(Live::new(server.state, server.weight, workers, pool))
@@ -151,12 +162,7 @@ impl Pool {
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
         weigh_health(settings, &servers, &live);
         let policy = Policy::new(&settings.balance, &servers, &live);
-        let kept = |old: &&Arc<Server>| servers.iter().any(|s| Arc::ptr_eq(&s.live, &old.live));
-        for old in previous.into_iter().flat_map(|p| &p.servers) {
-            if !kept(&old) {
-                old.live.retire(plan);
-            }
-        }
+        let retired = previous.map_or_else(Vec::new, |p| p.retire(&servers, plan));
         let bounded = servers.iter().any(|server| server.bounds.any());
         if bounded {
             live.heed_waiters();
@@ -171,6 +177,7 @@ impl Pool {
             policy: ArcSwap::from_pointee(policy),
             limited: servers.iter().any(|server| server.is_limited()),
             servers,
+            retired,
         };
         pool.look_after_waiters();
         pool
@@ -516,16 +523,46 @@ impl Pool {
         self.look_after_waiters();
     }
 
-    /// The live state of a server that this, the previous, pool has as well.
+    /// The servers that this, the previous, pool has and the `next` plan's has not retire; with those that were retired
+    /// before, as far as anything is left of them.
+    fn retire(&self, next: &[Arc<Server>], plan: u32) -> Vec<Retired> {
+        let kept = |live: &Arc<Live>| next.iter().any(|s| Arc::ptr_eq(&s.live, live));
+        let stays = |old: &&Retired| old.live.upgrade().is_some_and(|live| !kept(&live));
+        let mut retired: Vec<_> = self.retired.iter().filter(stays).cloned().collect();
+        for (settings, server) in self.settings.servers.iter().zip(&self.servers) {
+            if !kept(&server.live) {
+                server.live.retire(plan);
+                retired.push(Retired {
+                    settings: settings.clone(),
+                    live: Arc::downgrade(&server.live),
+                });
+            }
+        }
+        retired
+    }
+
+    /// A server that this, the previous, pool has as well, or had, as it was set then.
+    fn known(&self, now: &config::Server, plan: u32) -> Option<(&config::Server, Arc<Live>)> {
+        let same = |s: &config::Server| s.name == now.name && s.address == now.address;
+        let mut present = self.settings.servers.iter().zip(&self.servers);
+        if let Some((before, server)) = present.find(|(before, _)| same(before)) {
+            return Some((before, Arc::clone(&server.live)));
+        }
+        let mut retired = self.retired.iter().filter(|old| same(&old.settings));
+        let (before, live) = retired.find_map(|old| Some((&old.settings, old.live.upgrade()?)))?;
+        live.return_in(plan);
+        Some((before, live))
+    }
+
+    /// The live state of a server that is known already.
     fn carried_over(
         &self,
         now: &config::Server,
         pool: &config::Pool,
         workers: usize,
+        plan: u32,
     ) -> Option<Arc<Live>> {
-        let same = |s: &&config::Server| s.name == now.name && s.address == now.address;
-        let at = self.settings.servers.iter().position(|s| same(&s))?;
-        let (before, live) = (&self.settings.servers[at], &self.servers[at].live);
+        let (before, live) = self.known(now, plan)?;
         if live.workers() != workers.max(1) {
             return None;
         }
@@ -547,7 +584,7 @@ impl Pool {
         if now.agent.is_none() {
             live.forget_agent();
         }
-        Some(Arc::clone(live))
+        Some(live)
     }
 }
 
@@ -803,6 +840,34 @@ mod tests {
         settings.name = "other".into();
         let other = Pool::new(&settings, Some(&moved), 2);
         assert!(!Arc::ptr_eq(&other.live, &moved.live));
+    }
+
+    #[test]
+    fn a_server_that_comes_back_is_the_same_while_anything_is_left_of_it() {
+        let first = pool(&[1, 1]);
+        first.set_admin(1, AdminState::Drain);
+        let tunnel = first.busy(1).into_tunnel();
+        let live = Arc::clone(&first.servers[1].live);
+        let (all, mut fewer) = (first.settings.clone(), first.settings.clone());
+        fewer.servers.pop();
+        let second = Pool::new(&fewer, Some(&first), 2);
+        let third = Pool::new(&fewer, Some(&second), 2);
+        drop(first);
+        let fourth = Pool::new(&all, Some(&third), 2);
+        assert!(Arc::ptr_eq(&fourth.servers[1].live, &live));
+        assert_eq!((live.tunnels(), live.admin()), (1, AdminState::Drain));
+        // It stands in the plan that has it again, and not in those that had it not.
+        let stands = [&second, &third, &fourth].map(|pool| live.stands_in(pool.plan));
+        assert_eq!(stands, [false, false, true]);
+        assert!(fourth.retired.is_empty());
+        // And again; until nothing is left.
+        let fifth = Pool::new(&fewer, Some(&fourth), 2);
+        assert_eq!(fifth.retired.len(), 1);
+        drop((fourth, tunnel, live));
+        let sixth = Pool::new(&all, Some(&fifth), 2);
+        let live = &sixth.servers[1].live;
+        assert_eq!((live.tunnels(), live.admin()), (0, AdminState::Ready));
+        assert!(sixth.retired.is_empty());
     }
 
     proptest! {

@@ -84,14 +84,31 @@ impl Discovery {
     pub(super) async fn changed(&mut self) {
         loop {
             let next = self.next;
+            let wait = self.patience();
             tokio::select! {
                 Some(answered) = self.answers.recv() => self.take(answered),
+                () = sleep(wait.unwrap_or_default()), if wait.is_some() => self.give_up(),
                 () = sleep_until(next), if self.due => {
                     self.settled();
                     return;
                 }
             }
         }
+    }
+
+    /// How long no server is to be given up that answers miss.
+    fn patience(&self) -> Option<Duration> {
+        let now_ms = super::now_ms();
+        let names = self.names.values();
+        names.filter_map(|name| name.known.patience(now_ms)).min()
+    }
+
+    fn give_up(&mut self) {
+        let now_ms = super::now_ms();
+        for name in self.names.values_mut() {
+            self.due |= name.known.give_up(now_ms);
+        }
+        self.show();
     }
 
     /// The configuration with the servers that are known now.
