@@ -9,7 +9,7 @@ use super::admin::{self, Source};
 use super::channel::{Channel, Command, Received, Report};
 use super::closing::{self, Closings};
 use super::desk::{self, Desk};
-use super::discovery::{Discovery, changes};
+use super::discovery::{Change, Discovery, changes};
 use super::environment::Answers;
 use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
@@ -93,9 +93,8 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the control thread: {error}"))?;
-    let mut discovery = runtime
-        .block_on(Discovery::start(&config, events.clone()))
-        .map_err(|error| format!("cannot ask DNS: {error}"))?;
+    let names = Change::to(&config).map_err(|error| format!("cannot ask DNS: {error}"))?;
+    let mut discovery = runtime.block_on(Discovery::start(names, events.clone()));
     let found = discovery.config();
     let plan = Plan::new(&found, None, start.workers, Some(&start.stats_socket));
     let addresses = handed::addresses(config.listeners.len(), &listeners);
@@ -253,16 +252,14 @@ impl Control<'_> {
         let files = std::mem::take(&mut self.fresh_files);
         let adopted = load(self.path, text, answers).and_then(|config| {
             limits::raise_descriptors(limits::descriptors(&config, self.desk.workers.count()))?;
+            let names = Change::to(&config).map_err(|error| format!("cannot ask DNS: {error}"))?;
+            // The last that may fail: what is refused must not be half in force.
             self.logs.adopt(&config, files)?;
-            Ok(config)
+            Ok(names)
         });
-        let adopted = match adopted {
-            Ok(config) => self.discovery.follow(&config).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = adopted {
-            self.report(&Report::ReloadFailed { why });
-            return;
+        match adopted {
+            Ok(names) => self.discovery.follow(names).await,
+            Err(why) => return self.report(&Report::ReloadFailed { why }),
         }
         self.publish();
         self.desk.reloads.fetch_add(1, Relaxed);

@@ -57,6 +57,9 @@ impl Asker {
     /// # Errors
     /// One line.
     pub(super) fn new(settings: &Resolver) -> Result<Arc<Self>, String> {
+        if settings.servers.is_empty() {
+            return Err("no DNS server is known".to_owned());
+        }
         let servers = settings.servers.iter().map(|server| {
             let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
             let connections = connections.map(|mut connection| {

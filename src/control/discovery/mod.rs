@@ -39,6 +39,13 @@ pub(super) struct Discovery {
     next: Instant,
 }
 
+/// A configuration whose names can be asked for: all that may go wrong has gone well before anything is touched.
+pub(super) struct Change {
+    config: Arc<Config>,
+    /// If it has names.
+    asker: Option<Arc<Asker>>,
+}
+
 struct Name {
     known: Known,
     /// Whose answers count: those of tasks before it may still be on their way.
@@ -52,13 +59,27 @@ struct Answered {
     said: Said,
 }
 
+impl Change {
+    /// To this configuration.
+    ///
+    /// # Errors
+    /// One line: why it cannot be asked for its names.
+    pub(super) fn to(config: &Arc<Config>) -> Result<Self, String> {
+        let named = config.pools.iter().any(|pool| !pool.templates.is_empty());
+        let asker = named.then(|| Asker::new(&config.resolver)).transpose()?;
+        let config = Arc::clone(config);
+        Ok(Self { config, asker })
+    }
+}
+
 impl Discovery {
     /// Asks for the names of this configuration, and waits for their first answers, for [`PATIENCE`] at most. What is not
     /// answered by then is added when it is.
-    pub(super) async fn start(config: &Arc<Config>, events: Events) -> Result<Self, String> {
+    pub(super) async fn start(change: Change, events: Events) -> Self {
+        let Change { config, asker } = change;
         let (sender, answers) = mpsc::channel(WAITING);
         let mut discovery = Self {
-            configured: Arc::clone(config),
+            configured: config,
             names: HashMap::new(),
             sender,
             answers,
@@ -67,17 +88,16 @@ impl Discovery {
             due: false,
             next: Instant::now(),
         };
-        discovery.ask(None)?;
+        discovery.ask(asker, None);
         discovery.settle().await;
-        Ok(discovery)
+        discovery
     }
 
     /// The same for the configuration of a reload. What is known of names that stay is kept.
-    pub(super) async fn follow(&mut self, config: &Arc<Config>) -> Result<(), String> {
-        let before = std::mem::replace(&mut self.configured, Arc::clone(config));
-        self.ask(Some(&before.resolver))?;
+    pub(super) async fn follow(&mut self, change: Change) {
+        let before = std::mem::replace(&mut self.configured, change.config);
+        self.ask(change.asker, Some(&before.resolver));
         self.settle().await;
-        Ok(())
     }
 
     /// Waits until a new plan is to be made. Nothing is lost when it is dropped.
@@ -130,7 +150,7 @@ impl Discovery {
     }
 
     /// Begins to ask for names that are new, and for all when `before`, the settings until now, were others.
-    fn ask(&mut self, before: Option<&Resolver>) -> Result<(), String> {
+    fn ask(&mut self, asker: Option<Arc<Asker>>, before: Option<&Resolver>) {
         let pools = self.configured.pools.iter();
         let wanted: Vec<Origin> = pools.flat_map(origins).collect();
         self.names.retain(|origin, name| {
@@ -140,19 +160,15 @@ impl Discovery {
             }
             stays
         });
-        if wanted.is_empty() {
-            return Ok(());
-        }
+        let Some(asker) = asker else {
+            return;
+        };
         let settings = &self.configured.resolver;
         let other = before.is_some_and(|before| before != settings);
         let fresh = wanted
             .into_iter()
             .filter(|origin| other || !self.names.contains_key(origin));
         let fresh: Vec<Origin> = fresh.collect();
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let asker = Asker::new(settings)?;
         for origin in fresh {
             let past = self.names.remove(&origin);
             let round = past.as_ref().map_or(0, |past| past.round + 1);
@@ -169,7 +185,6 @@ impl Discovery {
             });
             self.names.insert(origin, Name { known, task, round });
         }
-        Ok(())
     }
 
     /// Waits for the first answers.
@@ -301,3 +316,43 @@ const PACE: Duration = Duration::from_secs(1);
 const WAITING: usize = 16;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::{self, EmptyEnvironment};
+    use crate::record::Queue;
+    use std::path::Path;
+
+    fn config(name: &str) -> Arc<Config> {
+        let text = format!(
+            "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\ndefault_pool = \"app\"\n\
+             [[pool.app.server]]\nname = \"node\"\naddress = \"{name}:80\"\n\
+             [resolver]\nservers = [\"127.0.0.1:1\"]\nretries = 0\n"
+        );
+        Arc::new(config::load(Path::new("test.toml"), &text, &EmptyEnvironment).unwrap())
+    }
+
+    /// A configuration that cannot be asked for is refused while nothing of it is in force, so that the next answer
+    /// does not publish it.
+    #[tokio::test]
+    async fn what_cannot_be_asked_for_is_refused_before_anything_is_touched() {
+        let (old, new) = (config("old.example"), config("new.example"));
+        let events = Queue::new(|| {}).events();
+        let mut discovery = Discovery::start(Change::to(&old).unwrap(), events).await;
+        let mut silent = Config::clone(&new);
+        silent.resolver.servers.clear();
+        assert!(Change::to(&Arc::new(silent)).is_err());
+        assert!(
+            discovery
+                .names
+                .values()
+                .all(|name| !name.task.is_finished())
+        );
+        discovery.follow(Change::to(&new).unwrap()).await;
+        let names: Vec<_> = discovery.names.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["new.example:80"]);
+        assert_eq!(discovery.configured, new);
+    }
+}
