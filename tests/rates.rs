@@ -21,6 +21,8 @@ on_both_drivers!(
     a_listener_takes_no_more_tunnels_than_its_rate,
     a_client_has_its_rate_and_gets_it_back,
     requests_and_handshakes_are_counted_apart,
+    who_is_refused_for_the_sake_of_all_keeps_its_own_tokens,
+    who_is_denied_keeps_its_tokens,
     an_ipv6_network_is_one_client,
     a_full_table_does_not_forget_who_is_over_its_rate,
     clients_in_except_are_not_counted,
@@ -286,6 +288,38 @@ fn requests_and_handshakes_are_counted_apart(on: Driver) {
 }
 
 const INTRODUCED: &str = "proxy_protocol = [\"127.0.0.0/8\"]";
+
+fn who_is_refused_for_the_sake_of_all_keeps_its_own_tokens(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .listener(
+            "tunnel_rate = { per_second = 1, burst = 1 }\n\
+             client_rate = { tunnels = { per_second = 1, burst = 4 } }",
+        )
+        .server(&server)
+        .start();
+    let (statuses, _) = knocks(&proxy, "", 12);
+    let (open, refused) = (count(&statuses, 101), count(&statuses, 503));
+    // Its own rate allows all that the listener's does, and three more.
+    assert_eq!(open + refused, 12, "{statuses:?}");
+    assert!(open > 0 && refused > 0, "{statuses:?}");
+    assert_eq!(listener_in(&proxy)["over_client_rate"], 0);
+}
+
+fn who_is_denied_keeps_its_tokens(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .listener("client_rate = { requests = { per_second = 1, burst = 3 } }")
+        .server(&server)
+        .more("[[route]]\npath = \"/denied\"\npool = \"app\"\ndeny = \"127.0.0.1\"\n")
+        .start();
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/denied").status(), 403);
+    }
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").status(), 200);
+    }
+}
 
 fn an_ipv6_network_is_one_client(on: Driver) {
     let server = Server::named("one");

@@ -97,9 +97,7 @@ impl Clients {
         let now = now_ms
             .saturating_sub(self.since_ms)
             .saturating_mul(SECOND / 1_000 / STEP);
-        let hash = self.key.hash_one(network(client, self.prefixes));
-        let row = &self.rows[hash as usize & (self.rows.len() - 1)].0;
-        let name = (hash >> (64 - NAME)).max(1) << MOMENT;
+        let (row, name) = self.place(client);
         if now >= LAST {
             return Ok(());
         }
@@ -126,6 +124,32 @@ impl Clients {
             }
         }
         Err(seconds(0, random % (2 * SECOND)))
+    }
+
+    /// Puts back a token that was not used, unless the network is forgotten by now.
+    #[cold]
+    pub fn give_back(&self, client: IpAddr, limit: ClientLimit) {
+        let (row, name) = self.place(client);
+        for _ in 0..TRIES {
+            let (way, seen) = find(row, name);
+            if seen >> MOMENT != name >> MOMENT {
+                return;
+            }
+            let less = name | (seen & LAST).saturating_sub(limit.interval);
+            if row[way]
+                .compare_exchange(seen, less, Relaxed, Relaxed)
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    /// The row in which the client's network stands, and its name there.
+    fn place(&self, client: IpAddr) -> (&[AtomicU64; WAYS], u64) {
+        let hash = self.key.hash_one(network(client, self.prefixes));
+        let row = &self.rows[hash as usize & (self.rows.len() - 1)].0;
+        (row, (hash >> (64 - NAME)).max(1) << MOMENT)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a listener lets begin in a second: of each network of clients, and of all together.
 //!
-//! Looked at once a request's head is understood and before anything is made of it, so that a refused client costs
+//! Looked at once a request's head is understood and its client is admitted to where it leads, and before anything is made of it, so that a refused client costs
 //! little. A client over its own rate is told 429; when all together are too many, or too many for the time since the
 //! start, new tunnels are told 503. Both are told when to come again. Servers' rates are the pool's business.
 
 use std::hash::RandomState;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Rates {
         any.then_some(rates)
     }
 
-    /// Takes the tokens that a request needs, or says how it ends.
+    /// Takes the tokens that a request needs, or says how it ends; then none of them is taken.
     pub(super) fn refuse(
         &self,
         desk: &Desk,
@@ -85,6 +85,10 @@ impl Rates {
             return None;
         }
         let seconds = self.over_tunnel_rate(desk, live, now)?;
+        // Otherwise those who come again as they are told would be over their own rate for what others do.
+        if let Some((limit, clients, client)) = self.counted(client, tunnel) {
+            clients.give_back(client, limit);
+        }
         live.over_tunnel_rate.fetch_add(1, Relaxed);
         Some(Ending::OverRate(seconds))
     }
@@ -96,6 +100,17 @@ impl Rates {
         tunnel: bool,
         now: Stamp,
     ) -> Option<u32> {
+        let (limit, clients, client) = self.counted(client, tunnel)?;
+        let taken = clients.take(client, limit, now.ms(), desk.random());
+        taken.err()
+    }
+
+    /// What counts the client's requests of this kind, if anything does.
+    fn counted(
+        &self,
+        client: Option<SocketAddr>,
+        tunnel: bool,
+    ) -> Option<(ClientLimit, &Clients, IpAddr)> {
         let (rates, client) = (self.clients.as_ref()?, client?.ip());
         let counted = if tunnel {
             &rates.tunnels
@@ -103,11 +118,7 @@ impl Rates {
             &rates.requests
         };
         let (limit, clients) = counted.as_ref()?;
-        if rates.settings.excepts(client) {
-            return None;
-        }
-        let taken = clients.take(client, *limit, now.ms(), desk.random());
-        taken.err()
+        (!rates.settings.excepts(client)).then_some((*limit, &**clients, client))
     }
 
     fn over_tunnel_rate(&self, desk: &Desk, live: &RatesLive, now: Stamp) -> Option<u32> {

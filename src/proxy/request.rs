@@ -168,6 +168,11 @@ fn decide(
             Err(error) => return answer(facts, Ending::BadHandshake(error.status())),
         }
     }
+    let lead = plan.lead(listener, ip, head.host.of(bytes), path);
+    // Who may not come anyway takes no token from others behind the same address.
+    if matches!(lead, Lead::Denied) {
+        return answer(facts, Ending::Denied);
+    }
     if let Some(rates) = &client.listener.rates {
         let (live, tunnel) = (&client.listener.live.rates, facts.upgrade.is_some());
         if let Some(ending) = rates.refuse(desk, live, client.address, tunnel, now) {
@@ -187,7 +192,7 @@ fn decide(
         }
     };
     let mut request = Request::unsent(facts);
-    let pool = match plan.lead(listener, ip, head.host.of(bytes), path) {
+    let pool = match lead {
         Lead::Pool(pool, route) => {
             request.route = route;
             pool

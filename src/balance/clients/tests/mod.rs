@@ -200,3 +200,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_token_that_is_put_back_is_the_next_ones() {
+    let (table, limit) = (table(1_024), limit(1, 3));
+    let (client, other) = (ip("10.0.0.1"), ip("10.0.0.2"));
+    assert_eq!(taken(&table, client, limit, 1_000, 9), 3);
+    table.give_back(client, limit);
+    table.give_back(client, limit);
+    assert_eq!(taken(&table, client, limit, 1_000, 9), 2);
+    // Whoever is not remembered has all its tokens anyway, and no more than these.
+    table.give_back(other, limit);
+    assert_eq!(taken(&table, other, limit, 1_000, 9), 3);
+}
