@@ -5,6 +5,7 @@
 #[macro_use]
 mod support;
 
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use support::{Driver, Message, Proxy, Server, Setup, Unreachable};
@@ -25,6 +26,7 @@ on_both_drivers!(
     a_moved_client_gets_a_new_cookie,
     without_redispatch_the_same_server_is_asked_again,
     a_kept_link_that_dies_costs_no_retry,
+    kept_links_do_not_multiply_the_attempts,
     what_comes_behind_a_repeated_request_stays_in_order,
     only_refused_connections_when_only_they_are_named,
     retries_bound_the_attempts_of_one_request,
@@ -339,6 +341,44 @@ fn a_kept_link_that_dies_costs_no_retry(on: Driver) {
     }
     assert_eq!(pool_status(&proxy, "retries"), 0);
     assert_eq!(pool_status(&proxy, "retries_refused"), 0);
+}
+
+/// Both servers die of one request. Two kept links to each would be worth as many deliveries that nobody counts.
+fn kept_links_do_not_multiply_the_attempts(on: Driver) {
+    // Four requests at once, two on each server, so that two links to each are kept.
+    let together = Arc::new(Barrier::new(4));
+    let server = |name: &'static str| {
+        let together = Arc::clone(&together);
+        Server::named_script(name, move |conn| {
+            while conn.read_request().is_some_and(|r| r.target() == "/warm") {
+                together.wait();
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                let _ = conn.try_send(answer);
+            }
+        })
+    };
+    let servers = [server("one"), server("two")];
+    let proxy = Setup::new(on)
+        .server(&servers[0])
+        .server(&servers[1])
+        .pool("retries = 3\nretry = { on = [\"reset\"], budget = false }")
+        .start();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(proxy.get("/warm").status(), 200));
+        }
+    });
+    assert_eq!(proxy.get("/poison").status(), 502);
+    let arrived = servers.iter().flat_map(Server::requests);
+    let deliveries = arrived.filter(|r| r.target() == "/poison").count();
+    // The first, its repetition on a fresh link, and three that were counted.
+    assert_eq!(deliveries, 5);
+    assert_eq!(pool_status(&proxy, "retries"), 3);
+    let errors = |at: usize| {
+        let status = proxy.status().unwrap();
+        status["pools"][0]["servers"][at]["response_errors"].as_u64()
+    };
+    assert_eq!((errors(0), errors(1)), (Some(2), Some(2)));
 }
 
 fn what_comes_behind_a_repeated_request_stays_in_order(on: Driver) {

@@ -27,7 +27,9 @@ pub(super) async fn reach<C: Duplex>(
     start: Start,
 ) -> Result<Link, Ending> {
     let desk = &connection.guest.desk;
-    let fresh = start == Start::Fresh;
+    // Once the request was sent, only a fresh link tells a server that breaks off from one that had closed the link before;
+    // a kept one would buy another delivery that neither `retries` nor the budget knows of.
+    let fresh = start != Start::First;
     let mut pick = match (start, chosen(story)) {
         (Start::Fresh, Some(chosen)) => chosen,
         (Start::Elsewhere, Some(failed)) => next(connection, story, pool, failed, true, true)
@@ -108,7 +110,7 @@ pub(super) enum Start {
     First,
     /// With the server that was chosen, on a fresh link: the kept one had been closed.
     Fresh,
-    /// With another server than the one that was chosen, whose answer is to be had from somebody else.
+    /// With another server than the one that was chosen, whose answer is to be had from somebody else; on a fresh link too.
     Elsewhere,
 }
 
