@@ -29,6 +29,7 @@ on_both_drivers!(
     a_monitor_fails_while_no_server_of_its_pools_is_up,
     a_monitor_fails_while_stopping,
     fields_are_set_added_and_removed_both_ways,
+    an_underscore_in_a_changed_name_is_a_hyphen,
     a_route_has_the_last_word_over_the_pools_fields,
     a_host_may_be_set,
     handshakes_are_changed_too_and_interims_are_not,
@@ -524,6 +525,26 @@ fn fields_are_set_added_and_removed_both_ways(on: Driver) {
         (Some("theirs"), Some("old"))
     );
     assert_eq!(server.last_request().fields("X-C"), ["1"]);
+}
+
+fn an_underscore_in_a_changed_name_is_a_hyphen(on: Driver) {
+    let server = Server::answering(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nCache-Control: public\r\nContent-Length: 2\r\n\r\nok",
+    );
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("trusted_proxies = [\"127.0.0.0/8\"]")
+        .more("[[route]]\npool = \"app\"\n")
+        .more("request_headers = { set = { Proxy_Authorization = \"mine\" }, remove = [\"X_Forwarded_For\"] }\n")
+        .more("response_headers = { remove = [\"Set_Cookie\"], set = { Cache_Control = \"no-store\" } }\n")
+        .start();
+    let lines = "Proxy-Authorization: theirs\r\nX-Forwarded-For: 6.6.6.6\r\n";
+    let reply = proxy.client().get_with("/", lines);
+    assert!(!reply.has("Set-Cookie"), "{}", reply.head);
+    assert_eq!(reply.fields("Cache-Control"), ["no-store"]);
+    let request = server.last_request();
+    assert_eq!(request.fields("Proxy-Authorization"), ["mine"]);
+    assert!(!request.has("X-Forwarded-For"), "{}", request.head);
 }
 
 fn a_route_has_the_last_word_over_the_pools_fields(on: Driver) {

@@ -32,25 +32,25 @@ impl Changes {
             added: Vec::new(),
         };
         for name in set.iter().map(|(name, _)| name).chain(remove) {
-            let name = name.as_bytes();
-            match Known::of(name) {
+            let name = spelled(name);
+            match Known::of(&name) {
                 Known::Other | Known::XForwardedOther => {}
                 known => changes.known.insert(known),
             }
-            changes.names.push(name.into());
+            changes.names.push(name);
         }
         let mut lines = Vec::new();
         for (name, Secret(value)) in set.iter().chain(add) {
-            let (name, value) = (name.as_bytes(), &value[..]);
-            if Known::of(name) == Known::Host {
+            let (name, value) = (spelled(name), &value[..]);
+            if Known::of(&name) == Known::Host {
                 changes.host = Some(value.into());
                 continue;
             }
-            for part in [name, b": ", value, b"\r\n"] {
+            for part in [&name[..], b": ", value, b"\r\n"] {
                 lines.extend_from_slice(part);
             }
             changes.added.push(Added {
-                name: name.into(),
+                name,
                 value: value.into(),
             });
         }
@@ -91,6 +91,15 @@ impl Changes {
     /// The same as names and values.
     pub fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.added.iter().map(|added| (&*added.name, &*added.value))
+    }
+}
+
+/// A name that is a known field's once its `_` are `-` means that field, and is sent as such: a strict reader refuses the
+/// other spelling, and most others do not know it.
+fn spelled(name: &str) -> Box<[u8]> {
+    match rules::lookalike(name.as_bytes()) {
+        Ok(()) => name.as_bytes().into(),
+        Err(_) => name.replace('_', "-").into_bytes().into(),
     }
 }
 

@@ -288,6 +288,26 @@ mod tests {
     }
 
     #[test]
+    fn an_underscore_in_a_known_name_is_a_hyphen() {
+        let set = changes(
+            &[("Proxy_Authorization", "mine")],
+            &[],
+            &["X_Forwarded_For", "If_None_Match"],
+        );
+        let edits = RequestEdits {
+            trust_client: true,
+            forwarded_for: Some((b"X-Forwarded-For", b"10.0.0.1")),
+            changes: Some(&set),
+            ..RequestEdits::default()
+        };
+        let input = "GET / HTTP/1.1\nHost: h\nProxy-Authorization: theirs\nX-Forwarded-For: 6.6.6.6\nif-none-match: x\nA: b\n\n";
+        assert_eq!(
+            forwarded_as(input, &edits),
+            "GET / HTTP/1.1\nHost: h\nA: b\nProxy-Authorization: mine\n\n"
+        );
+    }
+
+    #[test]
     fn what_is_kept_and_what_ends_here() {
         let table = [
             (
