@@ -71,6 +71,12 @@ fn a_redirect_keeps_host_path_and_query_and_the_connection(on: Driver) {
         (reply.status(), reply.field("Location")),
         (308, Some("/there"))
     );
+    // `*` is no path: it would become a part of the host.
+    for target in ["*", "http://old.example"] {
+        let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: old.example\r\n\r\n");
+        let reply = client.request(&request);
+        assert_eq!(reply.field("Location"), Some("https://new.example/"));
+    }
     // All of that on one connection, and a server's answer too, pipelined behind a redirect.
     client.send("GET /here HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.read_response().status(), 308);

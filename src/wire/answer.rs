@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::forward::{Changes, Connection};
 use super::reply;
-use super::request::{RequestHead, TargetForm};
+use super::request::RequestHead;
 use super::text::push_decimal;
 use crate::config::{Page, Piece, Redirect};
 
@@ -137,10 +137,10 @@ impl Elsewhere {
         if host.is_empty() && self.to.contains(&Piece::Host) {
             return false;
         }
-        // `*` is no path, and what follows a host begins with `/`.
-        let path = match request.form {
-            TargetForm::Asterisk => b"/",
-            TargetForm::Origin | TargetForm::Absolute => request.path(buf),
+        // `*` is no path, in either form of OPTIONS, and what follows a host begins with `/`.
+        let path = match request.path(buf) {
+            b"*" => b"/",
+            path => path,
         };
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b"Location: ");
@@ -334,6 +334,10 @@ mod tests {
             ),
             (
                 "OPTIONS * HTTP/1.1\nHost: x.example\n\n",
+                Some("https://x.example/"),
+            ),
+            (
+                "OPTIONS http://x.example HTTP/1.1\nHost: x.example\n\n",
                 Some("https://x.example/"),
             ),
             (
