@@ -19,6 +19,7 @@ on_both_drivers!(
     each_ending_has_its_letters,
     a_tunnel_has_a_line_when_it_opens_and_one_when_it_ends,
     captured_fields_stand_in_braces,
+    a_large_head_with_empty_texts_is_logged,
     odd_bytes_are_encoded,
     json_tells_the_same,
     json_stays_json_whatever_is_sent,
@@ -261,6 +262,32 @@ fn captured_fields_stand_in_braces(on: Driver) {
         ["{example.com|brow}", "{yes|}"],
         "{}",
         line.line
+    );
+}
+
+/// Of a head that is not small only the log's texts are kept once the answer has begun, and what is empty among them stands
+/// nowhere. It once stood where it had been: beyond their end, and the line was lost in a panic.
+fn a_large_head_with_empty_texts_is_logged(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("capture_request = [{ header = \"X-None\" }, { header = \"X-Some\" }]")
+        .listener("capture_response = [{ header = \"X-None\" }, { header = \"X-Server\" }]")
+        .start();
+    let mut client = proxy.client();
+    let large = "a".repeat(5_000);
+    for target in ["/first", "/second"] {
+        client.send(format!(
+            "GET {target} HTTP/1.0\r\nConnection: keep-alive\r\nX-Some: b\r\nX-A: {large}\r\n\r\n"
+        ));
+        assert_eq!(client.read_response().status(), 200);
+        let line = proxy.access_line(&format!("GET {target}"));
+        assert_eq!(line.captures[0], "{|b}", "{}", line.line);
+    }
+    let complaints = proxy.complaints();
+    assert!(
+        !complaints.iter().any(|line| line.contains("panicked")),
+        "{complaints:?}"
     );
 }
 

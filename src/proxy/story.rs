@@ -135,9 +135,12 @@ impl Story {
             .into_iter()
             .chain(captures)
             .chain(&mut self.response_captures)
-            .filter(|span| !span.is_empty())
         {
-            *span = Span::new(span.from() - from, span.to() - from);
+            // An empty text may stand anywhere, behind the end of what is kept as well.
+            *span = match span.is_empty() {
+                true => Span::default(),
+                false => Span::new(span.from() - from, span.to() - from),
+            };
         }
     }
 
