@@ -16,9 +16,12 @@ pub use tunnel::connect;
 use crate::config::Address;
 use crate::ring::{self, Alarm, Operations};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 use tunnel::{Broken, Target};
 
@@ -160,10 +163,11 @@ async fn perform(work: Work) -> ExitCode {
         Work::Idle { aim, span } => {
             let measured = async |target: Target, tally: &Tally| {
                 let open = open_all(&aim, &target).await?;
+                tally.rests(open.len() as u64);
                 work::ping(open, 0, aim.size, None, tally)?;
                 Ok(())
             };
-            measure(&aim, span, "messages", measured).await
+            measure(&aim, span, "tunnels at rest", measured).await
         }
     }
 }
@@ -183,6 +187,12 @@ async fn measure(
         }
     };
     let (tally, alarm) = (Tally::default(), Alarm::new());
+    if let Ok(alarm) = &alarm
+        && let Err(why) = probe(&target, aim.size, alarm).await
+    {
+        eprintln!("bench: {}: {why}", aim.url);
+        return ExitCode::from(NOBODY);
+    }
     let started = start(target, &tally).await;
     let (Ok(()), Ok(alarm)) = (&started, &alarm) else {
         let why = started
@@ -199,6 +209,23 @@ async fn measure(
     span.stand_still("end");
     tell(&report, what, span.json || span.lockstep);
     ExitCode::from(u8::from(report.errors > 0))
+}
+
+/// Whether messages come back at all: not every server behind a proxy sends them back, and then everything here would wait
+/// for ever.
+async fn probe(target: &Target, size: usize, alarm: &Alarm) -> Result<(), String> {
+    let (mut echo, mut over) = (pin!(work::touched(target, size)), pin!(alarm.after(PROBE)));
+    let came = std::future::poll_fn(|cx| match echo.as_mut().poll(cx) {
+        Poll::Ready(came) => Poll::Ready(Some(came)),
+        Poll::Pending => over.as_mut().poll(cx).map(|_| None),
+    });
+    match came.await {
+        Some(came) => came.map(drop).map_err(|broken| broken.to_string()),
+        None => Err(format!(
+            "no message came back within {} s; put `ringbolt bench serve` behind the proxy",
+            PROBE.as_secs()
+        )),
+    }
 }
 
 async fn open_all(aim: &Aim, target: &Target) -> Result<Vec<tunnel::Tunnel>, Broken> {
@@ -234,6 +261,12 @@ fn tell(report: &Report, what: &str, json: bool) {
     if json {
         println!("{}", serde_json::to_string(report).expect("numbers"));
         return;
+    }
+    if report.max_us == 0.0 {
+        return println!(
+            "{} {what} for {:.1} s; {} errors",
+            report.units, report.seconds, report.errors
+        );
     }
     let per_second = report.units as f64 / report.seconds;
     println!(
@@ -306,6 +339,8 @@ fn raise_descriptors() {
     let _ = setrlimit(Resource::Nofile, all);
 }
 
+/// How long the first message is waited for.
+const PROBE: Duration = Duration::from_secs(10);
 /// The arguments make no sense.
 const USAGE: u8 = 2;
 /// Nothing can be measured: nobody is there, or an address is taken.

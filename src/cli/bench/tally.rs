@@ -14,6 +14,7 @@ pub struct Tally(Rc<Counts>);
 struct Counts {
     begun: Cell<Instant>,
     units: Cell<u64>,
+    resting: Cell<u64>,
     bytes: Cell<u64>,
     errors: Cell<u64>,
     latencies: RefCell<Histogram<u64>>,
@@ -49,6 +50,7 @@ impl Default for Tally {
         Self(Rc::new(Counts {
             begun: Cell::new(Instant::now()),
             units: Cell::new(0),
+            resting: Cell::new(0),
             bytes: Cell::new(0),
             errors: Cell::new(0),
             latencies: RefCell::new(histogram()),
@@ -78,6 +80,11 @@ impl Tally {
         self.0.errors.set(self.0.errors.get() + 1);
     }
 
+    /// So many tunnels carry nothing: they are what is counted.
+    pub fn rests(&self, tunnels: u64) {
+        self.0.resting.set(tunnels);
+    }
+
     /// The measured time begins. Errors stay: a connection lost while warming up is missing later.
     pub fn restart(&self) {
         self.0.units.set(0);
@@ -91,7 +98,7 @@ impl Tally {
         let latencies = self.0.latencies.borrow();
         let at = |share: f64| latencies.value_at_quantile(share) as f64 / 1_000.0;
         Report {
-            units: self.0.units.get(),
+            units: self.0.units.get() + self.0.resting.get(),
             bytes: self.0.bytes.get(),
             errors: self.0.errors.get(),
             seconds: self.0.begun.get().elapsed().as_secs_f64(),
@@ -100,7 +107,11 @@ impl Tally {
             p99_us: at(0.99),
             p99_9_us: at(0.999),
             p99_99_us: at(0.999_9),
-            max_us: latencies.max() as f64 / 1_000.0,
+            max_us: if latencies.is_empty() {
+                0.0
+            } else {
+                latencies.max() as f64 / 1_000.0
+            },
         }
     }
 }

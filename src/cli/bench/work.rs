@@ -61,7 +61,8 @@ struct Opening {
     waker: RefCell<Option<Waker>>,
 }
 
-async fn touched(target: &Target, size: usize) -> Result<Tunnel, Broken> {
+/// A tunnel that has carried one message and its echo.
+pub(super) async fn touched(target: &Target, size: usize) -> Result<Tunnel, Broken> {
     let mut tunnel = Tunnel::open(target, size).await?;
     round_trip(&mut tunnel).await?;
     Ok(tunnel)
