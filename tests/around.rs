@@ -5,9 +5,11 @@
 #[macro_use]
 mod support;
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Conn, Driver, Proxy, Server, Setup, handshake};
+use support::{Conn, Driver, Proxy, Server, Setup, handshake, ringbolt};
 
 on_both_drivers!(
     a_redirect_keeps_host_path_and_query_and_the_connection,
@@ -19,6 +21,7 @@ on_both_drivers!(
     http_1_0_keeps_only_what_it_asks_for,
     a_handshake_is_redirected_like_any_request,
     a_file_is_read_at_start_and_reload_only,
+    a_pipe_is_refused_and_never_waited_for,
     own_answers_are_logged_as_local,
     a_denied_network_gets_403,
     only_allowed_networks_come_in,
@@ -255,6 +258,41 @@ fn a_file_is_read_at_start_and_reload_only(on: Driver) {
     proxy.sighup();
     proxy.wait_for_complaint("more than 64 KiB");
     assert_eq!(proxy.get("/closed").text(), "<p>two</p>\n");
+}
+
+/// Opening one waits until somebody writes, which would be for ever: the launcher would hear no signal any more.
+fn a_pipe_is_refused_and_never_waited_for(on: Driver) {
+    let server = Server::named("one");
+    let mut proxy = answering(on, &server);
+    let [page, config] = ["page.html", "config.toml"].map(|name| proxy.folder().join(name));
+    let make_pipe = |path: &Path| {
+        std::fs::remove_file(path).unwrap();
+        let made = Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    let check = || {
+        let mut check = ringbolt()
+            .arg("check")
+            .arg(&config)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert_eventually!(check.try_wait().unwrap().is_some());
+        let said = check.wait_with_output().unwrap().stderr;
+        String::from_utf8(said).unwrap()
+    };
+    for (pipe, complaint) in [
+        (&page, "page.html: not a regular file"),
+        (&config, "config.toml: not a regular file"),
+    ] {
+        make_pipe(pipe);
+        assert!(check().contains(complaint), "{complaint}");
+        proxy.sighup();
+        proxy.wait_for_complaint(complaint);
+    }
+    assert_eq!(proxy.get("/closed").text(), "<p>one</p>\n");
+    proxy.sigterm();
+    proxy.wait_for_exit();
 }
 
 fn own_answers_are_logged_as_local(on: Driver) {

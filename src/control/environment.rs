@@ -4,6 +4,7 @@
 //! only) and keeps every answer; the generation, which may not, loads the same text from the record.
 
 use crate::config::Environment;
+use rustix::fs::{FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -112,11 +113,24 @@ impl fmt::Debug for Answers {
 /// A secret of more than 64 KiB is a mistake, such as a device that never ends.
 const MAX_SECRET: u64 = 64 << 10;
 
+/// Opens a file to read it whole, never waiting: a named pipe would keep whoever opens it until somebody writes, and the launcher
+/// hears no signal meanwhile.
+///
+/// # Errors
+/// Those of open(2), and whatever is no regular file.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::io::retry_on_intr(|| rustix::fs::open(path, how, Mode::empty()))?;
+    let mode = rustix::fs::fstat(&file)?.st_mode;
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Ok(file.into()),
+        _ => Err(io::Error::other("not a regular file")),
+    }
+}
+
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(path)?
-        .take(MAX_SECRET + 1)
-        .read_to_end(&mut content)?;
+    open(path)?.take(MAX_SECRET + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_SECRET {
         return Err(io::Error::other("more than 64 KiB"));
     }

@@ -1,9 +1,10 @@
 //! The configuration file, read from disk and checked: for `run`, for a reload, for `check`.
 
 use super::auth;
-use super::environment::{Answers, Machine};
+use super::environment::{self, Answers, Machine};
 use crate::config::{self, Config, Problems};
 use std::fmt;
+use std::io::Read as _;
 use std::path::Path;
 
 /// A configuration that was found good, and all that is needed to find it good again elsewhere.
@@ -33,7 +34,9 @@ pub enum Refused {
 /// All of its problems at once.
 pub fn read(path: &Path) -> Result<Loaded, Refused> {
     let file = path.display();
-    let bytes = std::fs::read(path).map_err(|error| {
+    let mut bytes = Vec::new();
+    let read = environment::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|error| {
         let advice = match error.kind() {
             std::io::ErrorKind::NotFound => ": name another file, as in `ringbolt run FILE`",
             _ => "",
