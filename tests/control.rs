@@ -123,6 +123,30 @@ fn strangers_learn_nothing() {
     );
 }
 
+/// More at once than the control thread has places: nobody holds one beyond an answer.
+#[test]
+fn many_who_ask_at_once_are_all_answered() {
+    let server = Server::named("one");
+    let proxy = Setup::new(Driver::Ring)
+        .server(&server)
+        .process("workers = 2")
+        .timeouts("server = \"5s\"")
+        .more(&STATS.replace("HASH", &sha256(b"peppersecret")))
+        .start();
+    let mut clients: Vec<_> = (0..300).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let mut statuses = clients
+        .iter_mut()
+        .map(|client| client.read_response().status());
+    let other = statuses.find(|status| *status != 401);
+    assert_eq!(other, None);
+    // The clients' own connections are kept as ever.
+    let answer = clients[0].get_with("/page", &basic("ann", "plain"));
+    assert_eq!(answer.status(), 200);
+}
+
 #[test]
 fn an_open_page_tells_no_version() {
     let server = Server::named("one");

@@ -10,8 +10,8 @@ use crate::config::{AdminState, Stats};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
@@ -84,17 +84,19 @@ async fn health(State(source): State<Arc<dyn Source>>) -> (StatusCode, Json<serd
 }
 
 async fn stats_page(State(source): State<Arc<dyn Source>>, request: Request) -> Response {
-    let Some(stats) = source.stats() else {
-        return StatusCode::NOT_FOUND.into_response();
+    let mut response = match source.stats() {
+        None => StatusCode::NOT_FOUND.into_response(),
+        Some(stats) => answer(
+            &*source,
+            &stats,
+            request.method(),
+            request.uri(),
+            request.headers(),
+        ),
     };
-    let mut response = answer(
-        &*source,
-        &stats,
-        request.method(),
-        request.uri(),
-        request.headers(),
-    );
     let headers = response.headers_mut();
+    // Workers would keep their links for a while, and with them the places of those who ask meanwhile.
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

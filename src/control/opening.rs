@@ -126,8 +126,9 @@ pub(super) fn admin_sockets(
     })
 }
 
-/// Connections waiting to be accepted on either.
-const ADMIN_BACKLOG: u32 = 128;
+/// Connections waiting to be accepted on either: as many who ask for the stats page at once are answered in turn, further ones
+/// with 503. The kernel's `net.core.somaxconn` may be less.
+const ADMIN_BACKLOG: u32 = 1024;
 
 /// Opens the log files of a configuration, each with its `[[log]]`'s index.
 pub(super) fn open_logs(config: &Config) -> Result<Vec<(usize, File)>, String> {
