@@ -33,6 +33,7 @@ on_both_drivers!(
     a_monitor_fails_while_stopping,
     fields_are_set_added_and_removed_both_ways,
     an_underscore_in_a_changed_name_is_a_hyphen,
+    trailers_do_not_bring_back_what_is_changed,
     a_route_has_the_last_word_over_the_pools_fields,
     a_host_may_be_set,
     handshakes_are_changed_too_and_interims_are_not,
@@ -589,6 +590,39 @@ fn an_underscore_in_a_changed_name_is_a_hyphen(on: Driver) {
     let request = server.last_request();
     assert_eq!(request.fields("Proxy-Authorization"), ["mine"]);
     assert!(!request.has("X-Forwarded-For"), "{}", request.head);
+}
+
+fn trailers_do_not_bring_back_what_is_changed(on: Driver) {
+    let server = Server::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Powered-By: php\r\n\r\n",
+    );
+    let proxy = Setup::new(on)
+        .server(&server)
+        .pool("forwarded_for = { header = \"X-Client-IP\" }")
+        .more("[[route]]\npath = \"/changed\"\npool = \"app\"\n")
+        .more("request_headers = { set = { X-User = \"safe\" }, remove = [\"X-Debug\"] }\n")
+        .more("[[route]]\npath = \"/answer\"\npool = \"app\"\nresponse_headers.remove = [\"X-Powered-By\"]\n")
+        .start();
+    let ask = |path: &str, trailer: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{trailer}: 1\r\n\r\n"
+        )
+    };
+    for (path, trailer, status) in [
+        ("/changed", "X-User", 400),
+        ("/changed", "x_debug", 400),
+        ("/changed", "X-Sum", 200),
+        ("/", "X-User", 200),
+        ("/", "X-Request-Id", 400),
+        ("/", "X-Client-IP", 400),
+    ] {
+        let reply = proxy.client().request(&ask(path, trailer));
+        assert_eq!(reply.status(), status, "{path} {trailer}");
+    }
+    // The other way: what the route removes is not passed on behind the body either.
+    let reply = proxy.client().request(&ask("/answer", "X-Sum"));
+    assert_eq!(reply.status(), 502);
+    assert!(reply.trailers.is_empty(), "{:?}", reply.trailers);
 }
 
 fn a_route_has_the_last_word_over_the_pools_fields(on: Driver) {

@@ -26,6 +26,7 @@ use super::story::Story;
 use crate::balance::{Counter, Pool};
 use crate::ring::{Buffer, Duplex, Received, Stream, Timer};
 use crate::upstream::Link;
+use crate::wire::forward::Trailers;
 use crate::wire::{BodyLength, Refusal, rules};
 
 /// How an exchange ended.
@@ -114,7 +115,10 @@ async fn talk<C: Duplex + 'static>(
     };
     let facts = story.request.facts;
     let mut up = match &story.body {
-        None => Flow::new(facts.body, &plan.limits),
+        None => Flow::new(facts.body, &plan.limits).without(Trailers {
+            changes: plan.request_changes(story.request.route),
+            pool: Some(&pool.settings),
+        }),
         // All of it is at hand.
         Some(_) => Flow::new(BodyLength::None, &plan.limits),
     };
@@ -141,7 +145,7 @@ async fn talk<C: Duplex + 'static>(
     // Whether the request could be sent once more, to another server: all of it is at hand.
     let repeats = retry::repeats(pool, facts);
     let bare = facts.body.is_empty() || story.body.is_some();
-    let at_hand = |up: &Flow| repeats && up.received_all() && (bare || up.copy.is_some());
+    let at_hand = |up: &Flow<'_>| repeats && up.received_all() && (bare || up.copy.is_some());
     let repeatable = Cell::new(at_hand(&up));
     let sent = up.send_now(&link.stream);
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
@@ -212,7 +216,7 @@ async fn talk<C: Duplex + 'static>(
 }
 
 /// What the next attempt needs of this one.
-fn keeping(attempt: Attempt, story: &mut Story, up: &mut Flow) -> Attempt {
+fn keeping(attempt: Attempt, story: &mut Story, up: &mut Flow<'_>) -> Attempt {
     if matches!(attempt, Attempt::Again(_)) {
         story.body = story.body.take().or_else(|| up.copy.take());
     }
@@ -361,7 +365,7 @@ impl<C: Duplex> Down<'_, C> {
             && self.pool.spend_retry(desk.clock.get().wall_ms(desk.now()))
     }
 
-    fn read(&self, story: &mut Story, inbox: &Buffer, seen: usize) -> Result<Reading, Refusal> {
+    fn read(&self, story: &mut Story, inbox: &Buffer, seen: usize) -> Result<Reading<'_>, Refusal> {
         let desk = &self.guest.desk;
         let circumstances = Circumstances {
             limits: &self.plan.limits,
@@ -428,7 +432,7 @@ impl<C: Duplex> Down<'_, C> {
         &self,
         story: &mut Story,
         inbox: &mut Buffer,
-        last: &mut response::Final,
+        last: &mut response::Final<'_>,
     ) -> Result<Outcome, Attempt> {
         // By reference, as the inbox: what is moved into a future is stored there twice.
         let response::Final {

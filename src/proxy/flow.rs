@@ -13,12 +13,15 @@ use super::retry::Copy;
 use super::session::Learning;
 use crate::ring::{self, Buffer, Duplex, Elapsed, Received, Timer};
 use crate::wire::chunked::Decoder;
+use crate::wire::forward::Trailers;
 use crate::wire::{BodyLength, HeadLimits, Refusal};
 
 /// What is still to come of a body, and what of it waits to be sent.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(super) struct Flow<'a> {
     left: Left,
+    /// What its trailers may not be called.
+    trailers: Trailers<'a>,
     /// Only the payload goes on, not the chunks' framing: for an HTTP/1.0 client.
     bare: bool,
     /// Received and not yet sent. Heads are put here too, in front of their body.
@@ -56,7 +59,7 @@ pub(super) enum Stopped {
     ClientLeft,
 }
 
-impl Flow {
+impl<'a> Flow<'a> {
     pub(super) fn new(body: BodyLength, limits: &HeadLimits) -> Self {
         let left = match body {
             BodyLength::None | BodyLength::Length(0) => Left::Nothing,
@@ -66,12 +69,19 @@ impl Flow {
         };
         Self {
             left,
+            trailers: Trailers::default(),
             bare: false,
             waiting: Buffer::new(),
             sent: 0,
             copy: None,
             learning: None,
         }
+    }
+
+    /// No trailer of the body may have one of these names.
+    pub(super) fn without(mut self, trailers: Trailers<'a>) -> Self {
+        self.trailers = trailers;
+        self
     }
 
     /// From here on only payload goes on.
@@ -140,12 +150,12 @@ impl Flow {
                 let step = if self.bare {
                     self.waiting.reserve(bytes.len());
                     let out = self.waiting.tail();
-                    decoder.each(bytes, |payload| {
+                    decoder.each(bytes, &self.trailers, |payload| {
                         out.extend_from_slice(payload);
                         seen(payload);
                     })?
                 } else {
-                    decoder.each(bytes, seen)?
+                    decoder.each(bytes, &self.trailers, seen)?
                 };
                 if step.done {
                     self.left = Left::Nothing;

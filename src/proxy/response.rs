@@ -9,12 +9,12 @@ use super::story::Story;
 use crate::balance::sticky::{self, Issue, Theirs};
 use crate::config::Capture;
 use crate::ring::Buffer;
-use crate::wire::forward::{self, Changes, Connection, Edit, Framing, ResponseEdits};
+use crate::wire::forward::{self, Changes, Connection, Edit, Framing, ResponseEdits, Trailers};
 use crate::wire::response::ResponseHead;
 use crate::wire::{BodyLength, HeadLimits, Progress, Refusal, Span, cookie, rules};
 
 /// What a server's bytes lead to.
-pub(super) enum Reading {
+pub(super) enum Reading<'a> {
     /// More bytes are needed.
     Partial,
     /// A response before the final one: these bytes go to the client as they are put here.
@@ -22,12 +22,12 @@ pub(super) enum Reading {
     /// The tunnel stands: the head is in the buffer, what follows `taken` is the server's first bytes.
     Switched { taken: usize, out: Buffer },
     /// The final response. Its head, and what of the body came along, wait in the flow.
-    Final(Final),
+    Final(Final<'a>),
 }
 
 /// A final response on its way.
-pub(super) struct Final {
-    pub(super) flow: Flow,
+pub(super) struct Final<'a> {
+    pub(super) flow: Flow<'a>,
     pub(super) status: u16,
     /// Bytes that were taken from the buffer.
     pub(super) taken: usize,
@@ -54,13 +54,13 @@ pub(super) struct Circumstances<'a> {
 }
 
 /// Reads the head at the front of `bytes`; `seen` bytes of it were looked at before.
-pub(super) fn read(
+pub(super) fn read<'a>(
     desk: &Desk,
     story: &mut Story,
     bytes: &[u8],
     seen: usize,
-    circumstances: &Circumstances<'_>,
-) -> Result<Reading, Refusal> {
+    circumstances: &Circumstances<'a>,
+) -> Result<Reading<'a>, Refusal> {
     let mut head = desk.response.borrow_mut();
     match head.parse(bytes, seen, circumstances.limits)? {
         Progress::Partial => Ok(Reading::Partial),
@@ -73,7 +73,7 @@ pub(super) fn read(
 }
 
 /// An HTTP/1.0 client does not know interim responses (RFC 9110 section 15.2).
-fn interim(story: &Story, head: &ResponseHead, bytes: &[u8]) -> Reading {
+fn interim(story: &Story, head: &ResponseHead, bytes: &[u8]) -> Reading<'static> {
     let mut out = Buffer::new();
     if story.request.facts.minor > 0 {
         out.reserve(head.size + ADDED);
@@ -91,7 +91,7 @@ fn switched(
     head: &ResponseHead,
     bytes: &[u8],
     circumstances: &Circumstances<'_>,
-) -> Result<Reading, Refusal> {
+) -> Result<Reading<'static>, Refusal> {
     rules::switch(head, bytes, story.request.facts.upgrade.as_ref())?;
     let mut out = Buffer::new();
     write(
@@ -110,13 +110,13 @@ fn switched(
     })
 }
 
-fn last(
+fn last<'a>(
     desk: &Desk,
     story: &mut Story,
     head: &ResponseHead,
     bytes: &[u8],
-    circumstances: &Circumstances<'_>,
-) -> Result<Final, Refusal> {
+    circumstances: &Circumstances<'a>,
+) -> Result<Final<'a>, Refusal> {
     let facts = story.request.facts;
     let body = head.body(facts.method);
     let bare = body == BodyLength::Chunked && facts.minor == 0;
@@ -136,7 +136,10 @@ fn last(
     } else {
         Framing::AsReceived
     };
-    let mut flow = Flow::new(body, circumstances.limits);
+    let mut flow = Flow::new(body, circumstances.limits).without(Trailers {
+        changes: circumstances.changes,
+        pool: None,
+    });
     if bare {
         flow = flow.bare();
     }

@@ -14,6 +14,7 @@
 //!                          LastLf ──► Done
 //! ```
 
+use super::forward::Trailers;
 use super::{HeadLimits, Refusal, rules};
 
 /// Where in a chunked body the stream stands.
@@ -88,17 +89,25 @@ impl Decoder {
 
     /// Takes the next piece, to be passed on as it is. After a refusal the stream means nothing any more.
     pub fn step(&mut self, input: &[u8]) -> Result<Step, Refusal> {
-        self.each(input, |_| ())
+        self.each(input, &Trailers::default(), |_| ())
     }
 
     /// Takes the next piece and appends the payload in it to `out`, without chunk framing, extensions
     /// and trailers: for HTTP/1.0 clients.
     pub fn payload(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Step, Refusal> {
-        self.each(input, |bytes| out.extend_from_slice(bytes))
+        self.each(input, &Trailers::default(), |bytes| {
+            out.extend_from_slice(bytes);
+        })
     }
 
-    /// Takes the next piece; `payload` is given the ranges of it that are payload, in order.
-    pub fn each(&mut self, input: &[u8], mut payload: impl FnMut(&[u8])) -> Result<Step, Refusal> {
+    /// Takes the next piece; `payload` is given the ranges of it that are payload, in order. No trailer may have a name
+    /// that `trailers` refuses.
+    pub fn each(
+        &mut self,
+        input: &[u8],
+        trailers: &Trailers<'_>,
+        mut payload: impl FnMut(&[u8]),
+    ) -> Result<Step, Refusal> {
         let mut taken = 0;
         while taken < input.len() && self.at != At::Done {
             if self.at == At::Data {
@@ -112,7 +121,7 @@ impl Decoder {
                     self.at = At::DataCr;
                 }
             } else {
-                self.at = self.next(input[taken])?;
+                self.at = self.next(input[taken], trailers)?;
                 taken += 1;
             }
         }
@@ -128,7 +137,7 @@ impl Decoder {
     }
 
     /// One byte of framing.
-    fn next(&mut self, byte: u8) -> Result<At, Refusal> {
+    fn next(&mut self, byte: u8, trailers: &Trailers<'_>) -> Result<At, Refusal> {
         match (self.at, byte) {
             (At::Size, _) => self.size(byte),
             (At::Extension, b'\r') => Ok(At::SizeEnd),
@@ -143,7 +152,7 @@ impl Decoder {
                     .trailer_bytes
                     .checked_sub(1)
                     .ok_or(Refusal::TrailersTooLarge)?;
-                self.trailer(byte)
+                self.trailer(byte, trailers)
             }
             (At::LastLf, b'\n') => Ok(At::Done),
             (At::LastLf, _) => Err(Refusal::BadTrailer),
@@ -198,7 +207,7 @@ impl Decoder {
         }
     }
 
-    fn trailer(&mut self, byte: u8) -> Result<At, Refusal> {
+    fn trailer(&mut self, byte: u8, trailers: &Trailers<'_>) -> Result<At, Refusal> {
         match (self.at, byte) {
             (At::Trailer, b'\r') => Ok(At::LastLf),
             (At::Trailer, _) => {
@@ -210,8 +219,12 @@ impl Decoder {
                 self.trailer_name(byte)
             }
             (At::TrailerName, b':') => {
-                if let Some(name) = self.name.get(..self.name_length.into()) {
-                    rules::trailer(name)?;
+                match self.name.get(..self.name_length.into()) {
+                    Some(name) => {
+                        rules::trailer(name)?;
+                        trailers.check(name)?;
+                    }
+                    None => trailers.check_start(&self.name)?,
                 }
                 Ok(At::TrailerValue)
             }
@@ -241,6 +254,8 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{HeaderChanges, Secret};
+    use crate::wire::forward::Changes;
     use crate::wire::properties;
     use proptest::prelude::*;
 
@@ -367,6 +382,40 @@ mod tests {
                 ),
                 "{name}: {result:?}"
             );
+        }
+    }
+
+    #[test]
+    fn trailers_may_not_bring_back_what_a_route_changes() {
+        let changes = Changes::new(&HeaderChanges {
+            set: vec![("X-User".to_owned(), Secret(b"safe".to_vec()))],
+            add: vec![("X-Added".to_owned(), Secret(b"more".to_vec()))],
+            remove: vec!["X-A-Name-Longer-Than-The-Room-For-Names".to_owned()],
+        });
+        let trailers = Trailers {
+            changes: changes.as_ref(),
+            pool: None,
+        };
+        let table = [
+            ("X-User", false),
+            ("x_user", false),
+            ("X-Users", true),
+            ("X-Added", true),
+            ("X-A-Name-Longer-Than-The-Room-Fo", true),
+            ("x_a-name-longer-than-the-room-for-names", false),
+            ("X-A-Name-Longer-Than-The-Lines-Of-This", true),
+        ];
+        for (name, passes) in table {
+            let input = format!("0\r\n{name}: 1\r\n\r\n");
+            let read = |trailers: &Trailers<'_>| {
+                Decoder::new(&HeadLimits::default()).each(input.as_bytes(), trailers, |_| ())
+            };
+            let wanted = match passes {
+                true => read(&Trailers::default()),
+                false => Err(Refusal::ForbiddenTrailer),
+            };
+            assert_eq!(read(&trailers), wanted, "{name}");
+            assert!(read(&Trailers::default()).is_ok(), "{name}");
         }
     }
 

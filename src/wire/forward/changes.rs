@@ -60,9 +60,13 @@ impl Changes {
 
     /// Whether a field of this name does not go on, and is not added by anybody else.
     pub fn drops(&self, name: &[u8]) -> bool {
-        self.names
-            .iter()
+        self.dropped()
             .any(|dropped| rules::is_same_name(dropped, name))
+    }
+
+    /// The names that do not go on.
+    pub(super) fn dropped(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(|name| &**name)
     }
 
     /// The same for a field of a head.

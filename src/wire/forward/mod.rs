@@ -11,11 +11,13 @@ mod edit;
 mod lines;
 mod request;
 mod response;
+mod trailers;
 
 pub use changes::Changes;
 pub use edit::Edit;
 pub use request::{RequestEdits, write_request};
 pub use response::{Framing, ResponseEdits, write_response};
+pub use trailers::Trailers;
 
 /// What `Connection` says on the side that the head goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
