@@ -20,7 +20,7 @@ pub(super) struct Budget {
     credit: AtomicU64,
     /// Requests whose share is in the credit.
     reckoned: AtomicU64,
-    /// Milliseconds since the Unix epoch up to which the minimum is in the credit; 0 before the first retry.
+    /// Milliseconds up to which the minimum is in the credit; 0 before the first retry.
     filled_ms: AtomicU64,
     /// Sessions that the pool counted for retries: no requests.
     moved: AtomicU64,
@@ -29,7 +29,8 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Takes one retry out of the budget, if it has one left. `sessions` is how many the pool has counted since the
-    /// start, `now_ms` milliseconds since the Unix epoch.
+    /// start, `now_ms` milliseconds of the monotonic clock: one that could be set back would earn nothing until it is there
+    /// again.
     pub(super) fn spend(&self, budget: &RetryBudget, sessions: u64, now_ms: u64) -> bool {
         let earned = self.requests(budget, sessions) + self.minimum(budget, now_ms);
         let most = u64::from(budget.minimum.max(1)) * ONE;
@@ -68,7 +69,10 @@ impl Budget {
     /// What the time since the last time earned; at first, all that may be saved.
     fn minimum(&self, budget: &RetryBudget, now_ms: u64) -> u64 {
         let before = self.filled_ms.fetch_max(now_ms, Relaxed);
-        let passed = now_ms.saturating_sub(before).min(SPAN_MS);
+        let passed = match before {
+            0 => SPAN_MS,
+            before => now_ms.saturating_sub(before).min(SPAN_MS),
+        };
         u64::from(budget.minimum) * passed * (ONE / SPAN_MS)
     }
 }
@@ -112,7 +116,7 @@ mod tests {
             // No budget at all, and no minimum.
             (0, 0, &[(1_000, 1_000, 9, 0), (60_000, 9_000, 9, 0)]),
             (1000, 0, &[(1_000, 1, 9, 1), (1_000, 2, 9, 1), (1_000, 9, 9, 1)]),
-            // A clock that is set back earns nothing, and breaks nothing.
+            // Workers that come in the wrong order earn nothing, and break nothing.
             (0, 2, &[(90_000, 1, 9, 2), (1_000, 1, 9, 0), (95_000, 1, 9, 1)]),
         ];
         for (thousandths, minimum, steps) in table {
@@ -128,6 +132,20 @@ mod tests {
                 assert_eq!(got, granted, "{thousandths} {minimum} at {ms}: {requests}");
             }
         }
+    }
+
+    /// The monotonic clock counts from the machine's start.
+    #[test]
+    fn all_of_the_minimum_is_there_when_the_machine_has_just_started() {
+        let (budget, settings) = (
+            Budget::default(),
+            RetryBudget {
+                thousandths: 0,
+                minimum: 5,
+            },
+        );
+        let granted = (0..9).filter(|_| budget.spend(&settings, 0, 7)).count();
+        assert_eq!(granted, 5);
     }
 
     #[test]

@@ -530,7 +530,8 @@ impl Live {
     pub(super) fn advance(&self, length: Duration, now_ms: u64) -> (bool, Option<Duration>) {
         let since = match self.gate.slow_since.load(Relaxed) {
             NONE => return (false, None),
-            DUE => {
+            // Also when the clock was set back, or it would stay small until the clock is there again.
+            since if since > now_ms => {
                 self.gate.slow_since.store(now_ms, Relaxed);
                 now_ms
             }
@@ -850,7 +851,7 @@ const WAITERS: u8 = 2;
 
 /// No slow start is under way.
 const NONE: u64 = 0;
-/// One is to begin.
+/// One is to begin: later than any time.
 const DUE: u64 = u64::MAX;
 
 fn pack(state: State) -> u64 {
@@ -883,6 +884,25 @@ mod tests {
                 };
                 assert_eq!(unpack(pack(state)), state);
             }
+        }
+    }
+
+    #[test]
+    fn a_slow_start_begins_anew_when_the_clock_is_set_back() {
+        let live = Live::new(AdminState::Ready, 1, 1, Arc::default());
+        live.begin_slowly();
+        let length = Duration::from_secs(15);
+        for (second, share, left) in [
+            (9_000, 1, Some(1)),
+            (9_003, 4, Some(1)),
+            (100, 1, Some(1)),
+            (107, 8, Some(1)),
+            (115, 16, None),
+            (50, 16, None),
+        ] {
+            let (_, next) = live.advance(length, second * 1000);
+            assert_eq!(live.sixteenths(), share, "{second}");
+            assert_eq!(next, left.map(Duration::from_secs), "{second}");
         }
     }
 

@@ -105,7 +105,8 @@ impl Watched {
 
     /// An ejection goes on, or is over.
     fn until_over(&mut self, seen: Seen, now_ms: u64) -> Option<Verdict> {
-        if now_ms < self.until_ms {
+        // A clock that was set back ends it as well, or it would last until the clock is there again.
+        if (self.since_ms..self.until_ms).contains(&now_ms) {
             return None;
         }
         let after = Duration::from_millis(now_ms.saturating_sub(self.since_ms));
@@ -198,7 +199,7 @@ mod tests {
     type Step = (u64, u32, u64, u64, bool, &'static str);
 
     #[rustfmt::skip]
-    const TABLE: [(&str, &[Step]); 9] = [
+    const TABLE: [(&str, &[Step]); 10] = [
         ("a streak", &[
             (100, 4, 0, 0, true, "."), (101, 5, 0, 0, true, "E131"), (102, 9, 0, 0, true, "."),
             (130, 9, 0, 0, true, "."), (131, 0, 0, 0, true, "R30"), (132, 4, 0, 0, true, "."),
@@ -228,6 +229,10 @@ mod tests {
         ]),
         ("a late look, and a clock that is set back", &[
             (100, 5, 0, 0, true, "E130"), (500, 0, 0, 0, true, "R400"), (200, 0, 40, 40, true, "E260"),
+        ]),
+        ("a clock that is set back during an ejection", &[
+            (9000, 5, 0, 0, true, "E9030"), (8999, 5, 0, 0, true, "R0"), (9001, 0, 0, 0, true, "."),
+            (9002, 5, 0, 0, true, "E9062"), (9005, 0, 0, 0, true, "."), (9003, 0, 0, 0, true, "."),
         ]),
     ];
 

@@ -397,7 +397,7 @@ impl Pool {
         Busy::new(Arc::clone(&self.servers[server].live), Session::Request)
     }
 
-    /// Whether another attempt may be made at `now_ms`, milliseconds since the Unix epoch: what it costs is taken out of
+    /// Whether another attempt may be made at `now_ms`, milliseconds of the monotonic clock: what it costs is taken out of
     /// the pool's budget, if it has one.
     pub fn spend_retry(&self, now_ms: u64) -> bool {
         let budget = self.settings.retry.as_ref().and_then(|r| r.budget.as_ref());

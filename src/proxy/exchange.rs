@@ -362,7 +362,7 @@ impl<C: Duplex> Down<'_, C> {
         self.repeatable.get()
             && retry::is_wanted(self.pool, story, again)
             && !self.client.peer_left()
-            && self.pool.spend_retry(desk.clock.get().wall_ms(desk.now()))
+            && self.pool.spend_retry(desk.now().ms())
     }
 
     fn read(&self, story: &mut Story, inbox: &Buffer, seen: usize) -> Result<Reading<'_>, Refusal> {

@@ -89,8 +89,7 @@ pub(super) async fn reach<C: Duplex>(
         if connection.stream.peer_left() {
             return Err(Ending::LeftInConnect);
         }
-        let now_ms = || desk.clock.get().wall_ms(desk.now());
-        if left == 0 || !is_tried_again(pool, &error) || !pool.spend_retry(now_ms()) {
+        if left == 0 || !is_tried_again(pool, &error) || !pool.spend_retry(desk.now().ms()) {
             return Err(Ending::from(&error));
         }
         left -= 1;
