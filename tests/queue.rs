@@ -33,6 +33,8 @@ on_both_drivers!(
     a_reload_without_changes_loses_nobody,
     a_slow_start_scales_the_bound,
     the_log_and_the_status_tell_of_the_queue,
+    a_place_without_a_token_is_kept_until_there_is_one,
+    a_place_without_a_token_is_kept_no_longer_than_anybody_waits,
 );
 
 /// Servers that answer when they are told to, and count who is with them.
@@ -637,4 +639,65 @@ fn the_log_and_the_status_tell_of_the_queue(on: Driver) {
         proxy.status().unwrap()["pools"][0]["servers"][0]["queue"]["longest"],
         2
     );
+}
+
+const ONE_BY_ONE: &str = "max_tunnels = 1\ntunnel_rate = { per_second = 1, burst = 1 }";
+
+fn knocks(proxy: &Proxy) -> Conn {
+    let mut client = proxy.client();
+    client.send(handshake("/waits"));
+    client
+}
+
+/// One after the other is let in, and nobody is turned away because the first found no token.
+fn a_place_without_a_token_is_kept_until_there_is_one(on: Driver) {
+    let (gate, _opened) = gated();
+    let server = gate.server("one");
+    let proxy = Setup::new(on)
+        .timeouts("queue = \"never\"\n")
+        .server_with(&server, ONE_BY_ONE)
+        .start();
+    let mut first = proxy.client();
+    assert_eq!(first.upgrade("/first").status(), 101);
+    // With a token, everybody finds the server full.
+    std::thread::sleep(Duration::from_millis(1_100));
+    let mut waits = Vec::new();
+    for count in 1..=4 {
+        waits.push(knocks(&proxy));
+        wait_until_waiting(&proxy, &[count, 0]);
+    }
+    drop(first);
+    for mut client in waits {
+        assert_eq!(client.read_response_head().status(), 101);
+    }
+    assert_eq!(proxy.status().unwrap()["pools"][0]["over_rate"], 0);
+    assert_eq!(gate.most.load(SeqCst), 1);
+}
+
+fn a_place_without_a_token_is_kept_no_longer_than_anybody_waits(on: Driver) {
+    let (gate, _opened) = gated();
+    let server = gate.server("one");
+    let proxy = Setup::new(on)
+        .timeouts("queue = \"400ms\"\n")
+        .server_with(&server, ONE_BY_ONE)
+        .start();
+    // On a slow machine patience may be at an end before there is a place: then once more.
+    let turned_away = || {
+        let mut first = proxy.client();
+        first.send(handshake("/first"));
+        if first.read_response_head().status() != 101 {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1_100));
+        let (mut one, mut two) = (knocks(&proxy), knocks(&proxy));
+        drop(first);
+        let _ = one.read_response_head();
+        drop(one);
+        two.read_response_head().status() == 503
+    };
+    assert_eventually!(turned_away() && proxy.all_access_lines().iter().any(is_over_rate));
+}
+
+fn is_over_rate(line: &AccessLine) -> bool {
+    line.termination.starts_with("PC") && line.timers[1] >= 400
 }

@@ -334,6 +334,12 @@ impl Pool {
         !self.limited || self.servers[pick.server].take_token(kind(), ask.now_ms)
     }
 
+    /// How long until [`Pool::admits`] may say yes, when it has just said no.
+    pub fn token_in(&self, pick: &Pick, ask: &Ask) -> Duration {
+        let kind = ask.kind(pick.why == Why::Cookie);
+        self.servers[pick.server].token_in(kind, ask.now_ms)
+    }
+
     /// Whether a session found no server only because of rates: then the seconds after which its client should come
     /// again. `random` spreads those who are refused together.
     #[cold]

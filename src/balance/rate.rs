@@ -96,6 +96,13 @@ impl Bucket {
         full <= now.saturating_add(limit.depth) || self.forget(limit, now, full)
     }
 
+    /// How long until there is a token, if nobody else takes it.
+    pub(super) fn token_in(&self, limit: Limit, now_ms: u64) -> Duration {
+        let now = now_ms.saturating_mul(MILLISECOND);
+        let token = self.full.load(Relaxed).saturating_sub(limit.depth);
+        Duration::from_nanos(token.saturating_sub(now))
+    }
+
     /// Puts back a token that was not used.
     pub fn give_back(&self, limit: Limit) {
         let less = |full: u64| Some(full.saturating_sub(limit.interval));

@@ -84,6 +84,13 @@ impl Server {
         !full
     }
 
+    /// How long until it may be given a session of this kind, if nobody else is meanwhile.
+    pub(super) fn token_in(&self, kind: Kind, now_ms: u64) -> Duration {
+        let limits = self.limits(kind).pairs(self.live.buckets());
+        let waits = limits.map(|(limit, bucket)| bucket.token_in(limit, now_ms));
+        waits.max().unwrap_or_default()
+    }
+
     /// Seconds after which a client that it could not be given should come again; `None` if it could.
     pub(super) fn promise(&self, kind: Kind, now_ms: u64, random: u64) -> Option<u32> {
         let buckets = self.live.buckets();

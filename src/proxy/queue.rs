@@ -10,13 +10,14 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::desk::Desk;
 use super::ending::Ending;
 use super::plan;
 use super::reach::nobody;
 use super::story::Story;
 use crate::balance::rate::after_queue;
-use crate::balance::{Ask, Counter, Missed, Pick, Pool, Waiting};
-use crate::ring::{Duplex, Elapsed, Timer};
+use crate::balance::{Ask, Busy, Counter, Missed, Pick, Pool, Waiting, Why};
+use crate::ring::{Duplex, Elapsed, Stamp, Timer};
 
 /// A server with room for what [`Pool::take`] had none for. Whose cookie names a server waits for that one; if too
 /// many do already, it takes another, where the pool lets it move.
@@ -28,13 +29,15 @@ pub(super) async fn wait<C: Duplex>(
 ) -> Result<Pick, Ending> {
     let bell = &connection.guest.desk.waiters;
     let place = Place::new();
+    let patience = Patience::new(&connection.guest.desk, pool);
     // Persistence may have overruled that it is down: then it is waited for as it is.
     let firm = |ask: &Ask| {
         let closed = |wanted: usize| !pool.servers[wanted].accepts_sticky();
         story.verdict.force || ask.wanted.is_some_and(closed)
     };
     let enter = |ask: &Ask, firm| pool.wait(ask, firm, bell, place.0);
-    let mut entered = enter(&ask, firm(&ask));
+    let insists = firm(&ask);
+    let mut entered = enter(&ask, insists);
     if let Some(wanted) = ask.wanted {
         story.server = Some(wanted);
         if entered.is_err() && pool.settings.redispatch && !story.verdict.force {
@@ -53,7 +56,7 @@ pub(super) async fn wait<C: Duplex>(
     let waiting = entered.map_err(|_| Ending::QueueFull(later(connection, pool)))?;
     let side = usize::from(ask.wanted.is_none());
     story.queued[side] = waiting.position();
-    let end = patiently(connection, pool, &place, &waiting).await;
+    let end = patiently(connection, &patience, &place, &waiting).await;
     story.marks.queued = Some(connection.guest.desk.now());
     match end {
         Some(Gone::Patience) if !waiting.is_over() => {
@@ -63,18 +66,60 @@ pub(super) async fn wait<C: Duplex>(
         Some(Gone::Client) => return Err(Ending::LeftInQueue),
         Some(Gone::Patience) | None => {}
     }
-    let (pick, busy) = waiting.given(pool).ok_or(Ending::NoServer)?;
-    ask.now_ms = connection.guest.desk.now().ms();
-    if !pool.admits(&pick, &ask) {
-        busy.withdraw();
-        return Err(nobody(&connection.guest.desk, pool, &ask));
-    }
-    if let Some(wanted) = ask.wanted.filter(|wanted| *wanted != pick.server) {
+    let given = waiting.given(pool).ok_or(Ending::NoServer)?;
+    if let Some(wanted) = ask.wanted.take_if(|wanted| *wanted != given.0.server) {
         // It has gone down meanwhile.
+        moved(connection, story, pool, wanted);
+    }
+    let admitted = admitted(connection, pool, &patience, given, &mut ask, insists).await;
+    story.marks.queued = Some(connection.guest.desk.now());
+    let (pick, busy) = admitted?;
+    if let Some(wanted) = ask.wanted.filter(|wanted| *wanted != pick.server) {
         moved(connection, story, pool, wanted);
     }
     (story.server, story.busy) = (Some(pick.server), Some(busy));
     Ok(pick)
+}
+
+/// Waits until the rates of its server allow what has a place there. The place is kept meanwhile: whoever it was passed
+/// on to would find no token either. Another server that has both is taken instead, unless the client's own is open.
+async fn admitted<C: Duplex>(
+    connection: &Connection<C>,
+    pool: &Pool,
+    patience: &Patience,
+    (pick, busy): (Pick, Busy),
+    ask: &mut Ask,
+    insists: bool,
+) -> Result<(Pick, Busy), Ending> {
+    let desk = &connection.guest.desk;
+    loop {
+        ask.now_ms = desk.now().ms();
+        let is_open = insists || pool.servers[pick.server].accepts_sticky();
+        if is_open && pool.admits(&pick, ask) {
+            return Ok((pick, busy));
+        }
+        let any = Ask {
+            wanted: None,
+            ..*ask
+        };
+        let is_bound = is_open && pick.why == Why::Cookie;
+        if !is_bound && let Ok(other) = pool.take(&any) {
+            busy.withdraw();
+            return Ok(other);
+        }
+        let left = patience.left(desk).unwrap_or(Duration::MAX);
+        if left == Duration::ZERO {
+            busy.withdraw();
+            return Err(nobody(desk, pool, if is_bound { ask } else { &any }));
+        }
+        let pause = pool.token_in(&pick, ask).min(LOOK).min(left);
+        connection.timer.arm(Some(pause));
+        connection.timer.fired().await;
+        if connection.stream.peer_left() {
+            busy.withdraw();
+            return Err(Ending::LeftInQueue);
+        }
+    }
 }
 
 fn moved<C: Duplex>(connection: &Connection<C>, story: &mut Story, pool: &Pool, from: usize) {
@@ -93,6 +138,27 @@ fn later<C: Duplex>(connection: &Connection<C>, pool: &Pool) -> u32 {
     after_queue(patience, connection.guest.desk.random())
 }
 
+/// How long anybody waits, for a place and then for a token.
+struct Patience {
+    began: Stamp,
+    most: Option<Duration>,
+}
+
+impl Patience {
+    fn new(desk: &Desk, pool: &Pool) -> Self {
+        Self {
+            began: desk.now(),
+            most: plan::wait(pool.settings.timeouts.queue),
+        }
+    }
+
+    /// `None` is for ever.
+    fn left(&self, desk: &Desk) -> Option<Duration> {
+        let waited = Duration::from_millis(desk.now().since(self.began));
+        self.most.map(|most| most.saturating_sub(waited))
+    }
+}
+
 /// What has run out before there was a place.
 enum Gone {
     Patience,
@@ -102,17 +168,14 @@ enum Gone {
 /// Waits for a place, for as long as the pool lets it and the client stays. `None` when there is one.
 async fn patiently<C: Duplex>(
     connection: &Connection<C>,
-    pool: &Pool,
+    patience: &Patience,
     place: &Place,
     waiting: &Waiting,
 ) -> Option<Gone> {
     let desk = &connection.guest.desk;
     let (client, timer) = (&connection.stream, &connection.timer);
-    let patience = plan::wait(pool.settings.timeouts.queue);
-    let began = desk.now();
     loop {
-        let waited = Duration::from_millis(desk.now().since(began));
-        let left = patience.map(|patience| patience.saturating_sub(waited));
+        let left = patience.left(desk);
         if left == Some(Duration::ZERO) {
             return (!waiting.is_over()).then_some(Gone::Patience);
         }
@@ -210,5 +273,6 @@ thread_local! {
     static WAITERS: RefCell<Waiters> = RefCell::default();
 }
 
-/// How often who waits looks whether its client is still there, where that cannot be waited for.
+/// How often who waits looks whether its client is still there, and whether another server will do, where that cannot be
+/// waited for.
 const LOOK: Duration = Duration::from_millis(500);
