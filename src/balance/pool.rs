@@ -278,20 +278,22 @@ impl Pool {
 
     /// Why nobody was found.
     #[cold]
-    fn missed(&self, wanted: Option<usize>, ask: &Ask) -> Missed {
+    pub(super) fn missed(&self, wanted: Option<usize>, ask: &Ask) -> Missed {
         if wanted.is_some() {
             return Missed::Full;
         }
-        let others = (0..)
-            .zip(&self.servers)
-            .filter(|(at, _)| Some(*at) != ask.avoid);
-        let (mut any, mut has_room) = (false, false);
-        for (_, server) in others.filter(|(_, server)| server.accepts_new()) {
-            any = true;
-            has_room |= server.live.has_room(ask.session());
-        }
-        // Where there is room it is for want of a token.
-        match any && self.bounded && !(self.limited && has_room) {
+        let kind = ask.kind(false);
+        let open = || {
+            let others = (0..).zip(&self.servers);
+            let others = others.filter(|(at, _)| Some(*at) != ask.avoid);
+            others.map(|(_, server)| server).filter(|s| s.accepts_new())
+        };
+        let tier = open().map(|server| server.tier).min();
+        let has_token = |server: &Arc<Server>| {
+            Some(server.tier) == tier && (!self.limited || server.has_token(kind, ask.now_ms))
+        };
+        // For a token nobody waits here; for a place whoever could take it, also when one has become free meanwhile.
+        match self.bounded && open().any(has_token) {
             true => Missed::Full,
             false => Missed::NoServer,
         }

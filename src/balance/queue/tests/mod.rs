@@ -296,6 +296,28 @@ fn with_nobody_up_there_is_no_waiting() {
     assert_eq!(scene.take(&ANY).unwrap_err(), Missed::NoServer);
 }
 
+/// One has room and no token, the other tokens and no room: the other's next place is waited for.
+#[test]
+fn who_is_over_one_servers_rate_waits_for_another() {
+    let mut settings = settings(&[(None, Some(8)), (None, Some(1))]);
+    settings.servers[0].tunnel_rate = Some(config::Rate {
+        per_second: 1,
+        burst: 1,
+    });
+    let scene = Scene::with(&settings);
+    let mut busy: Vec<_> = (0..2).map(|_| scene.take(&tunnel()).unwrap()).collect();
+    busy.sort_by_key(|(server, _)| *server);
+    assert_eq!(scene.take(&tunnel()).unwrap_err(), Missed::Full);
+    // With the other down there is nothing to wait for but a token.
+    scene.pool.mark(1, &change(false), 1);
+    assert_eq!(scene.take(&tunnel()).unwrap_err(), Missed::NoServer);
+    scene.pool.mark(1, &change(true), 2);
+    drop(busy.pop());
+    assert_eq!(scene.take(&tunnel()).unwrap().0, 1);
+    // A place that becomes free after nobody was found leads to the line, which looks again.
+    assert_eq!(scene.pool.missed(None, &tunnel()), Missed::Full);
+}
+
 #[test]
 fn a_slow_start_scales_the_bounds() {
     let mut settings = settings(&[(Some(32), Some(16)), (Some(1), None)]);
