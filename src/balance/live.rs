@@ -652,6 +652,12 @@ impl Live {
         self.standing_in_use().accepts_sticky() && !self.is_forsaken()
     }
 
+    /// Whether a line of its own has anything to wait for: nobody who did would ever learn what becomes of a server
+    /// that has left the pool.
+    pub(super) fn keeps_line(&self) -> bool {
+        self.accepts_sticky() && self.gate.retired.load(Relaxed) == u32::MAX
+    }
+
     /// It has no place in this plan and those that follow.
     pub(super) fn retire(&self, plan: u32) {
         self.gate.retired.store(plan, Relaxed);

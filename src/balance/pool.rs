@@ -247,7 +247,7 @@ impl Pool {
         };
         let queue = &self.live.queue;
         let room = |queue: &super::queue::Queue| {
-            let closed = own.filter(|server| !firm && !server.accepts_sticky());
+            let closed = own.filter(|server| !firm && !server.live.keeps_line());
             if let Some(closed) = closed {
                 queue.note_closed(&closed.live);
             }
@@ -300,15 +300,17 @@ impl Pool {
     }
 
     /// Something has changed for those who wait: servers that are closed let their lines go, and those that have room are
-    /// offered.
+    /// offered. So do those that were retired, whose health nobody looks at any more.
     fn look_after_waiters(&self) {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         let queue = &self.live.queue;
         if queue.waiting() == 0 {
             return;
         }
-        for server in self.servers.iter().filter(|s| !s.accepts_sticky()) {
-            queue.note_closed(&server.live);
+        let present = self.servers.iter().map(|server| Arc::clone(&server.live));
+        let retired = self.retired.iter().filter_map(|old| old.live.upgrade());
+        for live in present.chain(retired).filter(|live| !live.keeps_line()) {
+            queue.note_closed(&live);
         }
         for server in &self.servers {
             if Session::ALL.into_iter().any(|s| server.live.has_room(s)) {

@@ -341,7 +341,7 @@ impl Table {
     }
 
     fn oldest(&self, live: &Live) -> Option<(u32, Session, u64)> {
-        let (open, in_turn) = (live.accepts_sticky(), live.is_in_turn());
+        let (open, in_turn) = (live.keeps_line(), live.is_in_turn());
         let first = |line: u32, session| {
             let mut those = self.0.range((line, session, 0)..=(line, session, u64::MAX));
             let fits = |ticket: &Ticket| match line {
@@ -359,7 +359,7 @@ impl Table {
     /// Whoever waits for this server, and would take another one, joins the pool's line where it would be had it
     /// stood there from the start.
     fn close(&mut self, live: &Live, shared: &Line) {
-        if live.accepts_sticky() {
+        if live.keeps_line() {
             return;
         }
         for session in Session::ALL {

@@ -385,3 +385,31 @@ fn a_new_plan_loses_nobody() {
     assert_eq!(waiting.given(&scene.pool).unwrap().0.server, 0);
     drop(gone);
 }
+
+/// Its cookie's server is never looked at again once it has left the pool, so that nobody waits for it alone.
+#[test]
+fn a_removed_server_lets_its_line_go() {
+    let scene = Scene::of(&[1, 1]);
+    let (one, two) = (
+        scene.take(&wanting(0)).unwrap(),
+        scene.take(&wanting(1)).unwrap(),
+    );
+    let waits = scene.wait(&wanting(0), 0);
+    let firm = scene.pool.wait(&wanting(0), true, &scene.bell, 1).unwrap();
+    let mut after = scene.pool.settings.clone();
+    after.servers.remove(0);
+    let next = Pool::new(&after, Some(&scene.pool), 1);
+    assert_eq!(scene.waiting(), (1, vec![1, 0]));
+    drop(two);
+    assert_eq!(scene.rung(), [0]);
+    let (pick, busy) = waits.given(&scene.pool).unwrap();
+    assert_eq!(pick.server, 1);
+    // Nor does anybody who follows the old plan and comes only now; the place is the removed server's for all of them.
+    let late = scene.wait(&wanting(0), 2);
+    assert_eq!(scene.waiting(), (1, vec![1, 0]));
+    drop(one);
+    assert_eq!(scene.rung(), [1]);
+    drop(busy);
+    assert_eq!(scene.rung(), [2]);
+    drop((firm, late, next));
+}
