@@ -58,7 +58,7 @@ struct Retired {
 pub struct Ask {
     /// What a [`sticky::Verdict`] names; it is not asked again whether it accepts, since persistence may overrule that.
     pub wanted: Option<usize>,
-    /// One that just failed: it comes back only when nothing else takes new sessions.
+    /// One that just failed: [`Pool::take`] never gives it, [`Pool::pick`] only when nothing else takes new sessions.
     pub avoid: Option<usize>,
     /// The [hash](super::key_of) of what the pool's `balance` hashes, if the request has it.
     pub key: Option<u64>,
@@ -193,7 +193,7 @@ impl Pool {
     }
 
     /// The server for a session, counted as busy from now on: the one it wants unless that is to be avoided, else the
-    /// policy's.
+    /// policy's, which is never the one to be avoided.
     ///
     /// # Errors
     /// That there is none, or none that has room.
@@ -206,6 +206,9 @@ impl Pool {
             let Some(pick) = self.pick(ask) else {
                 return Err(self.missed(wanted, ask));
             };
+            if Some(pick.server) == ask.avoid {
+                return Err(Missed::NoServer);
+            }
             // Another worker may have taken the last place, or the last token, since we looked, here and below.
             let live = &self.servers[pick.server].live;
             let Some((busy, sessions, total)) = Busy::try_new(live, ask.session()) else {

@@ -136,10 +136,6 @@ fn is_tried_again(pool: &Pool, error: &ConnectError) -> bool {
 /// A server other than the one to be avoided, counted as busy instead of the one before.
 fn take(story: &mut Story, pool: &Pool, ask: &Ask) -> Result<Pick, Missed> {
     let (pick, busy) = pool.take(ask)?;
-    if Some(pick.server) == ask.avoid {
-        busy.withdraw();
-        return Err(Missed::NoServer);
-    }
     if story.retries > 0 {
         pool.counted_again();
     }

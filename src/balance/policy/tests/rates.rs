@@ -1,7 +1,7 @@
 //! Servers that may be given only so many tunnels or sessions a second, under every policy.
 
 use super::*;
-use crate::balance::Why;
+use crate::balance::{Missed, Why};
 use crate::config::{AdminState, Growth, Hash, HashKey, Rate, SlowStart};
 
 const EVERY: [Balance; 5] = [
@@ -129,6 +129,24 @@ fn no_server_at_all_is_no_question_of_rates() {
     assert_eq!(pool.retry_after(&tunnel(9_000, 1), 0), None);
     let free = balanced(Balance::RoundRobin, &[1]);
     assert_eq!(free.retry_after(&tunnel(9_000, 1), 0), None);
+}
+
+/// Who looks for another server than the one that failed costs that one nothing, when there is none.
+#[test]
+fn a_retry_takes_no_token_of_the_server_that_failed() {
+    for balance in &EVERY {
+        let pool = limited(balance, &[rate(10, 3), None]);
+        pool.set_admin(1, AdminState::Maintenance);
+        let elsewhere = Ask {
+            avoid: Some(0),
+            ..tunnel(5_000, 1)
+        };
+        for _ in 0..5 {
+            assert_eq!(pool.take(&elsewhere).err(), Some(Missed::NoServer));
+        }
+        assert_eq!(pool.live.total_sessions(), 0);
+        assert_eq!(given(&pool, 5_000, 5), (vec![3, 0], 2), "{balance:?}");
+    }
 }
 
 #[test]
