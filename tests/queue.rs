@@ -33,6 +33,7 @@ on_both_drivers!(
     a_reload_without_changes_loses_nobody,
     a_slow_start_scales_the_bound,
     the_log_and_the_status_tell_of_the_queue,
+    who_is_moved_and_finds_no_token_is_over_a_rate,
     a_place_without_a_token_is_kept_until_there_is_one,
     a_place_without_a_token_is_kept_no_longer_than_anybody_waits,
 );
@@ -700,4 +701,44 @@ fn a_place_without_a_token_is_kept_no_longer_than_anybody_waits(on: Driver) {
 
 fn is_over_rate(line: &AccessLine) -> bool {
     line.termination.starts_with("PC") && line.timers[1] >= 400
+}
+
+/// Its own queue is full, and the others' rate allows no more: the rate is what it is told of.
+fn who_is_moved_and_finds_no_token_is_over_a_rate(on: Driver) {
+    let (gate, _opened) = gated();
+    let (one, two) = (gate.server("one"), gate.server("two"));
+    let proxy = Setup::new(on)
+        .timeouts("queue = \"never\"\n")
+        .sticky(STICKY)
+        .server_with(
+            &one,
+            "cookie = \"k1\"\nmax_tunnels = 1\nmax_queue = 0\nweight = 0",
+        )
+        .server_with(
+            &two,
+            "cookie = \"k2\"\ntunnel_rate = { per_second = 1, burst = 1 }",
+        )
+        .start();
+    let mut first = proxy.client();
+    first.send(handshake_with("/first", "Cookie: SRV=k1\r\n"));
+    assert_eq!(first.read_response_head().status(), 101);
+    let asks = || {
+        let mut client = proxy.client();
+        client.send(handshake_with("/moved", "Cookie: SRV=k1\r\n"));
+        client.read_response_head()
+    };
+    // The first few may find a token.
+    let refused = || Some(asks()).filter(|answer| answer.status() == 503);
+    let answer = eventually("a refusal", refused);
+    assert!(answer.has("Retry-After"), "{}", answer.head);
+    let refusals = || {
+        proxy
+            .all_access_lines()
+            .into_iter()
+            .find(|line| line.status == 503)
+    };
+    let line = eventually("its line", refusals);
+    assert_eq!(&line.termination[..2], "PC");
+    let pool = proxy.status().unwrap()["pools"][0].clone();
+    assert!(pool["over_rate"].as_u64() > Some(0));
 }

@@ -48,7 +48,11 @@ pub(super) async fn wait<C: Duplex>(
                     (story.server, story.busy) = (Some(pick.server), Some(busy));
                     return Ok(pick);
                 }
-                Err(Missed::NoServer) => {}
+                // Their rates allow no more: that is why, not the length of the line.
+                Err(Missed::NoServer) => match nobody(&connection.guest.desk, pool, &ask) {
+                    Ending::NoServer => {}
+                    over_rate => return Err(over_rate),
+                },
                 Err(Missed::Full) => entered = enter(&ask, false),
             }
         }
