@@ -706,17 +706,23 @@ impl Live {
         self.unbegin();
         self.load.end(session, false);
         self.pool.load.end(session, false);
+        let heeded = self.pool.load.heeded.load(Relaxed);
+        self.tell_lows(heeded);
     }
 
     #[cold]
     fn tell(self: &Arc<Self>, heeded: u8) {
+        self.tell_lows(heeded);
+        if heeded & WAITERS != 0 && self.pool.queue.waiting() > 0 {
+            self.pool.queue.has_room(self, &self.pool.line);
+        }
+    }
+
+    fn tell_lows(&self, heeded: u8) {
         if heeded & LOWS != 0
             && let Some(lows) = &*self.pool.lows.load()
         {
             lows.ended(Lows::group(self.slot), self.load_for_weight());
-        }
-        if heeded & WAITERS != 0 && self.pool.queue.waiting() > 0 {
-            self.pool.queue.has_room(self, &self.pool.line);
         }
     }
 }
