@@ -200,6 +200,8 @@ impl Queue {
             place,
         });
         self.news.push(News::Entered(Arc::clone(&ticket)));
+        // What it looks at is read without order: whoever changes it looks for those who wait after a fence of its own.
+        fence(SeqCst);
         room(self);
         self.see_to(&pool.line);
         Some(Waiting {

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::SeqCst};
 
 /// Shared by all workers and the one who looks.
 pub struct Bell {
@@ -43,9 +43,10 @@ impl Bell {
         self.bell.try_clone()
     }
 
-    /// Whoever looks calls this first, with the byte taken: what happens from now on rings again.
+    /// Whoever looks calls this first, with the byte taken: what happens from now on rings again. Swapped, not stored, so
+    /// that nothing is read before it, and what was rung for in vain is seen.
     pub fn hush(&self) {
-        self.rung.store(false, Release);
+        let _ = self.rung.swap(false, SeqCst);
     }
 }
 
