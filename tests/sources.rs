@@ -227,8 +227,13 @@ fn blameless(proxy: &Proxy) {
 
 fn checks_come_from_the_source(on: Driver) {
     alone("checks_come_from_the_source", on, || {
-        // A server that ends nothing, so that the connections of checks can be counted.
-        let held = Server::script(|conn| conn.skip(1));
+        // A server that ends nothing before the test does, so that the connections of checks can be counted.
+        let (over, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let held = Server::script(move |conn| {
+            conn.read_to_end();
+            let _ = wait.lock().unwrap().recv();
+        });
         let proxy = over_unix(on, &held, THREE, CHECKED);
         eventually("checks from each source", || {
             let seen = half_closed_from(&held);
@@ -238,6 +243,7 @@ fn checks_come_from_the_source(on: Driver) {
                 .then_some(())
         });
         drop(proxy);
+        drop(over);
     });
 }
 
