@@ -4,14 +4,11 @@
 //! That is possible only on a ring that is not enabled yet, and the runtime keeps its ring to itself. So
 //! the ring is made disabled and then found by its number: the kernel gives the lowest free one, and
 //! only a ring that is still disabled takes restrictions, so that nothing else can be hit by mistake.
-//! Other threads open and close meanwhile, so the number may be any up to a little above the lowest that
-//! was free; all of them are tried.
+//! Other threads open and close meanwhile, so all numbers are tried from the lowest on.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::{Mutex, PoisonError};
-
-use rustix::event::{EventfdFlags, eventfd};
 
 /// The operations that this room submits: waits, their cancellation, and a close for a descriptor whose
 /// wait is still in flight. Neither opening nor reading nor connecting is among them.
@@ -29,23 +26,22 @@ pub(super) fn restricted<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<
     /// One ring at a time, so that the disabled one is this thread's.
     static MAKING: Mutex<()> = Mutex::new(());
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let lowest = eventfd(0, EventfdFlags::CLOEXEC)?.as_raw_fd();
     let made = make()?;
-    let ring = find(lowest + NEAR)?;
+    let ring = find()?;
     // SAFETY: enabling takes no argument; it concerns a ring that this thread has just made.
     unsafe { register(ring, REGISTER_ENABLE_RINGS, std::ptr::null(), 0) }?;
     Ok(made)
 }
 
-/// Restricts the disabled ring, whose number is below `end`.
-fn find(end: RawFd) -> io::Result<RawFd> {
+/// Restricts the disabled ring, wherever it is.
+fn find() -> io::Result<RawFd> {
     let mut refused = io::Error::from(io::ErrorKind::NotFound);
     let rules = OPERATIONS.map(|operation| Rule {
         kind: RESTRICTION_SQE_OP,
         operation,
         reserved: [0; 13],
     });
-    for ring in 0..end {
+    for ring in 0..BEYOND {
         let count = u32::try_from(rules.len()).expect("a handful");
         // SAFETY: the rules live until the call returns, which copies them; the kernel refuses it with
         // an error for every descriptor but a disabled ring.
@@ -82,8 +78,9 @@ struct Rule {
     reserved: [u8; 13],
 }
 
-/// How far above the lowest free number the ring can be, because other threads were faster.
-const NEAR: RawFd = 256;
+/// Numbers from here on are not tried: a ring is made at the start, where few descriptors are open. A kernel that cannot restrict
+/// rings refuses all of them within some milliseconds.
+const BEYOND: RawFd = 65_536;
 /// From the kernel's `include/uapi/linux/io_uring.h`.
 const REGISTER_RESTRICTIONS: libc::c_uint = 11;
 const REGISTER_ENABLE_RINGS: libc::c_uint = 12;
