@@ -81,6 +81,7 @@ impl Buffer {
     }
 
     /// Appends bytes, growing where needed. The caller keeps the bound.
+    #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
         self.storage.extend_from_slice(bytes);
@@ -96,10 +97,16 @@ impl Buffer {
 
     /// Makes room for `size` further bytes without a later reallocation. Never takes more storage than
     /// what it then holds needs ([`Buffer::storage_for`]).
+    #[inline]
     pub fn reserve(&mut self, size: usize) {
-        if self.storage.capacity() - self.storage.len() >= size && self.storage.capacity() > 0 {
-            return;
+        match self.storage.capacity() {
+            0 => self.storage = POOL.with_borrow_mut(|pool| pool.take(size)),
+            capacity if capacity - self.storage.len() >= size => {}
+            _ => self.grow(size),
         }
+    }
+
+    fn grow(&mut self, size: usize) {
         self.storage.drain(..self.start);
         self.start = 0;
         let needed = self.storage.len() + size;

@@ -6,7 +6,7 @@
 //! and no cookies. `;` always ends a crumb, because to every server of today it does. Names are compared
 //! exactly.
 
-use super::{Field, Known, Span, forward::Edit, rules};
+use super::{Field, Known, Span, forward::Edit};
 
 /// One `name=value` of a `Cookie` field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,21 @@ pub struct Crumb {
     pub value: Span,
     /// From the name's first byte to the value's last (quotes included).
     pub whole: Span,
+}
+
+/// Appends every crumb called `name` in every `Cookie` field, in order: [`crumbs`] for whoever looks at them more than once.
+pub fn find(fields: &[Field], buf: &[u8], name: &[u8], found: &mut Vec<Crumb>) {
+    for (field, value) in cookie_fields(fields, Known::Cookie) {
+        for whole in segments(buf, value) {
+            if let Some(value) = value_of(buf, whole, name) {
+                found.push(Crumb {
+                    field,
+                    value,
+                    whole,
+                });
+            }
+        }
+    }
 }
 
 /// Every crumb called `name` in every `Cookie` field, in order.
@@ -212,8 +227,15 @@ fn raw_value_of(buf: &[u8], pair: Span, name: &[u8]) -> Option<Span> {
 }
 
 #[inline]
-fn trimmed(buf: &[u8], from: usize, to: usize) -> Span {
-    Span::locate(buf, rules::trim(&buf[from..to]))
+fn trimmed(buf: &[u8], mut from: usize, mut to: usize) -> Span {
+    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
+    while from < to && is_blank(buf[from]) {
+        from += 1;
+    }
+    while from < to && is_blank(buf[to - 1]) {
+        to -= 1;
+    }
+    Span::new(from, to)
 }
 
 #[cfg(test)]
@@ -238,7 +260,10 @@ mod tests {
             .map(|value| format!("Cookie: {value}"))
             .collect();
         let (head, buf) = request(&fields.iter().map(String::as_str).collect::<Vec<_>>());
-        let found: Vec<Crumb> = crumbs(&head.fields, &buf, b"SID").collect();
+        let crumbs: Vec<Crumb> = crumbs(&head.fields, &buf, b"SID").collect();
+        let mut found = Vec::new();
+        find(&head.fields, &buf, b"SID", &mut found);
+        assert_eq!(found, crumbs);
         let mut edits = Vec::new();
         assert_eq!(strip(&head.fields, &buf, b"SID", &mut edits), found.len());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
