@@ -28,6 +28,7 @@ on_both_drivers!(
     tunnels_are_closed_by_hand,
     many_tunnels_are_closed_and_others_go_on,
     tunnels_are_closed_at_a_pace,
+    a_command_ends_as_many_tunnels_as_there_were,
     a_server_that_comes_back_keeps_what_is_left,
 );
 
@@ -587,6 +588,25 @@ fn tunnels_are_closed_at_a_pace(on: Driver) {
     assert_eq!(ends(&proxy, "one", 60), ["KD"; 60]);
     proxy.wait_for_line("closing 60 tunnels of server app/one over 3.0s: by command");
     proxy.wait_for_line("closed 60 tunnels of server app/one in ");
+}
+
+fn a_command_ends_as_many_tunnels_as_there_were(on: Driver) {
+    let (one, two) = pair();
+    let proxy = setup(on, &one, &two).start();
+    let mut mine: Vec<_> = (0..20).map(|_| tunnel_to(&proxy, "a")).collect();
+    tell(&proxy, "app/one close-tunnels --over 300ms");
+    // Who is closed comes back at once, to a server that takes them.
+    let (from, mut closed) = (Instant::now(), 0);
+    while closed < 20 {
+        for conn in mine.iter_mut().filter(|conn| conn.has_something()) {
+            conn.expect_closed();
+            *conn = tunnel_to(&proxy, "a");
+            closed += 1;
+        }
+        assert!(from.elapsed() < PATIENCE, "{closed}");
+    }
+    proxy.wait_for_line("closed 20 tunnels of server app/one in ");
+    mine.iter_mut().for_each(|conn| conn.echoes("still here"));
 }
 
 fn a_server_that_comes_back_keeps_what_is_left(on: Driver) {

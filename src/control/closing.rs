@@ -175,10 +175,15 @@ impl Job {
                 Some(vain) if !found => vain + 1,
                 Some(_) | None => 0,
             });
-            if self.vain == Some(2) {
+            // A command ends as many as there were: on a server that takes clients, those who come back are not meant.
+            let most = match self.order.cause {
+                Cause::Command => self.total,
+                Cause::Down | Cause::Maintenance | Cause::Drain => u32::MAX,
+            };
+            if self.vain == Some(2) || ended >= most {
                 return None;
             }
-            workers.close(&self.closing, u32::MAX);
+            workers.close(&self.closing, most);
             return Some(MOMENT);
         }
         if self.order.live.tunnels() == 0 {
