@@ -32,6 +32,8 @@ on_both_drivers!(
     fields_of_one_hop_are_removed_from_the_request,
     fields_of_one_hop_are_removed_from_the_answer,
     close_asked_by_the_client_closes,
+    the_last_answer_and_the_end_are_one_segment,
+    a_fresh_link_s_handshake_is_acknowledged_with_the_request,
     close_asked_by_the_server_spares_the_client,
     the_server_learns_of_the_client,
     what_a_client_claims_of_itself_is_dropped,
@@ -171,6 +173,60 @@ fn close_asked_by_the_client_closes(on: Driver) {
     client.expect_closed();
     assert_eq!(proxy.get("/again").status(), 200);
     assert_eq!(server.connections(), 1, "the link was kept all the same");
+}
+
+/// Segments without payload that one side of a connection has received, by ss(8), which tells of `tcp_info`: the side whose
+/// own address (`src`) or whose peer's (`dst`) is this.
+fn empty_segments(side: &str, address: std::net::SocketAddr) -> u64 {
+    let filter = ["-tinH", "state", "all", side, &address.to_string()];
+    let said = std::process::Command::new("ss").args(filter).output();
+    let said = String::from_utf8(said.expect("iproute2 is installed").stdout).unwrap();
+    let count = |key| {
+        let mut words = said.split_whitespace();
+        let number = words.find_map(|word| word.strip_prefix(key));
+        number.map_or(0, |number| number.parse::<u64>().unwrap())
+    };
+    count("segs_in:") - count("data_segs_in:")
+}
+
+fn the_last_answer_and_the_end_are_one_segment(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let ends = (0..5).map(|_| {
+        let mut client = proxy.client();
+        assert_eq!(client.get("/first").status(), 200);
+        let before = empty_segments("src", client.local_address());
+        let reply = client.get_with("/last", "Connection: close\r\n");
+        assert_eq!(reply.text(), "one");
+        client.expect_closed();
+        empty_segments("src", client.local_address()) - before
+    });
+    // A late acknowledgement would be one too, so the best of some counts.
+    assert_eq!(ends.min(), Some(0));
+}
+
+fn a_fresh_link_s_handshake_is_acknowledged_with_the_request(on: Driver) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let proxy = Setup::new(on)
+        .server_at("one", &address, "check = false")
+        .start();
+    let empty = || {
+        let (link, peer) = listener.accept().unwrap();
+        assert!(link.peek(&mut [0]).unwrap() > 0);
+        empty_segments("dst", peer)
+    };
+    let mut ours = Vec::new();
+    for _ in 0..5 {
+        proxy
+            .client()
+            .send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
+        ours.push(empty());
+    }
+    // Somebody who does it the usual way sends one more.
+    let mut usual = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut usual, b"x").unwrap();
+    assert_eq!(ours.into_iter().min(), empty().checked_sub(1));
 }
 
 fn close_asked_by_the_server_spares_the_client(on: Driver) {

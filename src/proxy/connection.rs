@@ -13,7 +13,7 @@ use super::ending::Ending;
 use super::exchange;
 use super::handover::{self, Handshake};
 use super::plan::{Held, Listener, Plan};
-use super::request::{self, Client, Reading, Request, address_text};
+use super::request::{self, Client, Reading, address_text};
 use super::story::Story;
 use crate::record::{Kind, Record, Termination, Timers};
 use crate::ring::{self, Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
@@ -61,7 +61,7 @@ pub(super) struct Guest {
     pub(super) address: Option<SocketAddr>,
     pub(super) listener: Arc<Listener>,
     /// The listener's place, the same in every plan.
-    place: usize,
+    place: u32,
     /// Counted as a tunnel.
     tunnel: bool,
 }
@@ -75,14 +75,14 @@ impl Guest {
             desk,
             address,
             listener,
-            place,
+            place: u32::try_from(place).unwrap_or(u32::MAX),
             tunnel: false,
         }
     }
 
     /// Takes the listener of the plan that the exchange follows, for its lines in the log.
     fn follow(&mut self, plan: &Plan) {
-        let listener = &plan.listeners[self.place];
+        let listener = &plan.listeners[self.place as usize];
         if !Arc::ptr_eq(listener, &self.listener) {
             self.listener = listener.clone();
         }
@@ -150,54 +150,38 @@ pub(super) enum NoHead {
 struct Head {
     reading: Reading,
     plan: Held,
-    began: Stamp,
-    complete: Stamp,
 }
 
 impl<C: Duplex + 'static> Connection<C> {
     /// One request, from its first byte to the last of its response.
     async fn turn(&mut self) -> After {
-        let head = match ring::caught(self.head()).await {
-            Ok(Ok(head)) => head,
+        // It stays where it is for the whole turn: what is handed to a future is stored twice in it.
+        let mut story = Story::blank(self.accepted);
+        let (began, ending) = match ring::caught(self.head(&mut story)).await {
+            Ok(Ok(head)) => return self.heed(&mut story, head).await,
             Ok(Err(NoHead::Quiet { slow })) => return self.leave_quietly(slow),
-            Ok(Err(NoHead::Left(began))) => return self.refuse(began, Ending::LeftInHead).await,
-            Ok(Err(NoHead::Slow(began))) => return self.refuse(began, Ending::HeadTimeout).await,
-            Err(ring::Panicked) => {
-                let now = self.guest.desk.now();
-                return self.refuse(now, Ending::PanickedInHead).await;
-            }
+            Ok(Err(NoHead::Left(began))) => (began, Ending::LeftInHead),
+            Ok(Err(NoHead::Slow(began))) => (began, Ending::HeadTimeout),
+            Err(ring::Panicked) => (self.guest.desk.now(), Ending::PanickedInHead),
         };
-        self.guest.follow(&head.plan);
-        match head.reading {
-            Reading::Forward {
-                request,
-                pool,
-                verdict,
-                key,
-                taken,
-            } => {
+        self.refuse(began, ending).await
+    }
+
+    /// Does what a head leads to.
+    async fn heed(&mut self, story: &mut Story, head: Head) -> After {
+        let Head { reading, plan } = head;
+        self.guest.follow(&plan);
+        match reading {
+            Reading::Forward { taken } => {
                 self.inbox.consume(taken);
-                let mut story = Story::new(request, head.began, head.complete);
-                story.verdict = verdict;
-                story.key = key;
-                story.pool = Some(pool);
-                // The story stays where it is while the exchange runs: what is handed to a future is stored twice in it.
-                let end = self.exchange(&mut story, &head.plan).await;
-                self.conclude(story, end, &head.plan).await
+                let end = self.exchange(story, &plan).await;
+                self.conclude(story, end, &plan).await
             }
-            Reading::Own {
-                request,
-                own,
-                taken,
-            } => {
+            Reading::Own { own, taken } => {
                 self.inbox.consume(taken);
-                let story = Story::new(request, head.began, head.complete);
                 self.own(story, own).await
             }
-            Reading::Answer { request, ending } => {
-                let story = Story::new(request, head.began, head.complete);
-                self.answer(story, ending).await
-            }
+            Reading::Answer { ending } => self.answer(story, ending).await,
             Reading::Partial => After::Close,
         }
     }
@@ -215,13 +199,13 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// What comes after it.
-    async fn conclude(&mut self, story: Story, end: exchange::End, plan: &Plan) -> After {
+    async fn conclude(&mut self, story: &mut Story, end: exchange::End, plan: &Plan) -> After {
         match end {
             exchange::End::Done { keep, received } => {
                 story.log(&self.guest, Ending::Complete);
                 match (keep, received) {
                     (true, _) => After::Again,
-                    (false, true) if self.is_silent() => After::Close,
+                    (false, true) if self.has_said_all(story) || self.is_silent() => After::Close,
                     (false, _) => After::Linger,
                 }
             }
@@ -236,7 +220,7 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// Waits for a head and reads it.
-    async fn head(&mut self) -> Result<Head, NoHead> {
+    async fn head(&mut self, story: &mut Story) -> Result<Head, NoHead> {
         let (mut began, mut seen) = (None, 0);
         let mut may_be_empty = self.served;
         loop {
@@ -249,7 +233,7 @@ impl<C: Duplex + 'static> Connection<C> {
             if self.inbox.len() > seen {
                 let now = self.guest.desk.now();
                 let first = *began.get_or_insert(now);
-                if let Some(head) = self.read_head(seen, first, now) {
+                if let Some(head) = self.read_head(story, seen, first, now) {
                     return Ok(head);
                 }
                 if seen == 0 {
@@ -261,7 +245,7 @@ impl<C: Duplex + 'static> Connection<C> {
         }
     }
 
-    fn read_head(&self, seen: usize, began: Stamp, now: Stamp) -> Option<Head> {
+    fn read_head(&self, story: &mut Story, seen: usize, began: Stamp, now: Stamp) -> Option<Head> {
         let desk = &self.guest.desk;
         let plan = desk.plan();
         #[cfg(debug_assertions)]
@@ -271,16 +255,13 @@ impl<C: Duplex + 'static> Connection<C> {
             address: self.guest.address,
             text: &text[..*length],
             // The plan's, not the one that accepted: their routes and pools belong together.
-            listener: &plan.listeners[self.guest.place],
+            listener: &plan.listeners[self.guest.place as usize],
         };
-        let reading = request::read(desk, &plan, &client, self.inbox.bytes(), seen, now);
+        let bytes = self.inbox.bytes();
+        let reading = request::read(desk, &plan, &client, (bytes, seen), now, story);
+        (story.marks.began, story.marks.head) = (began, now);
         let complete = !matches!(reading, Reading::Partial);
-        complete.then_some(Head {
-            reading,
-            plan,
-            began,
-            complete: now,
-        })
+        complete.then_some(Head { reading, plan })
     }
 
     /// Waits for more of a head, or for its first byte.
@@ -370,12 +351,13 @@ impl<C: Duplex + 'static> Connection<C> {
         let now = self.guest.desk.now();
         let plan = self.guest.desk.plan();
         self.guest.follow(&plan);
-        self.answer(Story::new(Request::unread(), began, now), ending)
-            .await
+        let mut story = Story::blank(began);
+        story.marks.head = now;
+        self.answer(&mut story, ending).await
     }
 
     /// Answers a request here, without a server. The connection ends after it.
-    async fn answer(&self, mut story: Story, ending: Ending) -> After {
+    async fn answer(&self, story: &mut Story, ending: Ending) -> After {
         let status = ending.status();
         if status == 0 {
             story.log(&self.guest, ending);
@@ -400,6 +382,13 @@ impl<C: Duplex + 'static> Connection<C> {
         story.bytes_out += self.deliver(bytes, body).await;
         story.log(&self.guest, ending);
         After::Linger
+    }
+
+    /// Whether the client has asked for the end after a request without a body, with nothing behind it: it sends no more
+    /// (RFC 9112 section 9.6), so there is no need to look.
+    fn has_said_all(&self, story: &Story) -> bool {
+        let facts = &story.request.facts;
+        !facts.keep_alive && facts.body.is_empty() && self.inbox.is_empty()
     }
 
     /// Whether nothing of the client's lies unread. Then closing is safe: there is nothing that the

@@ -16,6 +16,7 @@ use crate::balance;
 use crate::record::Log;
 use crate::ring::{self, Bell, Call, Clock, Rest, Stamp};
 use crate::upstream::Links;
+use crate::wire::cookie::Crumb;
 use crate::wire::forward::Edit;
 use crate::wire::request::RequestHead;
 use crate::wire::response::ResponseHead;
@@ -57,6 +58,7 @@ pub struct Desk {
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) edits: Vec<Edit>,
+    pub(super) crumbs: Vec<Crumb>,
     pub(super) text: Vec<u8>,
     pub(super) line: Vec<u8>,
 }
@@ -64,6 +66,7 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn clear(&mut self) {
         self.edits.clear();
+        self.crumbs.clear();
         self.text.clear();
         self.line.clear();
     }

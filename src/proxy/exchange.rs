@@ -128,11 +128,14 @@ async fn talk<C: Duplex + 'static>(
         connection.introduce_to(server, &mut up.waiting);
     }
     let ours = up.waiting.len() as u64;
-    up.waiting
-        .push(&story.request.held.bytes()[..story.request.head]);
+    let head = &story.request.held.bytes()[..story.request.head];
     let again = story.body.as_ref().map_or(&[][..], |body| body.bytes());
-    up.waiting.push(again);
-    let again = again.len();
+    // Most requests are a head and nothing else: it is sent from where it lies.
+    let alone = ours == 0 && again.is_empty() && (up.received_all() || connection.inbox.is_empty());
+    if !alone {
+        up.waiting.push(head);
+        up.waiting.push(again);
+    }
     up.copy = match &story.body {
         None => retry::keeps(pool, facts).map(Copy::new),
         Some(_) => None,
@@ -141,13 +144,16 @@ async fn talk<C: Duplex + 'static>(
         .take_along(connection.inbox.bytes())
         .map_err(Ending::Refused)?;
     connection.inbox.consume(along);
-    story.bytes_in = (story.request.head + again + along) as u64;
+    story.bytes_in = (head.len() + again.len() + along) as u64;
     // Whether the request could be sent once more, to another server: all of it is at hand.
     let repeats = retry::repeats(pool, facts);
     let bare = facts.body.is_empty() || story.body.is_some();
     let at_hand = |up: &Flow<'_>| repeats && up.received_all() && (bare || up.copy.is_some());
     let repeatable = Cell::new(at_hand(&up));
-    let sent = up.send_now(&link.stream);
+    let sent = match alone {
+        true => up.send_first(&link.stream, head),
+        false => up.send_now(&link.stream),
+    };
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
         return Err(Attempt::Stale);
     }
@@ -367,6 +373,8 @@ impl<C: Duplex> Down<'_, C> {
 
     fn read(&self, story: &mut Story, inbox: &Buffer, seen: usize) -> Result<Reading<'_>, Refusal> {
         let desk = &self.guest.desk;
+        let asked = story.request.facts.upgrade.is_some();
+        let spoke_early = || asked && (self.held_early || self.client.has_input());
         let circumstances = Circumstances {
             limits: &self.plan.limits,
             request_sent: self.delivered.get(),
@@ -374,8 +382,7 @@ impl<C: Duplex> Down<'_, C> {
             via: self.pool.settings.via,
             changes: self.plan.response_changes(story.request.route),
             captures: &self.guest.listener.capture.response,
-            spoke_early: story.request.facts.upgrade.is_some()
-                && (self.held_early || self.client.has_input()),
+            spoke_early: &spoke_early,
         };
         response::read(desk, story, inbox.bytes(), seen, &circumstances)
     }
@@ -452,7 +459,11 @@ impl<C: Duplex> Down<'_, C> {
         let surplus = Cell::new(!inbox.is_empty());
         inbox.release();
         story.shed();
-        let sent = match flow.send_now(self.client) {
+        let sent = match *keep_client || !flow.received_all() {
+            true => flow.send_now(self.client),
+            false => flow.send_last(self.client),
+        };
+        let sent = match sent {
             Ok(true) if flow.received_all() => Ok(()),
             Ok(_) => {
                 let client = self.patience();
@@ -497,7 +508,7 @@ fn finish<C: Duplex>(
     passive::answered(&connection.guest.desk, story, story.status);
     match outcome {
         Outcome::Switched { head, early } => End::Switched(Box::new(Switched {
-            stream: link.stream,
+            stream: link.stream.into_stream(),
             head,
             early,
         })),

@@ -172,7 +172,7 @@ impl<'a> Flow<'a> {
     /// When they are not framed as they should be.
     pub(super) fn take_along(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let taken = self.follow(bytes)?;
-        if !self.bare {
+        if !self.bare && taken > 0 {
             self.waiting.push(&bytes[..taken]);
         }
         self.keep(&bytes[..taken]);
@@ -193,8 +193,35 @@ impl<'a> Flow<'a> {
     /// # Errors
     /// The receiver's connection broke.
     pub(super) fn send_now(&mut self, to: &impl Duplex) -> io::Result<bool> {
+        self.send_by(|bytes| to.try_send(bytes))
+    }
+
+    /// The same where the receiver's connection ends as soon as all is sent.
+    ///
+    /// # Errors
+    /// The receiver's connection broke.
+    pub(super) fn send_last(&mut self, to: &impl Duplex) -> io::Result<bool> {
+        self.send_by(|bytes| to.try_send_last(bytes))
+    }
+
+    /// Sends bytes in front of a body of which nothing waits yet; what the receiver does not take now waits. True when nothing
+    /// does.
+    ///
+    /// # Errors
+    /// The receiver's connection broke.
+    pub(super) fn send_first(&mut self, to: &impl Duplex, bytes: &[u8]) -> io::Result<bool> {
+        debug_assert!(self.waiting.is_empty(), "the caller's");
+        let sent = to.try_send(bytes)?;
+        self.sent += sent as u64;
+        if sent < bytes.len() {
+            self.waiting.push(&bytes[sent..]);
+        }
+        Ok(self.waiting.is_empty())
+    }
+
+    fn send_by(&mut self, send: impl Fn(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
         while !self.waiting.is_empty() {
-            let sent = to.try_send(self.waiting.bytes())?;
+            let sent = send(self.waiting.bytes())?;
             if sent == 0 {
                 return Ok(false);
             }

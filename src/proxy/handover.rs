@@ -4,6 +4,7 @@
 //! size, its server's and its listener's counts, its timeout. It never holds a plan.
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use super::connection::Guest;
 use super::exchange::Switched;
 use super::plan::{self, Plan};
 use super::request::CAPTURES;
-use super::story::{Marks, Story};
-use super::tunnel::{Direction, Pause, Tunnel, TunnelEnd, counts};
+use super::story::Story;
+use super::tunnel::{Direction, Pause, Still, Tunnel, TunnelEnd, counts};
 use crate::balance::{Busy, Counter, Pool, Server};
 use crate::record::{Counts, Kind, Record, Termination, Timers, TunnelCounts};
-use crate::ring::{self, Buffer, Call, Duplex, Pair, Stream, Timer};
+use crate::ring::{self, Buffer, Call, Duplex, Pair, Stamp, Stream, Timer};
 use crate::wire::Span;
 use crate::wire::websocket::{FrameTracker, From};
 
@@ -31,15 +32,15 @@ pub(super) struct Handshake {
 impl Handshake {
     /// Takes from the story what the tunnel needs. `None` if the story has no server, which cannot
     /// be once a server has answered.
-    pub(super) fn new(story: Story, switched: Switched, plan: &Plan) -> Option<Self> {
+    pub(super) fn new(story: &mut Story, switched: Switched, plan: &Plan) -> Option<Self> {
         let pool = story.pool.clone()?;
-        let notes = Notes::new(&story, &pool)?;
+        let notes = Notes::new(story, &pool)?;
         Some(Self {
             switched,
             timeout: plan::wait(pool.settings.timeouts.tunnel),
             inspect: plan.config.websocket.inspect,
             notes,
-            busy: story.busy?.into_tunnel(),
+            busy: story.busy.take()?.into_tunnel(),
         })
     }
 }
@@ -105,7 +106,7 @@ pub(super) fn end(pair: Pair<Resting>, end: TunnelEnd) {
         ..
     } = *pair.value;
     drop((pair.first, pair.second));
-    finish(&guest, &busy, &notes, end, counts(&inbound, &outbound));
+    finish(&guest, &busy, &notes, end, counts(inbound, outbound));
 }
 
 /// A tunnel that has a task.
@@ -118,9 +119,10 @@ struct Awake<C, S> {
 
 /// What is left of a tunnel at rest, besides its descriptors.
 pub(super) struct Resting {
-    inbound: Direction,
-    outbound: Direction,
-    timeout: Option<Duration>,
+    inbound: Still,
+    outbound: Still,
+    /// Milliseconds, 49 days at most; `None` is never.
+    timeout: Option<NonZeroU32>,
     guest: Guest,
     busy: Busy,
     notes: Notes,
@@ -202,9 +204,12 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
                 .saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
         });
         let value = Box::new(Resting {
-            inbound,
-            outbound,
-            timeout,
+            inbound: inbound.still(),
+            outbound: outbound.still(),
+            timeout: timeout.map(|timeout| {
+                let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+                NonZeroU32::new(ms).unwrap_or(NonZeroU32::MIN)
+            }),
             guest,
             busy,
             notes,
@@ -239,16 +244,16 @@ fn revive(pair: Pair<Resting>, rests: bool) {
     } = *value;
     let streams = Stream::adopt(first).and_then(|first| Ok((first, Stream::adopt(second)?)));
     let Ok((client, server)) = streams else {
-        let counts = counts(&inbound, &outbound);
+        let counts = counts(inbound, outbound);
         return finish(&guest, &busy, &notes, TunnelEnd::ClientBroke, counts);
     };
     let moved = Cell::new(false);
     let tunnel = Tunnel {
         client,
         server,
-        inbound,
-        outbound,
-        timeout,
+        inbound: inbound.go_on(),
+        outbound: outbound.go_on(),
+        timeout: timeout.map(|ms| Duration::from_millis(ms.get().into())),
         rests,
         moved,
     };
@@ -279,74 +284,97 @@ fn letters(end: TunnelEnd) -> (u8, u8) {
     }
 }
 
-/// What a tunnel's lines say, as far as the handshake decided it.
+/// What a tunnel's lines say, as far as the handshake decided it. Small, for there may be thousands that rest.
 struct Notes {
+    /// Method, target, host and request id, one behind the other; then captured fields.
     texts: Box<[u8]>,
-    method: Span,
-    target: Span,
-    host: Span,
-    id: Span,
-    /// Captured fields: the request's, then as many of the response's. Empty when none are asked for.
-    captures: Box<[Span]>,
+    /// Of the first four.
+    lengths: [u16; 4],
+    rare: Option<Box<Rare>>,
     server: Arc<Server>,
-    marks: Marks,
+    began: Stamp,
+    /// TR, Tw, Tc and Tr in milliseconds; -1 is none.
+    timers: [i32; 4],
+    handshake_in: u32,
+    handshake_out: u32,
+    cookies: [u8; 2],
+    minor: u8,
+}
+
+/// What most tunnels have nothing of.
+struct Rare {
+    /// Captured fields: the request's, then as many of the response's.
+    captures: [Span; 2 * CAPTURES],
     queued: [u32; 2],
     retries: u32,
     redispatched: bool,
-    cookies: [u8; 2],
-    minor: u8,
-    handshake_in: u32,
-    handshake_out: u32,
+}
+
+impl Rare {
+    fn is_any(&self) -> bool {
+        let captured = self.captures.iter().any(|span| !span.is_empty());
+        captured || self.queued != [0; 2] || self.retries > 0 || self.redispatched
+    }
 }
 
 impl Notes {
     fn new(story: &Story, pool: &Pool) -> Option<Self> {
-        let request = &story.request;
-        let (from, texts) = (request.head, request.held.bytes().get(request.head..)?);
-        let here = |span: Span| {
-            if span.is_empty() {
-                Span::default()
-            } else {
-                Span::new(span.from() - from, span.to() - from)
-            }
-        };
+        let (request, marks) = (&story.request, &story.marks);
         let asked = [&request.texts.captures, &story.response_captures];
-        let captured = asked.into_iter().flatten().any(|span| !span.is_empty());
-        Some(Self {
-            texts: texts.into(),
-            method: here(request.texts.method),
-            target: here(request.texts.target),
-            host: here(request.texts.host),
-            id: here(request.texts.id),
-            captures: if captured {
-                asked
-                    .into_iter()
-                    .flatten()
-                    .map(|span| here(*span))
-                    .collect()
-            } else {
-                Box::default()
-            },
-            server: pool.servers[story.server?].clone(),
-            marks: story.marks,
+        let firsts = &request.texts;
+        let firsts = [firsts.method, firsts.target, firsts.host, firsts.id];
+        let all = || firsts.iter().chain(asked.into_iter().flatten());
+        let mut texts = Vec::with_capacity(all().map(|span| span.len()).sum());
+        let mut captures = [Span::default(); 2 * CAPTURES];
+        for (at, span) in all().enumerate() {
+            let from = texts.len();
+            texts.extend_from_slice(request.text(*span));
+            if let Some(capture) = at.checked_sub(firsts.len()) {
+                captures[capture] = Span::new(from, texts.len());
+            }
+        }
+        let rare = Rare {
+            captures,
             queued: story.queued,
             retries: story.retries,
             redispatched: story.redispatched,
-            cookies: [story.cookie_letter(), story.cookie_response],
-            minor: request.facts.minor,
+        };
+        let ms = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+        Some(Self {
+            texts: texts.into(),
+            lengths: firsts.map(|span| u16::try_from(span.len()).unwrap_or(u16::MAX)),
+            rare: rare.is_any().then(|| Box::new(rare)),
+            server: pool.servers[story.server?].clone(),
+            began: marks.began,
+            timers: [
+                ms(marks.head.since(marks.began).cast_signed()),
+                ms(marks.queue(true)),
+                ms(marks.connect()),
+                ms(marks.response()),
+            ],
             handshake_in: u32::try_from(story.bytes_in).unwrap_or(u32::MAX),
             handshake_out: u32::try_from(story.bytes_out).unwrap_or(u32::MAX),
+            cookies: [story.cookie_letter(), story.cookie_response],
+            minor: request.facts.minor,
+        })
+    }
+
+    /// Method, target, host and request id.
+    fn firsts(&self) -> [&[u8]; 4] {
+        let mut rest = &self.texts[..];
+        self.lengths.map(|length| {
+            let (text, behind) = rest.split_at_checked(length.into()).unwrap_or_default();
+            rest = behind;
+            text
         })
     }
 
     fn captured(&self, half: usize) -> [&[u8]; CAPTURES] {
+        let captures = self.rare.as_ref().map(|rare| &rare.captures);
         std::array::from_fn(|at| {
-            let span = self
-                .captures
-                .get(half * CAPTURES + at)
-                .copied()
-                .unwrap_or_default();
-            span.of(&self.texts)
+            captures.map_or(&b""[..], |captures| {
+                captures[half * CAPTURES + at].of(&self.texts)
+            })
         })
     }
 
@@ -360,23 +388,26 @@ impl Notes {
     ) {
         let desk = &guest.desk;
         let now = desk.now();
-        let Marks { began, head, .. } = self.marks;
+        let [method, target, host, request_id] = self.firsts();
+        let [request, queue, connect, response] = self.timers.map(i64::from);
+        let rare = self.rare.as_deref();
+        let queued = rare.map_or([0; 2], |rare| rare.queued);
         let (captured_request, captured_response) = (self.captured(0), self.captured(1));
         let capture = &guest.listener.capture;
         let record = Record {
             kind,
-            accepted_ms: desk.clock.get().wall_ms(began),
+            accepted_ms: desk.clock.get().wall_ms(self.began),
             now_ms: desk.clock.get().wall_ms(now),
             client: guest.address,
             listener: &guest.listener.name,
             pool: Some(&self.server.pool),
             server: Some(&self.server.name),
             timers: Timers {
-                request: head.since(began).cast_signed(),
-                queue: self.marks.queue(true),
-                connect: self.marks.connect(),
-                response: self.marks.response(),
-                active: now.since(began).cast_signed(),
+                request,
+                queue,
+                connect,
+                response,
+                active: now.since(self.began).cast_signed(),
             },
             status: 101,
             bytes_out: u64::from(self.handshake_out) + tunnel.bytes_out,
@@ -392,16 +423,16 @@ impl Notes {
                 listener: guest.listener.live.connections(),
                 pool: busy.live().pool().sessions(),
                 server: busy.live().sessions(),
-                server_queue: self.queued[0],
-                pool_queue: self.queued[1],
+                server_queue: queued[0],
+                pool_queue: queued[1],
             },
-            retries: self.retries,
-            redispatched: self.redispatched,
-            method: self.method.of(&self.texts),
-            target: self.target.of(&self.texts),
+            retries: rare.map_or(0, |rare| rare.retries),
+            redispatched: rare.is_some_and(|rare| rare.redispatched),
+            method,
+            target,
             minor: self.minor,
-            host: self.host.of(&self.texts),
-            request_id: self.id.of(&self.texts),
+            host,
+            request_id,
             captured_request: &captured_request[..capture.request.len().min(CAPTURES)],
             captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
             capture_request_names: &capture.request_names,
@@ -409,5 +440,16 @@ impl Notes {
             tunnel: Some(tunnel),
         };
         desk.log.borrow_mut().access(&record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_at_rest_takes_little() {
+        let size = size_of::<Resting>();
+        assert!(size <= 256, "{size}");
     }
 }

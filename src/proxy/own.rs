@@ -84,7 +84,7 @@ fn says(keep: bool, facts: &Facts) -> Says {
 
 impl<C: Duplex + 'static> Connection<C> {
     /// Sends an answer of our own. A body of the request is not read: the connection ends after it.
-    pub(super) async fn own(&mut self, mut story: Story, own: Own) -> After {
+    pub(super) async fn own(&mut self, story: &mut Story, own: Own) -> After {
         story.status = own.status;
         let head = &story.request.held.bytes()[..story.request.head];
         let body = own.body.as_deref().unwrap_or_default();
@@ -121,6 +121,10 @@ impl<C: Duplex + 'static> Connection<C> {
                     Ok(Err(_)) | Err(Elapsed) => break,
                 },
                 Ok(sent) => {
+                    // The client has its whole time for the rest again.
+                    if sent < first.len() + second.len() {
+                        self.timer.arm(self.guest.desk.plan().waits.client);
+                    }
                     taken += sent as u64;
                     let rest = first.len().min(sent);
                     first = &first[rest..];

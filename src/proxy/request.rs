@@ -7,15 +7,17 @@
 
 use std::net::SocketAddr;
 
-use super::desk::Desk;
+use super::desk::{Desk, Scratch};
 use super::ending::Ending;
 use super::key;
 use super::own::Own;
-use super::plan::{Listener, Local, Plan, PoolHeld};
+use super::plan::{Listener, Local, Plan};
 use super::session;
+use super::story::Story;
 use super::way::Lead;
 use crate::balance::{self, sticky};
 use crate::ring::{Buffer, Stamp};
+use crate::wire::cookie::Crumb;
 use crate::wire::forward::{self, Connection, Edit, RequestEdits};
 use crate::wire::request::{RequestHead, Upgrade};
 use crate::wire::{BodyLength, Method, Progress, Refusal, Span, cookie, text, websocket};
@@ -83,43 +85,35 @@ const LOGGED_NAME: usize = 262;
 /// What the log's texts of one request take, without captures.
 pub const TEXTS: usize = LOGGED_TARGET + 2 * LOGGED_NAME + 32;
 
-/// What the head leads to.
+/// What the head leads to. What is known of the request, and of where it goes, is in the story.
 pub(super) enum Reading {
     /// More bytes are needed.
     Partial,
-    /// It goes to a server of this pool.
-    Forward {
-        request: Request,
-        pool: PoolHeld,
-        verdict: sticky::Verdict,
-        key: Option<u64>,
-        taken: usize,
-    },
+    /// It goes to a server of the story's pool.
+    Forward { taken: usize },
     /// It is answered here, as the configuration wants it.
-    Own {
-        request: Request,
-        own: Own,
-        taken: usize,
-    },
+    Own { own: Own, taken: usize },
     /// It is refused here, or no server can be found for it.
-    Answer { request: Request, ending: Ending },
+    Answer { ending: Ending },
 }
 
-/// Reads the head at the front of `bytes`; `seen` bytes of it were looked at before.
+/// Reads the head at the front of `bytes` into a blank story; `seen` bytes of it were looked at before.
 pub(super) fn read(
     desk: &Desk,
     plan: &Local,
     client: &Client<'_>,
-    bytes: &[u8],
-    seen: usize,
+    (bytes, seen): (&[u8], usize),
     now: Stamp,
+    story: &mut Story,
 ) -> Reading {
     let mut head = desk.request.borrow_mut();
     match head.parse(bytes, seen, &plan.limits) {
         Ok(Progress::Partial) => Reading::Partial,
-        Ok(Progress::Complete) => decide(desk, plan, client, &head, bytes, now),
+        Ok(Progress::Complete) => decide(desk, plan, client, (&head, bytes), now, story),
         // As HAProxy, the log shows no request line of what could not be read.
-        Err(refusal) => refused(refusal),
+        Err(refusal) => Reading::Answer {
+            ending: Ending::Refused(refusal),
+        },
     }
 }
 
@@ -127,11 +121,12 @@ fn decide(
     desk: &Desk,
     plan: &Local,
     client: &Client<'_>,
-    head: &RequestHead,
-    bytes: &[u8],
+    (head, bytes): (&RequestHead, &[u8]),
     now: Stamp,
+    story: &mut Story,
 ) -> Reading {
-    let mut facts = Facts {
+    let request = &mut story.request;
+    request.facts = Facts {
         method: head.method,
         minor: head.minor,
         keep_alive: head.keep_alive,
@@ -139,93 +134,90 @@ fn decide(
         upgrade: None,
         opens_session: false,
     };
-    let answer = |facts, ending| {
-        let mut request = Request::unsent(facts);
+    let answer = |request: &mut Request, ending| {
         request.note(head, bytes, client.listener);
-        Reading::Answer { request, ending }
+        Reading::Answer { ending }
     };
     let ip = client.address.map(|address| address.ip());
-    let (listener, path) = (client.listener, head.path(bytes));
+    let (listener, path, taken) = (client.listener, head.path(bytes), head.size);
     if let Some(monitor) = listener.monitor.as_ref()
         && monitor.is_asked(path)
     {
-        let mut request = Request::unsent(facts);
         let page = monitor.answer(plan, desk.draining.get());
-        let own = Own::answer(page, may_stay(desk, head), &mut request).quietly();
-        let taken = head.size;
-        return Reading::Own {
-            request,
-            own,
-            taken,
-        };
+        let own = Own::answer(page, may_stay(desk, head), request).quietly();
+        return Reading::Own { own, taken };
     }
     if listener.door.as_ref().is_some_and(|door| !door.admits(ip)) {
-        return answer(facts, Ending::Denied);
+        return answer(request, Ending::Denied);
     }
     if head.upgrade == Upgrade::WebSocket {
         match websocket::check_request(head, bytes) {
-            Ok(key) => facts.upgrade = Some(websocket::accept_for(&key)),
-            Err(error) => return answer(facts, Ending::BadHandshake(error.status())),
+            Ok(key) => request.facts.upgrade = Some(websocket::accept_for(&key)),
+            Err(error) => return answer(request, Ending::BadHandshake(error.status())),
         }
     }
     let lead = plan.lead(listener, ip, head.host.of(bytes), path);
     // Who may not come anyway takes no token from others behind the same address.
     if matches!(lead, Lead::Denied) {
-        return answer(facts, Ending::Denied);
+        return answer(request, Ending::Denied);
     }
     if let Some(rates) = &client.listener.rates {
-        let (live, tunnel) = (&client.listener.live.rates, facts.upgrade.is_some());
+        let (live, tunnel) = (&client.listener.live.rates, request.facts.upgrade.is_some());
         if let Some(ending) = rates.refuse(desk, live, client.address, tunnel, now) {
-            return answer(facts, ending);
+            return answer(request, ending);
         }
     }
-    let answered = |mut request: Request, own: Option<Own>| {
+    let answered = |request: &mut Request, own: Option<Own>| {
         request.note(head, bytes, listener);
-        let taken = head.size;
         match own {
-            Some(own) => Reading::Own {
-                request,
-                own,
-                taken,
+            Some(own) => Reading::Own { own, taken },
+            None => Reading::Answer {
+                ending: Ending::Refused(Refusal::HostMissing),
             },
-            None => answer(facts, Ending::Refused(Refusal::HostMissing)),
         }
     };
-    let mut request = Request::unsent(facts);
     let pool = match lead {
         Lead::Pool(pool, route) => {
             request.route = route;
             pool
         }
         Lead::Answer(page) => {
-            let own = Own::answer(page, may_stay(desk, head), &mut request);
+            let own = Own::answer(page, may_stay(desk, head), request);
             return answered(request, Some(own));
         }
         Lead::Redirect(elsewhere) => {
             let keep = may_stay(desk, head);
-            let own = Own::redirect(elsewhere, head, bytes, keep, &mut request);
+            let own = Own::redirect(elsewhere, head, bytes, keep, request);
             return answered(request, own);
         }
-        Lead::Denied => return answer(facts, Ending::Denied),
-        Lead::Nowhere => return answer(facts, Ending::NoRoute),
+        Lead::Denied => return answer(request, Ending::Denied),
+        Lead::Nowhere => return answer(request, Ending::NoRoute),
     };
     let now_s = desk.clock.get().wall_ms(now) / 1_000;
-    let mut verdict = verdict(&pool, client, head, bytes, now_s);
-    request.facts.opens_session = session::look(&pool, head, bytes, now, &mut verdict);
-    let key = key::of(&pool.settings.balance, client.address, head, bytes);
+    let mut scratch = desk.scratch.borrow_mut();
+    scratch.clear();
+    if let Some(sticky) = &pool.sticky {
+        let crumbs = &mut scratch.crumbs;
+        cookie::find(&head.fields, bytes, sticky.name(), crumbs);
+        story.verdict = verdict(sticky, &pool, client, (head, bytes), crumbs, now_s);
+    }
+    request.facts.opens_session = session::look(&pool, head, bytes, now, &mut story.verdict);
+    story.key = key::of(&pool.settings.balance, client.address, head, bytes);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
-    request.write(desk, plan, &pool, client, head, bytes, id.as_ref());
+    request.write(
+        &mut scratch,
+        plan,
+        &pool,
+        client,
+        (head, bytes),
+        id.as_ref(),
+    );
     request.note(head, bytes, client.listener);
     if let Some(id) = id {
         request.texts.id = request.keep(&id);
     }
-    Reading::Forward {
-        request,
-        pool,
-        verdict,
-        key,
-        taken: head.size,
-    }
+    story.pool = Some(pool);
+    Reading::Forward { taken }
 }
 
 /// Whether the connection may stay after an answer of our own: what comes next on it is surely another request.
@@ -236,26 +228,16 @@ fn may_stay(desk: &Desk, head: &RequestHead) -> bool {
         && !desk.draining.get()
 }
 
-fn refused(refusal: Refusal) -> Reading {
-    Reading::Answer {
-        request: Request::unread(),
-        ending: Ending::Refused(refusal),
-    }
-}
-
 /// What the client's cookie says.
 fn verdict(
+    sticky: &sticky::Sticky,
     pool: &balance::Pool,
     client: &Client<'_>,
-    head: &RequestHead,
-    bytes: &[u8],
+    (head, bytes): (&RequestHead, &[u8]),
+    crumbs: &[Crumb],
     now_s: u64,
 ) -> sticky::Verdict {
-    let Some(sticky) = &pool.sticky else {
-        return sticky::Verdict::NONE;
-    };
-    let values =
-        cookie::crumbs(&head.fields, bytes, sticky.name()).map(|crumb| crumb.value.of(bytes));
+    let values = crumbs.iter().map(|crumb| crumb.value.of(bytes));
     let asked = sticky::Asked {
         path: head.path(bytes),
         client: client.address.map(|address| address.ip()),
@@ -269,9 +251,17 @@ fn verdict(
 }
 
 impl Request {
-    fn unsent(facts: Facts) -> Self {
+    /// Of which nothing has been understood.
+    pub(super) fn unread() -> Self {
         Self {
-            facts,
+            facts: Facts {
+                method: Method::Other,
+                minor: 1,
+                keep_alive: false,
+                body: BodyLength::None,
+                upgrade: None,
+                opens_session: false,
+            },
             held: Buffer::new(),
             head: 0,
             texts: Texts::default(),
@@ -279,35 +269,20 @@ impl Request {
         }
     }
 
-    /// Of which nothing could be understood.
-    pub(super) fn unread() -> Self {
-        Self::unsent(Facts {
-            method: Method::Other,
-            minor: 1,
-            keep_alive: false,
-            body: BodyLength::None,
-            upgrade: None,
-            opens_session: false,
-        })
-    }
-
     /// Writes the head that goes on.
-    #[expect(clippy::too_many_arguments, reason = "one fact each")]
     fn write(
         &mut self,
-        desk: &Desk,
+        scratch: &mut Scratch,
         plan: &Plan,
         pool: &balance::Pool,
         client: &Client<'_>,
-        head: &RequestHead,
-        bytes: &[u8],
+        (head, bytes): (&RequestHead, &[u8]),
         id: Option<&[u8; 32]>,
     ) {
         let settings = &pool.settings;
-        let mut scratch = desk.scratch.borrow_mut();
-        scratch.clear();
+        let Scratch { edits, crumbs, .. } = scratch;
         if let Some(sticky) = &pool.sticky {
-            hide_cookie(sticky, head, bytes, &mut scratch.edits);
+            hide_cookie(sticky, head, bytes, crumbs, edits);
         }
         let forwarded_for = settings.forwarded_for.as_ref().filter(|field| {
             let address = client.address.map(|address| address.ip());
@@ -318,7 +293,7 @@ impl Request {
                 Some(_) => Connection::WebSocket,
                 None => Connection::Kept,
             },
-            cookies: &scratch.edits,
+            cookies: edits,
             trust_client: client.is_trusted(),
             forwarded_for: forwarded_for.map(|field| (field.header.as_bytes(), client.text)),
             forwarded_proto: settings.forwarded_proto.then_some(b"http"),
@@ -371,9 +346,14 @@ impl Request {
 }
 
 /// What the server is not to see of our cookie.
-fn hide_cookie(sticky: &sticky::Sticky, head: &RequestHead, bytes: &[u8], edits: &mut Vec<Edit>) {
-    let mut crumbs = cookie::crumbs(&head.fields, bytes, sticky.name()).peekable();
-    let Some(first) = crumbs.peek() else {
+fn hide_cookie(
+    sticky: &sticky::Sticky,
+    head: &RequestHead,
+    bytes: &[u8],
+    crumbs: &[Crumb],
+    edits: &mut Vec<Edit>,
+) {
+    let Some(first) = crumbs.first() else {
         return;
     };
     if sticky.forwarded(first.value.of(bytes)) == sticky::Forwarded::Nothing {

@@ -38,7 +38,7 @@ pub(super) struct Final<'a> {
 }
 
 /// What the head that goes on depends on.
-pub(super) struct Circumstances<'a> {
+pub(super) struct Circumstances<'a, 'c> {
     pub(super) limits: &'a HeadLimits,
     /// The request has been sent to its end.
     pub(super) request_sent: bool,
@@ -46,11 +46,11 @@ pub(super) struct Circumstances<'a> {
     pub(super) via: bool,
     /// What the route changes.
     pub(super) changes: Option<&'a Changes>,
-    /// The client asked for a tunnel and has sent bytes for it. If it gets an ordinary answer instead,
-    /// those are never read as a request: its connection ends.
-    pub(super) spoke_early: bool,
+    /// Whether the client asked for a tunnel and has sent bytes for it; asked only when it gets an ordinary answer instead:
+    /// those bytes are never read as a request, its connection ends.
+    pub(super) spoke_early: &'c dyn Fn() -> bool,
     /// Fields that go into the log line.
-    pub(super) captures: &'a [Capture],
+    pub(super) captures: &'c [Capture],
 }
 
 /// Reads the head at the front of `bytes`; `seen` bytes of it were looked at before.
@@ -59,7 +59,7 @@ pub(super) fn read<'a>(
     story: &mut Story,
     bytes: &[u8],
     seen: usize,
-    circumstances: &Circumstances<'a>,
+    circumstances: &Circumstances<'a, '_>,
 ) -> Result<Reading<'a>, Refusal> {
     let mut head = desk.response.borrow_mut();
     match head.parse(bytes, seen, circumstances.limits)? {
@@ -90,7 +90,7 @@ fn switched(
     story: &mut Story,
     head: &ResponseHead,
     bytes: &[u8],
-    circumstances: &Circumstances<'_>,
+    circumstances: &Circumstances<'_, '_>,
 ) -> Result<Reading<'static>, Refusal> {
     rules::switch(head, bytes, story.request.facts.upgrade.as_ref())?;
     let mut out = Buffer::new();
@@ -115,14 +115,14 @@ fn last<'a>(
     story: &mut Story,
     head: &ResponseHead,
     bytes: &[u8],
-    circumstances: &Circumstances<'a>,
+    circumstances: &Circumstances<'a, '_>,
 ) -> Result<Final<'a>, Refusal> {
     let facts = story.request.facts;
     let body = head.body(facts.method);
     let bare = body == BodyLength::Chunked && facts.minor == 0;
     let keep_client = facts.keep_alive
         && circumstances.request_sent
-        && !circumstances.spoke_early
+        && !(circumstances.spoke_early)()
         && !bare
         && body != BodyLength::UntilClose
         && !desk.draining.get();
@@ -170,7 +170,7 @@ fn write(
     story: &mut Story,
     head: &ResponseHead,
     bytes: &[u8],
-    circumstances: &Circumstances<'_>,
+    circumstances: &Circumstances<'_, '_>,
     connection: Connection,
     framing: Framing,
     out: &mut Buffer,

@@ -6,6 +6,7 @@ use super::plan::PoolHeld;
 use super::request::{CAPTURES, Request, Texts};
 use super::retry::Copy;
 use crate::balance::{Busy, Server, sticky};
+use crate::config::Capture;
 use crate::record::{Counts, Kind, Record, Termination, Timers};
 use crate::ring::{Buffer, Stamp};
 use crate::wire::Span;
@@ -75,17 +76,18 @@ impl Marks {
 }
 
 impl Story {
-    pub(super) fn new(request: Request, began: Stamp, head: Stamp) -> Self {
+    /// Of a request of which nothing is known yet; where it lies, the exchange leaves it.
+    pub(super) fn blank(at: Stamp) -> Self {
         Self {
-            request,
+            request: Request::unread(),
             pool: None,
             verdict: sticky::Verdict::NONE,
             key: None,
             server: None,
             busy: None,
             marks: Marks {
-                began,
-                head,
+                began: at,
+                head: at,
                 queued: None,
                 connected: None,
                 answered: None,
@@ -155,10 +157,13 @@ impl Story {
         };
         let texts = &self.request.texts;
         let text = |span: Span| self.request.text(span);
-        let captured = |spans: &[Span; CAPTURES]| spans.map(text);
-        let (captured_request, captured_response) =
-            (captured(&texts.captures), captured(&self.response_captures));
         let capture = &guest.listener.capture;
+        let captured = |spans: &[Span; CAPTURES], asked: &[Capture]| match asked {
+            [] => [&b""[..]; CAPTURES],
+            _ => spans.map(text),
+        };
+        let captured_request = captured(&texts.captures, &capture.request);
+        let captured_response = captured(&self.response_captures, &capture.response);
         let understood = !texts.method.is_empty();
         let record = Record {
             kind: Kind::Exchange,

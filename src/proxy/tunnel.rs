@@ -53,6 +53,34 @@ pub struct Direction {
     ended: Cell<bool>,
 }
 
+/// A direction in which nothing waits, as it is kept while its tunnel rests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Still {
+    tracker: Option<FrameTracker>,
+    bytes: u64,
+}
+
+impl Still {
+    /// Goes on where it stood still.
+    pub(super) fn go_on(self) -> Direction {
+        Direction {
+            tracker: Cell::new(self.tracker),
+            bytes: Cell::new(self.bytes),
+            waiting: RefCell::default(),
+            ended: Cell::new(false),
+        }
+    }
+
+    fn messages(&self) -> u64 {
+        self.tracker.map_or(0, |tracker| tracker.messages())
+    }
+
+    /// Whether every byte so far was part of a valid frame; false when frames are not looked at.
+    fn is_followed(&self) -> bool {
+        self.tracker.is_some_and(|tracker| tracker.is_followed())
+    }
+}
+
 /// Why a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TunnelEnd {
@@ -91,20 +119,22 @@ impl Direction {
         direction
     }
 
-    /// Whether every byte so far was part of a valid frame; false when frames are not looked at.
-    pub fn followed(&self) -> bool {
-        self.tracker
-            .get()
-            .is_some_and(|tracker| tracker.is_followed())
+    /// What it has come to.
+    pub(super) fn still(&self) -> Still {
+        Still {
+            tracker: self.tracker.get(),
+            bytes: self.bytes.get(),
+        }
     }
 
-    /// Its sender has not ended, and nothing waits to be passed on.
+    /// Its sender has not ended, and nothing waits.
     fn is_open(&self) -> bool {
         !self.ended.get() && self.waiting.borrow().is_empty()
     }
 
-    fn messages(&self) -> u64 {
-        self.tracker.get().map_or(0, |tracker| tracker.messages())
+    /// Its sender has ended, and nothing waits to be passed on.
+    fn is_through(&self) -> bool {
+        self.ended.get() && self.waiting.borrow().is_empty()
     }
 
     fn account(&self, bytes: &[u8]) {
@@ -122,13 +152,11 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
     /// Moves bytes until the end, or until it may rest. `timer` is the tunnel's only deadline; it ticks in
     /// steps, and a byte only leaves a mark: so a timeout ends up to a step late, never early.
     pub async fn run(&self, timer: &Timer) -> Pause {
-        let mut inbound = pin!(pump(&self.client, &self.server, &self.inbound, &self.moved));
-        let mut outbound = pin!(pump(
-            &self.server,
-            &self.client,
-            &self.outbound,
-            &self.moved
-        ));
+        let (client, server, moved) = (&self.client, &self.server, &self.moved);
+        let directions = (&self.inbound, &self.outbound);
+        let mut inbound = pin!(pump(client, server, directions, moved));
+        let directions = (&self.outbound, &self.inbound);
+        let mut outbound = pin!(pump(server, client, directions, moved));
         let (mut first, mut open) = (None, [true, true]);
         let mut both = pin!(std::future::poll_fn(|cx| {
             if open[0]
@@ -194,26 +222,27 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
 
     /// What went through so far.
     pub fn counts(&self) -> TunnelCounts {
-        counts(&self.inbound, &self.outbound)
+        counts(self.inbound.still(), self.outbound.still())
     }
 }
 
 /// What went through two directions so far.
-pub(super) fn counts(inbound: &Direction, outbound: &Direction) -> TunnelCounts {
+pub(super) fn counts(inbound: Still, outbound: Still) -> TunnelCounts {
     TunnelCounts {
         messages_in: inbound.messages(),
         messages_out: outbound.messages(),
-        bytes_in: inbound.bytes.get(),
-        bytes_out: outbound.bytes.get(),
-        followed: inbound.followed() && outbound.followed(),
+        bytes_in: inbound.bytes,
+        bytes_out: outbound.bytes,
+        followed: inbound.is_followed() && outbound.is_followed(),
     }
 }
 
-/// One direction, until its sender has ended and everything was passed on.
+/// One direction, until its sender has ended and everything was passed on. Unless the opposite one is through as well: then
+/// the tunnel is over, and both connections are closed at once.
 async fn pump(
     from: &impl Duplex,
     to: &impl Duplex,
-    direction: &Direction,
+    (direction, opposite): (&Direction, &Direction),
     moved: &Cell<bool>,
 ) -> Result<(), At> {
     let mut received = 0_u32;
@@ -230,7 +259,9 @@ async fn pump(
             moved.set(true);
         }
         if direction.ended.get() {
-            to.finish();
+            if !opposite.is_through() {
+                to.finish();
+            }
             return Ok(());
         }
         from.readable().await.map_err(|_| At::From)?;

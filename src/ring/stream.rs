@@ -52,6 +52,12 @@ pub trait Duplex {
     /// # Errors
     /// Those of send(2): the connection is gone.
     fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// The same for what is followed by the end at once, by [`Duplex::finish`] or by dropping: the last bytes may wait for
+    /// it and leave with it in one segment.
+    ///
+    /// # Errors
+    /// Those of send(2): the connection is gone.
+    fn try_send_last(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Says that nothing more will be sent; the other direction goes on.
     fn finish(&self);
     /// Makes a close reset the connection: the peer learns that what it got is not whole, where nothing in it
@@ -179,6 +185,11 @@ impl Duplex for Stream {
 
     fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         sent(|| rustix::net::send(self, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
+    }
+
+    fn try_send_last(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | SendFlags::MORE;
+        sent(|| rustix::net::send(self, bytes, flags))
     }
 
     fn finish(&self) {
