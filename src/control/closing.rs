@@ -175,10 +175,10 @@ impl Job {
                 Some(vain) if !found => vain + 1,
                 Some(_) | None => 0,
             });
-            // A command ends as many as there were: on a server that takes clients, those who come back are not meant.
-            let most = match self.order.cause {
-                Cause::Command => self.total,
-                Cause::Down | Cause::Maintenance | Cause::Drain => u32::MAX,
+            // On a server that takes clients as many are ended as there were: those who come back are not meant.
+            let most = match self.order.live.standing().accepts_new() {
+                true => self.total,
+                false => u32::MAX,
             };
             if self.vain == Some(2) || ended >= most {
                 return None;

@@ -384,11 +384,9 @@ impl<C: Duplex + 'static> Connection<C> {
         After::Linger
     }
 
-    /// Whether the client has asked for the end after a request without a body, with nothing behind it: it sends no more
-    /// (RFC 9112 section 9.6), so there is no need to look.
+    /// Whether the client has sent nothing behind this request and will not: then there is no need to look.
     fn has_said_all(&self, story: &Story) -> bool {
-        let facts = &story.request.facts;
-        !facts.keep_alive && facts.body.is_empty() && self.inbox.is_empty()
+        story.request.facts.says_all() && self.inbox.is_empty()
     }
 
     /// Whether nothing of the client's lies unread. Then closing is safe: there is nothing that the

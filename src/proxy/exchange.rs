@@ -459,9 +459,14 @@ impl<C: Duplex> Down<'_, C> {
         let surplus = Cell::new(!inbox.is_empty());
         inbox.release();
         story.shed();
-        let sent = match *keep_client || !flow.received_all() {
-            true => flow.send_now(self.client),
-            false => flow.send_last(self.client),
+        // With nothing that could be left unread, and so nothing that could make of the end a reset.
+        let is_last = !*keep_client
+            && flow.received_all()
+            && story.request.facts.says_all()
+            && !self.held_early;
+        let sent = match is_last {
+            true => flow.send_last(self.client),
+            false => flow.send_now(self.client),
         };
         let sent = match sent {
             Ok(true) if flow.received_all() => Ok(()),
@@ -508,7 +513,7 @@ fn finish<C: Duplex>(
     passive::answered(&connection.guest.desk, story, story.status);
     match outcome {
         Outcome::Switched { head, early } => End::Switched(Box::new(Switched {
-            stream: link.stream.into_stream(),
+            stream: link.stream,
             head,
             early,
         })),

@@ -121,11 +121,36 @@ struct Awake<C, S> {
 pub(super) struct Resting {
     inbound: Still,
     outbound: Still,
-    /// Milliseconds, 49 days at most; `None` is never.
-    timeout: Option<NonZeroU32>,
+    /// `None` is never.
+    timeout: Option<Wait>,
     guest: Guest,
     busy: Busy,
     notes: Notes,
+}
+
+/// A duration in four bytes: milliseconds, or whole seconds where those would not fit (49 days).
+#[derive(Debug, Clone, Copy)]
+struct Wait(NonZeroU32);
+
+impl Wait {
+    const SECONDS: u32 = 1 << 31;
+
+    fn new(wait: Duration) -> Self {
+        let few = u32::try_from(wait.as_millis()).ok();
+        let number = few.filter(|ms| *ms < Self::SECONDS).unwrap_or_else(|| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+            Self::SECONDS | seconds
+        });
+        Self(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
+    }
+
+    fn get(self) -> Duration {
+        let number = self.0.get();
+        match number & Self::SECONDS {
+            0 => Duration::from_millis(number.into()),
+            _ => Duration::from_secs((number & !Self::SECONDS).into()),
+        }
+    }
 }
 
 impl Resting {
@@ -206,10 +231,7 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
         let value = Box::new(Resting {
             inbound: inbound.still(),
             outbound: outbound.still(),
-            timeout: timeout.map(|timeout| {
-                let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-                NonZeroU32::new(ms).unwrap_or(NonZeroU32::MIN)
-            }),
+            timeout: timeout.map(Wait::new),
             guest,
             busy,
             notes,
@@ -253,7 +275,7 @@ fn revive(pair: Pair<Resting>, rests: bool) {
         server,
         inbound: inbound.go_on(),
         outbound: outbound.go_on(),
-        timeout: timeout.map(|ms| Duration::from_millis(ms.get().into())),
+        timeout: timeout.map(Wait::get),
         rests,
         moved,
     };
@@ -451,5 +473,21 @@ mod tests {
     fn a_tunnel_at_rest_takes_little() {
         let size = size_of::<Resting>();
         assert!(size <= 256, "{size}");
+    }
+
+    #[test]
+    fn a_wait_is_kept_in_four_bytes() {
+        let seconds = |seconds| Duration::from_secs(seconds);
+        for wait in [
+            Duration::from_millis(1),
+            Duration::from_millis(1_500),
+            seconds(7_200),
+            seconds(24 * 86_400),
+            seconds(25 * 86_400),
+            seconds(3_650 * 86_400),
+        ] {
+            assert_eq!(Wait::new(wait).get(), wait);
+        }
+        assert_eq!(Wait::new(Duration::ZERO).get(), Duration::from_millis(1));
     }
 }

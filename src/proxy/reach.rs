@@ -66,13 +66,7 @@ pub(super) async fn reach<C: Duplex>(
                 return Ok(link);
             }
             // Neither the server's fault nor its business: no retry would help, and another server neither.
-            Err(ConnectError::Exhausted(_)) if desk.links.shed() => {
-                // Its descriptor is free when the ring has let go of it, in one turn, and has closed it, in the next.
-                for _ in 0..2 {
-                    let _ = connection.stream.writable().await;
-                }
-                continue;
-            }
+            Err(ConnectError::Exhausted(_)) if desk.links.shed() => continue,
             Err(ConnectError::Exhausted(_)) => {
                 desk.exhausted.set(desk.exhausted.get() + 1);
                 return Err(Ending::Exhausted);
@@ -175,7 +169,7 @@ fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -
     }
     let owner = connection.owner_of_links(server);
     let links = &connection.guest.desk.links;
-    links.lend(server.live.id(), owner, !repeatable)
+    links.lend(server.live.id(), owner)
 }
 
 /// The server for another attempt. Without a cookie or a key any other will do, at once; with one its server

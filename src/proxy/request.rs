@@ -51,6 +51,14 @@ pub(super) struct Facts {
     pub(super) opens_session: bool,
 }
 
+impl Facts {
+    /// Whether the client sends nothing behind this request: it has asked for the end after it (RFC 9112 section 9.6), and there
+    /// is no body, behind which some send an empty line too much.
+    pub(super) fn says_all(&self) -> bool {
+        self.minor == 1 && !self.keep_alive && self.body.is_empty() && self.upgrade.is_none()
+    }
+}
+
 /// A request on its way.
 pub(super) struct Request {
     pub(super) facts: Facts,

@@ -100,6 +100,7 @@ impl Buffer {
     #[inline]
     pub fn reserve(&mut self, size: usize) {
         match self.storage.capacity() {
+            0 if size == 0 => {}
             0 => self.storage = POOL.with_borrow_mut(|pool| pool.take(size)),
             capacity if capacity - self.storage.len() >= size => {}
             _ => self.grow(size),

@@ -44,7 +44,7 @@ pub fn dial(address: &Address, source: Option<IpAddr>) -> Result<Dialled, NotDia
             let socket = socket(family, Some(ipproto::TCP))?;
             rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
             // The request follows at once and acknowledges the handshake too: one segment less for both sides.
-            rustix::net::sockopt::set_tcp_quickack(&socket, false)?;
+            let _ = rustix::net::sockopt::set_tcp_quickack(&socket, false);
             if let Some(source) = source {
                 bind_source(&socket, source).map_err(|error| match is_not_here(&error) {
                     true => NotDialled::NoSource(error),

@@ -31,7 +31,6 @@ mod stream;
 mod task;
 mod time;
 mod timer;
-mod watched;
 
 pub use alarm::Alarm;
 #[cfg(debug_assertions)]
@@ -49,4 +48,3 @@ pub use task::{
 };
 pub use time::{Clock, Stamp};
 pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call, call_some, make_room};
-pub use watched::Watched;

@@ -1,8 +1,7 @@
 //! Connections to servers, one store per worker: open, lend, keep, let go.
 //!
-//! A kept [`Link`] is idle and owns no buffer and no task, but a wait stands on it, so that whatever comes is known when it is
-//! lent. Links are swept once a second, so that those which the server has closed, or that have waited too long, do not pile
-//! up.
+//! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent, and swept
+//! once a second, so that links the server has closed, or that have waited too long, do not pile up.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,13 +10,13 @@ use std::time::Duration;
 
 use crate::balance::Sources;
 use crate::config::Address;
-use crate::ring::{self, Dialled, Elapsed, NotDialled, Timer, Watched};
+use crate::ring::{self, Dialled, Elapsed, NotDialled, Stream, Timer};
 
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Link {
     /// The bytes' way.
-    pub stream: Watched,
+    pub stream: Stream,
     /// Whether an exchange has used it before: then a failure before the first byte of an answer
     /// may only mean that the server had just closed it.
     pub reused: bool,
@@ -61,7 +60,7 @@ pub async fn open(
     timer.arm(timeout);
     match timer.limit(dialled.connected()).await {
         Ok(Ok(stream)) => Ok(Link {
-            stream: Watched::new(stream),
+            stream,
             reused: false,
         }),
         Ok(Err(error)) => Err(failed(error)),
@@ -121,7 +120,7 @@ struct Kept {
 }
 
 struct Idle {
-    stream: Watched,
+    stream: Stream,
     since: u32,
     /// The client's connection that alone may use it; `None`: anybody.
     owner: Option<NonZeroU64>,
@@ -164,15 +163,13 @@ impl Links {
     /// Lends a kept link to the server in `slot`, if one is still quiet. A link on which something has
     /// come is closed, be it the end or bytes: those belong to nobody's request, and the next one would
     /// get them for its answer. With an `owner`, only that one's own; without, only those that are nobody's.
-    /// The kernel itself is asked only for those who want to be `sure`, because their request can not be sent twice; what came
-    /// within the runtime's present turn is not known to the others.
-    pub fn lend(&self, slot: usize, owner: Option<NonZeroU64>, sure: bool) -> Option<Link> {
+    pub fn lend(&self, slot: usize, owner: Option<NonZeroU64>) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let links = of(&mut idle, slot)?;
         // The last one, unless a reload changed whether links to this server have owners.
         while let Some(at) = links.iter().rposition(|idle| idle.owner == owner) {
             let Idle { stream, .. } = links.remove(at);
-            if stream.is_quiet() && (!sure || stream.is_silent()) {
+            if stream.is_quiet() {
                 return Some(Link {
                     stream,
                     reused: true,
@@ -188,7 +185,6 @@ impl Links {
         let mut idle = self.idle.borrow_mut();
         if let Some(links) = of(&mut idle, slot)
             && links.len() < self.limit.get()
-            && link.stream.is_quiet()
         {
             links.push(Idle {
                 stream: link.stream,
