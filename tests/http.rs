@@ -616,6 +616,16 @@ fn addresses_in_excepted_networks_are_not_told(on: Driver) {
         .start();
     proxy.get("/");
     assert!(!server.last_request().has("X-Forwarded-For"));
+    // Nor may they tell one themselves.
+    let setup = Setup::new(on).server(&server);
+    let proxy = setup
+        .pool("forwarded_for = { header = \"X-Client-IP\", except = [\"127.0.0.0/8\"] }")
+        .start();
+    let lines = "X-Client-IP: 8.8.8.8\r\nx_client_ip: 8.8.4.4\r\nX-Client: mine\r\n";
+    proxy.client().get_with("/", lines);
+    let request = server.last_request();
+    assert!(!request.head.contains("8.8."), "{}", request.head);
+    assert!(request.has("X-Client"));
 }
 
 fn the_fields_of_forwarding_can_be_renamed_and_switched_off(on: Driver) {

@@ -292,7 +292,8 @@ impl Request {
         if let Some(sticky) = &pool.sticky {
             hide_cookie(sticky, head, bytes, crumbs, edits);
         }
-        let forwarded_for = settings.forwarded_for.as_ref().filter(|field| {
+        let field = settings.forwarded_for.as_ref();
+        let forwarded_for = field.filter(|field| {
             let address = client.address.map(|address| address.ip());
             address.is_some_and(|ip| !field.except.iter().any(|net| net.contains(ip)))
         });
@@ -304,6 +305,9 @@ impl Request {
             cookies: edits,
             trust_client: client.is_trusted(),
             forwarded_for: forwarded_for.map(|field| (field.header.as_bytes(), client.text)),
+            untold: field
+                .filter(|_| forwarded_for.is_none())
+                .map(|field| field.header.as_bytes()),
             forwarded_proto: settings.forwarded_proto.then_some(b"http"),
             forwarded: settings.forwarded.then_some((client.text, b"http")),
             via: settings.via.then_some(b"ringbolt"),

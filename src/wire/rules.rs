@@ -423,10 +423,9 @@ pub fn lookalike(name: &[u8]) -> Result<(), Refusal> {
     if !name.contains(&b'_') {
         return Ok(());
     }
+    // No known name is longer, but for those of which only the beginning is known.
     let mut plain = [0; 32];
-    let Some(plain) = plain.get_mut(..name.len()) else {
-        return Ok(());
-    };
+    let plain = &mut plain[..name.len().min(32)];
     for (to, from) in plain.iter_mut().zip(name) {
         *to = without_underscore(*from);
     }

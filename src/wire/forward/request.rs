@@ -19,6 +19,8 @@ pub struct RequestEdits<'a> {
     pub trust_client: bool,
     /// The field that carries the client's address, and the address as text: appended as a new line.
     pub forwarded_for: Option<(&'a [u8], &'a [u8])>,
+    /// The name of that field where no address is told: a client that is not trusted does not speak in it either.
+    pub untold: Option<&'a [u8]>,
     /// `X-Forwarded-Proto`: `http` or `https`.
     pub forwarded_proto: Option<&'a [u8]>,
     /// `Forwarded` (RFC 7239): the client's address (quoted here if need be; empty is `unknown`) and the
@@ -43,6 +45,7 @@ impl Default for RequestEdits<'_> {
             text: b"",
             trust_client: false,
             forwarded_for: None,
+            untold: None,
             forwarded_proto: None,
             forwarded: None,
             via: None,
@@ -131,7 +134,8 @@ fn is_replaced(field: &Field, buf: &[u8], edits: &RequestEdits<'_>) -> bool {
             edits.request_id.is_some_and(|(name, _)| is_called(name))
                 || edits.uncoded && is_called(ACCEPT_ENCODING)
                 || !edits.trust_client
-                    && edits.forwarded_for.is_some_and(|(name, _)| is_called(name))
+                    && (edits.forwarded_for.is_some_and(|(name, _)| is_called(name))
+                        || edits.untold.is_some_and(is_called))
         }
         _ => false,
     }

@@ -273,6 +273,7 @@ const EVERYTHING: RequestEdits<'_> = RequestEdits {
     text: b"",
     trust_client: false,
     forwarded_for: Some((b"X-Forwarded-For", b"10.0.0.1")),
+    untold: None,
     forwarded_proto: Some(b"http"),
     forwarded: Some((b"2001:db8::1", b"http")),
     via: Some(b"ringbolt"),

@@ -274,6 +274,10 @@ fn framing() {
         ("Content_Length: 5\n", LookalikeField),
         ("transfer_encoding: chunked\n", LookalikeField),
         ("X_Forwarded_For: 1.1.1.1\n", LookalikeField),
+        (
+            "X_Forwarded_For_The_Sake_Of_A_Long_Name: 1.1.1.1\n",
+            LookalikeField,
+        ),
         ("Authorization: a\nauthorization: a\n", FieldRepeated),
         ("If-None-Match: a\nIf-None-Match: b\n", FieldRepeated),
     ];
