@@ -130,8 +130,8 @@ async fn talk<C: Duplex + 'static>(
     let ours = up.waiting.len() as u64;
     let head = &story.request.held.bytes()[..story.request.head];
     let again = story.body.as_ref().map_or(&[][..], |body| body.bytes());
-    // Most requests are a head and nothing else: it is sent from where it lies.
-    let alone = ours == 0 && again.is_empty() && (up.received_all() || connection.inbox.is_empty());
+    // Most requests are sent from where they lie.
+    let alone = ours == 0 && again.is_empty();
     if !alone {
         up.waiting.push(head);
         up.waiting.push(again);
@@ -140,10 +140,12 @@ async fn talk<C: Duplex + 'static>(
         None => retry::keeps(pool, facts).map(Copy::new),
         Some(_) => None,
     };
-    let along = up
-        .take_along(connection.inbox.bytes())
-        .map_err(Ending::Refused)?;
-    connection.inbox.consume(along);
+    let arrived = connection.inbox.bytes();
+    let along = match alone {
+        true => up.go_along(arrived),
+        false => up.take_along(arrived),
+    };
+    let along = along.map_err(Ending::Refused)?;
     story.bytes_in = (head.len() + again.len() + along) as u64;
     // Whether the request could be sent once more, to another server: all of it is at hand.
     let repeats = retry::repeats(pool, facts);
@@ -151,9 +153,10 @@ async fn talk<C: Duplex + 'static>(
     let at_hand = |up: &Flow<'_>| repeats && up.received_all() && (bare || up.copy.is_some());
     let repeatable = Cell::new(at_hand(&up));
     let sent = match alone {
-        true => up.send_first(&link.stream, head),
+        true => up.send_first(&link.stream, head, &arrived[..along]),
         false => up.send_now(&link.stream),
     };
+    connection.inbox.consume(along);
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
         return Err(Attempt::Stale);
     }
@@ -446,28 +449,30 @@ impl<C: Duplex> Down<'_, C> {
             flow,
             status,
             taken,
+            beside,
             keep_client,
             keep_server,
         } = last;
         story.marks.answered = Some(self.guest.desk.now());
         story.status = *status;
-        inbox.consume(*taken);
         #[cfg(debug_assertions)]
         super::fault::at(story.request.held.bytes(), "data");
-        // Bytes behind the end belong to no request: such a link is not used again, and nothing of what they
-        // and the request's head were is kept while the client reads.
-        let surplus = Cell::new(!inbox.is_empty());
-        inbox.release();
-        story.shed();
         // With nothing that could be left unread, and so nothing that could make of the end a reset.
         let is_last = !*keep_client
             && flow.received_all()
             && story.request.facts.says_all()
             && !self.held_early;
-        let sent = match is_last {
-            true => flow.send_last(self.client),
-            false => flow.send_now(self.client),
+        let sent = match (*beside, is_last) {
+            (0, true) => flow.send_last(self.client),
+            (0, false) => flow.send_now(self.client),
+            (beside, _) => flow.send_with(self.client, &inbox.bytes()[*taken - beside..*taken]),
         };
+        inbox.consume(*taken);
+        // Bytes behind the end belong to no request: such a link is not used again, and nothing of what they
+        // and the request's head were is kept while the client reads.
+        let surplus = Cell::new(!inbox.is_empty());
+        inbox.release();
+        story.shed();
         let sent = match sent {
             Ok(true) if flow.received_all() => Ok(()),
             Ok(_) => {

@@ -165,6 +165,18 @@ impl<'a> Flow<'a> {
         }
     }
 
+    /// Follows the body's part of bytes that came together with the head, which the caller sends from where they lie. Says how
+    /// many bytes those were.
+    ///
+    /// # Errors
+    /// When they are not framed as they should be.
+    pub(super) fn go_along(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        debug_assert!(!self.bare, "chunks are taken off while they are copied");
+        let taken = self.follow(bytes)?;
+        self.keep(&bytes[..taken]);
+        Ok(taken)
+    }
+
     /// Takes the body's part of bytes that came together with the head, behind whatever waits.
     /// Says how many bytes those were.
     ///
@@ -204,19 +216,52 @@ impl<'a> Flow<'a> {
         self.send_by(|bytes| to.try_send_last(bytes))
     }
 
-    /// Sends bytes in front of a body of which nothing waits yet; what the receiver does not take now waits. True when nothing
-    /// does.
+    /// Sends a head from where it lies, and behind it what came along of the body ([`Flow::go_along`]); what the receiver does
+    /// not take now waits. Nothing waits yet. True when nothing does afterwards.
     ///
     /// # Errors
     /// The receiver's connection broke.
-    pub(super) fn send_first(&mut self, to: &impl Duplex, bytes: &[u8]) -> io::Result<bool> {
+    pub(super) fn send_first(
+        &mut self,
+        to: &impl Duplex,
+        head: &[u8],
+        body: &[u8],
+    ) -> io::Result<bool> {
         debug_assert!(self.waiting.is_empty(), "the caller's");
-        let sent = to.try_send(bytes)?;
-        self.sent += sent as u64;
-        if sent < bytes.len() {
-            self.waiting.push(&bytes[sent..]);
+        if is_worth_a_copy(body) {
+            self.waiting.push(head);
+            self.waiting.push(body);
+            return self.send_now(to);
         }
+        let sent = match body {
+            [] => to.try_send(head)?,
+            _ => to.try_send_both(head, body)?,
+        };
+        self.sent += sent as u64;
+        let of_head = sent.min(head.len());
+        self.leave(&head[of_head..]);
+        self.leave(&body[sent - of_head..]);
         Ok(self.waiting.is_empty())
+    }
+
+    /// Sends the head that waits, and behind it what came along of the body.
+    ///
+    /// # Errors
+    /// The receiver's connection broke.
+    pub(super) fn send_with(&mut self, to: &impl Duplex, body: &[u8]) -> io::Result<bool> {
+        let sent = to.try_send_both(self.waiting.bytes(), body)?;
+        self.sent += sent as u64;
+        let of_head = sent.min(self.waiting.len());
+        self.waiting.consume(of_head);
+        self.leave(&body[sent - of_head..]);
+        Ok(self.waiting.is_empty())
+    }
+
+    /// What was not taken now waits.
+    fn leave(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.waiting.push(rest);
+        }
     }
 
     fn send_by(&mut self, send: impl Fn(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
@@ -362,6 +407,14 @@ impl<C: Duplex> Patience<'_, C> {
         }
     }
 }
+
+/// Whether part of a body is put behind its head, for one send of one piece: a send of two costs more than to copy so little.
+pub(super) fn is_worth_a_copy(body: &[u8]) -> bool {
+    (1..=COPIED).contains(&body.len())
+}
+
+/// A third of what a small buffer holds.
+const COPIED: usize = 1_400;
 
 /// How often a waiting exchange looks whether its client is still there.
 const LOOK: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 //! byte and the first one sent.
 
 use super::desk::Desk;
-use super::flow::Flow;
+use super::flow::{Flow, is_worth_a_copy};
 use super::request::{ADDED, CAPTURES};
 use super::session::Learning;
 use super::story::Story;
@@ -29,8 +29,10 @@ pub(super) enum Reading<'a> {
 pub(super) struct Final<'a> {
     pub(super) flow: Flow<'a>,
     pub(super) status: u16,
-    /// Bytes that were taken from the buffer.
+    /// Bytes that are taken from the buffer.
     pub(super) taken: usize,
+    /// So many of these, the last ones, are part of the body and do not wait in the flow: they are sent from where they lie.
+    pub(super) beside: usize,
     /// The client's connection stays.
     pub(super) keep_client: bool,
     /// The server's connection stays, as far as this head goes.
@@ -154,11 +156,17 @@ fn last<'a>(
         &mut flow.waiting,
     );
     flow.learning = Learning::begin(story, head, bytes);
-    let along = flow.take_along(&bytes[head.size..])?;
+    let arrived = &bytes[head.size..];
+    let beside = !bare && !is_worth_a_copy(arrived);
+    let along = match beside {
+        true => flow.go_along(arrived)?,
+        false => flow.take_along(arrived)?,
+    };
     Ok(Final {
         flow,
         status: head.status,
         taken: head.size + along,
+        beside: if beside { along } else { 0 },
         keep_client,
         keep_server: head.keep_alive && body != BodyLength::UntilClose,
     })

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use monoio::net::UnixStream;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use super::Buffer;
 
@@ -58,6 +58,11 @@ pub trait Duplex {
     /// # Errors
     /// Those of send(2): the connection is gone.
     fn try_send_last(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// The same for two pieces in a row, in one call.
+    ///
+    /// # Errors
+    /// Those of sendmsg(2): the connection is gone.
+    fn try_send_both(&self, first: &[u8], second: &[u8]) -> io::Result<usize>;
     /// Says that nothing more will be sent; the other direction goes on.
     fn finish(&self);
     /// Makes a close reset the connection: the peer learns that what it got is not whole, where nothing in it
@@ -190,6 +195,12 @@ impl Duplex for Stream {
     fn try_send_last(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | SendFlags::MORE;
         sent(|| rustix::net::send(self, bytes, flags))
+    }
+
+    fn try_send_both(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let pieces = [IoSlice::new(first), IoSlice::new(second)];
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        sent(|| rustix::net::sendmsg(self, &pieces, &mut SendAncillaryBuffer::default(), flags))
     }
 
     fn finish(&self) {

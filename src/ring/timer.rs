@@ -109,6 +109,7 @@ impl Timer {
 
     /// Makes the timer one that [`call_some`] finds under this number.
     pub fn is_of(&self, of: usize) {
+        let of = u32::try_from(of).unwrap_or(NOTHING);
         WHEEL.with_borrow_mut(|wheel| wheel.entries[self.slot as usize].of = of);
     }
 
@@ -213,7 +214,7 @@ impl Ticker {
 const SLOTS: usize = 512;
 const NONE: u32 = u32::MAX;
 /// Of a timer that [`call_some`] does not find.
-const NOTHING: usize = usize::MAX;
+const NOTHING: u32 = u32::MAX;
 
 /// Steps after which [`Call::Late`] is heeded for the sake of newcomers.
 const LATE: u32 = 10;
@@ -248,7 +249,7 @@ struct Entry {
     used: bool,
     heeds: Option<Call>,
     /// What [`call_some`] finds it under, or [`NOTHING`].
-    of: usize,
+    of: u32,
     waker: Option<Waker>,
 }
 
@@ -361,7 +362,7 @@ impl Wheel {
         let from = from.min(count);
         for slot in (from..count).chain(0..from) {
             let entry = &mut self.entries[slot];
-            if entry.of != of || entry.heard.is_some() {
+            if entry.of as usize != of || entry.heard.is_some() {
                 continue;
             }
             if !may() {
