@@ -175,10 +175,12 @@ impl Job {
                 Some(vain) if !found => vain + 1,
                 Some(_) | None => 0,
             });
-            // On a server that takes clients as many are ended as there were: those who come back are not meant.
-            let most = match self.order.live.standing().accepts_new() {
-                true => self.total,
-                false => u32::MAX,
+            // Where clients can come back, as many are ended as there were: those who do are not meant.
+            let live = &self.order.live;
+            let come_back = live.standing().accepts_sticky() || live.pool().panics();
+            let most = match (self.order.cause, come_back) {
+                (Cause::Command | Cause::Down | Cause::Maintenance, true) => self.total,
+                (_, false) | (Cause::Drain, true) => u32::MAX,
             };
             if self.vain == Some(2) || ended >= most {
                 return None;

@@ -53,9 +53,10 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Whether the client sends nothing behind this request: it has asked for the end after it (RFC 9112 section 9.6), and there
-    /// is no body, behind which some send an empty line too much.
+    /// is no body, not even an empty one, behind which some send an empty line too much.
     pub(super) fn says_all(&self) -> bool {
-        self.minor == 1 && !self.keep_alive && self.body.is_empty() && self.upgrade.is_none()
+        let bare = self.body == BodyLength::None && self.upgrade.is_none();
+        self.minor == 1 && !self.keep_alive && bare
     }
 }
 

@@ -224,7 +224,11 @@ impl Decoder {
                         rules::trailer(name)?;
                         trailers.check(name)?;
                     }
-                    None => trailers.check_start(&self.name)?,
+                    // No known name is so long, but for those of which only the beginning is known.
+                    None => {
+                        rules::trailer(&self.name)?;
+                        trailers.check_start(&self.name)?;
+                    }
                 }
                 Ok(At::TrailerValue)
             }
@@ -369,6 +373,8 @@ mod tests {
             "Connection",
             "Upgrade",
             "X-Forwarded-For",
+            "X-Forwarded-For-The-Sake-Of-A-Long-Name",
+            "X_Forwarded_For_The_Sake_Of_A_Long_Name",
             "Authorization",
             "TE",
             "content_length",

@@ -353,6 +353,7 @@ mod tests {
             libc::SYS_accept4,
             libc::SYS_recvfrom,
             libc::SYS_sendto,
+            libc::SYS_sendmsg,
             libc::SYS_io_uring_enter,
             libc::SYS_epoll_pwait,
             libc::SYS_epoll_ctl,
