@@ -33,6 +33,7 @@ on_both_drivers!(
     fields_of_one_hop_are_removed_from_the_answer,
     close_asked_by_the_client_closes,
     the_last_answer_and_the_end_are_one_segment,
+    an_empty_line_behind_a_body_takes_no_answer_away,
     a_fresh_link_s_handshake_is_acknowledged_with_the_request,
     close_asked_by_the_server_spares_the_client,
     the_server_learns_of_the_client,
@@ -203,6 +204,32 @@ fn the_last_answer_and_the_end_are_one_segment(on: Driver) {
     });
     // A late acknowledgement would be one too, so the best of some counts.
     assert_eq!(ends.min(), Some(0));
+}
+
+/// Some clients send one, though they have asked for the end.
+fn an_empty_line_behind_a_body_takes_no_answer_away(on: Driver) {
+    for length in [0, 2] {
+        let (arrived, known) = std::sync::mpsc::channel();
+        let (answer, wanted) = std::sync::mpsc::channel::<()>();
+        let wanted = std::sync::Mutex::new(wanted);
+        let server = Server::script(move |conn| {
+            conn.read_request();
+            arrived.send(()).unwrap();
+            wanted.lock().unwrap().recv().unwrap();
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+        });
+        let proxy = Proxy::before(on, &[&server]);
+        let mut client = proxy.client();
+        let body = "x".repeat(length);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        known.recv().unwrap();
+        client.send("\r\n");
+        answer.send(()).unwrap();
+        assert_eq!(client.read_response().text(), "done");
+        client.expect_closed();
+    }
 }
 
 fn a_fresh_link_s_handshake_is_acknowledged_with_the_request(on: Driver) {

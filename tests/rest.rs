@@ -11,6 +11,7 @@ use support::{Conn, Driver, Proxy, Server, Setup};
 
 on_both_drivers!(
     a_rested_tunnel_goes_on_where_it_was,
+    a_rested_tunnel_keeps_what_its_line_says,
     a_rested_tunnel_ends_with_its_client,
     a_rested_tunnel_ends_with_its_server,
     a_rested_tunnel_has_its_timeout,
@@ -49,6 +50,25 @@ fn a_rested_tunnel_goes_on_where_it_was(on: Driver) {
     // Three messages of 6, 5 and 14 bytes; a client's frames have four bytes of mask more.
     assert!(ended(&proxy).ends_with("ws=43/31/3/3"), "{}", ended(&proxy));
     assert_eq!(server.accepted(), 1);
+}
+
+fn a_rested_tunnel_keeps_what_its_line_says(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("capture_request = [{ header = \"X-None\" }, { header = \"Host\" }]")
+        .listener("capture_response = [{ header = \"Upgrade\" }]")
+        .start();
+    drop(rested(&proxy));
+    for line in proxy.access_lines("GET /chat", 2) {
+        assert_eq!(
+            line.captures,
+            ["{|example.com}", "{websocket}"],
+            "{}",
+            line.line
+        );
+        assert_eq!(line.request, "GET /chat HTTP/1.1");
+    }
 }
 
 fn a_rested_tunnel_ends_with_its_client(on: Driver) {
