@@ -22,6 +22,7 @@ on_both_drivers!(
     endless_interim_answers_have_a_bound,
     a_slow_answer_is_none,
     what_is_no_answer_is_told_apart,
+    a_response_that_traffic_refuses_fails_a_check_for_the_same_reason,
     checks_may_go_elsewhere,
     a_404_keeps_new_clients_away_and_held_ones_come,
     a_404_means_down_unless_told_otherwise,
@@ -316,15 +317,24 @@ fn an_endless_body_is_read_to_its_bound(on: Driver) {
 }
 
 fn an_endless_head_is_read_to_its_bound(on: Driver) {
-    for (start, again) in [
-        ("HTTP/1.1 200 OK\r\nX: ", &b"0123456789"[..]),
-        ("HTTP/1.1 200 ", b"OK OK OK "),
-        ("HTTP/1.1 200 OK\r\n", b"X: 0123456789\r\n"),
+    for (start, again, word) in [
+        (
+            "HTTP/1.1 200 OK\r\nX: ",
+            &b"0123456789"[..],
+            "head-too-large",
+        ),
+        ("HTTP/1.1 200 ", b"OK OK OK ", "head-too-large"),
+        (
+            "HTTP/1.1 200 OK\r\n",
+            b"X: 0123456789\r\n",
+            "too-many-fields",
+        ),
     ] {
         let sent = Arc::default();
         let one = endless(start, again, &sent);
         let proxy = Setup::new(on).server_with(&one, &http("")).start();
-        wait_for_event(&proxy, &["app/one is down", "head is too long"]);
+        let words = format!("invalid response: {word}");
+        wait_for_event(&proxy, &["app/one is down", &words]);
         assert_bounded(&sent);
     }
     // The bound is 16 KiB, for heads that have an end too.
@@ -338,7 +348,10 @@ fn an_endless_head_is_read_to_its_bound(on: Driver) {
     after_checks(&proxy, "one", 2);
     assert_eq!(state(&proxy, "one"), "up");
     says.now(&head(40_000));
-    wait_for_event(&proxy, &["app/one is down", "head is too long"]);
+    wait_for_event(
+        &proxy,
+        &["app/one is down", "invalid response: head-too-large"],
+    );
 }
 
 fn endless_interim_answers_have_a_bound(on: Driver) {
@@ -377,13 +390,55 @@ fn a_slow_answer_is_none(on: Driver) {
 
 fn what_is_no_answer_is_told_apart(on: Driver) {
     for (answer, words) in [
-        ("SSH-2.0-OpenSSH_9.9\r\n\r\n", "the answer is not HTTP"),
+        (
+            "SSH-2.0-OpenSSH_9.9\r\n\r\n",
+            "invalid response: bad-status-line",
+        ),
         ("", "closed before an answer"),
         ("HTTP/1.1 200 OK\r\nContent-", "closed before an answer"),
     ] {
         let one = Server::answering_once(answer);
         let proxy = Setup::new(on).server_with(&one, &http("")).start();
         wait_for_event(&proxy, &["app/one is down", words]);
+    }
+}
+
+/// The rules and limits are those of traffic: what a check accepts, a client receives, and the other way round.
+fn a_response_that_traffic_refuses_fails_a_check_for_the_same_reason(on: Driver) {
+    for (response, word) in [
+        ("HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "bare-line-end"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+            "length-repeated",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+            "length-and-coding",
+        ),
+        ("HTTP/1.1 200 OK\r\nX : y\r\n\r\nok", "bad-field-name"),
+        ("HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\nok", "bad-field-name"),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "bad-switch"),
+        ("HTTP/2.0 200 OK\r\n\r\nok", "bad-version"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n",
+            "bad-chunk-size",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno?\r\n0\r\n\r\n",
+            "bad-chunk-end",
+        ),
+    ] {
+        let one = Server::answering_once(response);
+        // Traffic: the same response from a server without checks is answered for with 502, or cut.
+        let proxy = Setup::new(on).server(&one).start();
+        let text = proxy.get("/").text();
+        assert!(!text.contains("ok"), "{word}: traffic passed {text}");
+        drop(proxy);
+        let lines = http(", body = \"ok\", expect = \"100-299\"");
+        let proxy = Setup::new(on).server_with(&one, &lines).start();
+        let words = format!("invalid response: {word}");
+        wait_for_event(&proxy, &["app/one is down", &words]);
+        assert_eventually!(told(&proxy, "one", "last_check") == *words);
     }
 }
 
@@ -535,6 +590,18 @@ fn a_websocket_check_is_a_real_handshake(on: Driver) {
         assert_eq!(request.field("Upgrade"), Some("websocket"));
         assert_eq!(request.field("Connection"), Some("Upgrade"));
         assert_eq!(request.field("Sec-WebSocket-Key").unwrap().len(), 24);
+    }
+    // In the usual spelling: some servers compare names by case.
+    let first = String::from_utf8_lossy(&one.received()[0]).into_owned();
+    for name in [
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Upgrade",
+        "Connection",
+        "Host",
+        "Origin",
+    ] {
+        assert!(first.contains(&format!("\r\n{name}: ")), "{name}: {first}");
     }
     let key = |at: usize| requests[at].field("Sec-WebSocket-Key").unwrap().to_owned();
     assert_ne!(key(0), key(1), "a fresh key each time");

@@ -19,6 +19,7 @@
 
 use super::live::State;
 use crate::config::Check;
+use crate::wire::Refusal;
 use std::fmt;
 use std::time::Duration;
 
@@ -94,10 +95,6 @@ pub enum Reason {
     Silent,
     /// The connection ended before a whole answer.
     Closed,
-    /// The answer's head is larger than a check takes.
-    LongHead,
-    /// The answer is not HTTP.
-    Garbled,
     /// The body does not contain the text, as far as a check reads it.
     OtherBody,
     /// A 101 without the `Sec-WebSocket-Accept` that the key asks for.
@@ -106,6 +103,8 @@ pub enum Reason {
     Answered(u16),
     /// An answer of this status, which is not.
     Status(u16),
+    /// A response that traffic would refuse too.
+    Invalid(Refusal),
 }
 
 /// Whether an outcome speaks for a server.
@@ -200,7 +199,7 @@ impl Health {
 
 impl Reason {
     /// Those without a status; a reason's place here is its number.
-    const PLAIN: [Self; 18] = [
+    const PLAIN: [Self; 16] = [
         Self::Start,
         Self::Connected,
         Self::Refused,
@@ -215,8 +214,6 @@ impl Reason {
         Self::Leaving,
         Self::Silent,
         Self::Closed,
-        Self::LongHead,
-        Self::Garbled,
         Self::OtherBody,
         Self::WrongAccept,
     ];
@@ -259,6 +256,10 @@ impl Reason {
         match self {
             Self::Answered(status) => 1 << 16 | u64::from(status),
             Self::Status(status) => 2 << 16 | u64::from(status),
+            Self::Invalid(refusal) => {
+                let place = Refusal::ALL.iter().position(|other| *other == refusal);
+                3 << 16 | place.unwrap_or_default() as u64
+            }
             plain => {
                 let place = Self::PLAIN.iter().position(|other| *other == plain);
                 place.unwrap_or_default() as u64
@@ -272,6 +273,10 @@ impl Reason {
         match word >> 16 & 3 {
             1 => Self::Answered(low),
             2 => Self::Status(low),
+            3 => {
+                let refusal = Refusal::ALL.get(usize::from(low)).copied();
+                refusal.map_or(Self::Failed, Self::Invalid)
+            }
             _ => {
                 let plain = Self::PLAIN.get(usize::from(low));
                 plain.copied().unwrap_or(Self::Failed)
@@ -285,6 +290,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Answered(status) | Self::Status(status) => return write!(f, "status {status}"),
+            Self::Invalid(refusal) => return write!(f, "invalid response: {}", refusal.word()),
             Self::Start => "not checked",
             Self::Connected => "connected",
             Self::Refused => "connection refused",
@@ -299,8 +305,6 @@ impl fmt::Display for Reason {
             Self::Leaving => "status 404, takes no new clients",
             Self::Silent => "no answer in time",
             Self::Closed => "closed before an answer",
-            Self::LongHead => "the answer's head is too long",
-            Self::Garbled => "the answer is not HTTP",
             Self::OtherBody => "the text is not in the body",
             Self::WrongAccept => "wrong Sec-WebSocket-Accept",
         })

@@ -886,7 +886,12 @@ mod tests {
 
     #[test]
     fn health_is_kept_whole_in_one_word() {
-        for reason in [Reason::Refused, Reason::Answered(200), Reason::Status(503)] {
+        for reason in [
+            Reason::Refused,
+            Reason::Answered(200),
+            Reason::Status(503),
+            Reason::Invalid(crate::wire::Refusal::BadChunkEnd),
+        ] {
             for up in [true, false] {
                 let state = State {
                     up,

@@ -127,7 +127,10 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
     let ended = runtime.block_on(async {
         admin::serve(control, stats, Arc::clone(&desk) as Arc<dyn Source>)
             .map_err(|error| format!("cannot serve the control socket: {error}"))?;
-        let probes = Probes::start(&desk.plan.load().pools, desk::tell(Arc::clone(&desk)));
+        let probes = {
+            let plan = desk.plan.load();
+            Probes::start(&plan.pools, plan.limits, desk::tell(Arc::clone(&desk)))
+        };
         tokio::spawn(pace::run(Arc::clone(&desk)));
         tokio::spawn(passive::run(Arc::clone(&desk)));
         tokio::spawn(sources::run(Arc::clone(&desk)));
@@ -294,7 +297,7 @@ impl Control<'_> {
         );
         self.desk.plan.store(Arc::clone(&plan));
         self.desk.workers.adopt(&plan);
-        self.probes.follow(&plan.pools);
+        self.probes.follow(&plan.pools, plan.limits);
         self.desk.came_back.notify_one();
         self.desk.workers.bell().ring();
         plan

@@ -68,7 +68,11 @@ impl Bound {
             term("former servers", former, LEFT + workers * COUNTERS),
             term("queue places", queue_places(config).min(clients), WAITER),
             term("bytes of sessions", sessions(config), RESIZED),
-            term("checks", checks(config), probes::HELD),
+            term(
+                "checks",
+                checks(config),
+                probes::held(config.limits.head_size),
+            ),
             term("processes", 1, PROCESSES),
         ];
         terms.retain(|term| term.bytes() > 0);

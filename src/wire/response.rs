@@ -49,14 +49,14 @@ impl ResponseHead {
         let window = &buf[..buf.len().min(limits.size)];
         rules::status_line_start(window)?;
         if !head::is_worth_splitting(window, seen, limits) {
-            return head::not_yet(window, seen, limits);
+            return not_yet(window, seen, limits);
         }
         let mut lines: head::Lines<'_> = [const { MaybeUninit::uninit() }; HeadLimits::MOST_FIELDS];
         let room = limits.fields.min(HeadLimits::MOST_FIELDS);
         let mut raw = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         match config.parse_response_with_uninit_headers(&mut raw, window, &mut lines[..room]) {
-            Ok(httparse::Status::Partial) => head::not_yet(window, seen, limits),
+            Ok(httparse::Status::Partial) => not_yet(window, seen, limits),
             Ok(httparse::Status::Complete(size)) => {
                 self.read(&window[..size], &raw)?;
                 Ok(Progress::Complete)
@@ -95,6 +95,14 @@ impl ResponseHead {
             false => BodyLength::None,
         }
     }
+}
+
+/// A head that has not ended; a status line has no target that could be too long.
+fn not_yet(window: &[u8], seen: usize, limits: &HeadLimits) -> Result<Progress, Refusal> {
+    head::not_yet(window, seen, limits).map_err(|refusal| match refusal {
+        Refusal::TargetTooLong => Refusal::HeadTooLarge,
+        other => other,
+    })
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ async fn once(
     // Waiting for room is not counted against the server.
     let permit = shared.room.acquire().await;
     let begun = Instant::now();
-    let (reason, farewell) = ask(check, server, introduce, begun).await;
+    let (reason, farewell) = ask(shared, check, server, introduce, begun).await;
     let outcome = Outcome {
         reason,
         took: begun.elapsed(),
@@ -82,6 +82,7 @@ fn resume(server: &Server) -> Health {
 
 /// Asks once. A WebSocket that was opened is to be closed, which the server's state does not wait for.
 async fn ask(
+    shared: &Shared,
     check: &Check,
     server: &Server,
     introduce: Option<ProxyVersion>,
@@ -93,6 +94,7 @@ async fn ask(
         None => (&server.address, &server.sources),
     };
     let deadline = begun + check.timeout;
+    let limits = **shared.limits.load();
     let stream = match timeout_at(deadline, tcp::connect(address, sources, introduce)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return (Reason::of_error(&error), None),
@@ -101,11 +103,11 @@ async fn ask(
     match &check.kind {
         CheckKind::Tcp => (Reason::Connected, None),
         CheckKind::Http(http) => {
-            let answer = timeout_at(deadline, http::ask(stream, http, address)).await;
+            let answer = timeout_at(deadline, http::ask(stream, http, address, &limits)).await;
             (answer.unwrap_or(Reason::Silent), None)
         }
         CheckKind::WebSocket(asking) => {
-            match timeout_at(deadline, websocket::ask(stream, asking, address)).await {
+            match timeout_at(deadline, websocket::ask(stream, asking, address, &limits)).await {
                 Ok(Ok(farewell)) => (Reason::Upgraded, Some(farewell)),
                 Ok(Err(reason)) => (reason, None),
                 Err(_) => (Reason::Silent, None),

@@ -5,17 +5,19 @@
 //! little longer or shorter at random. What an outcome means is decided by the pure steps in `balance`; here are only the
 //! sockets, the clock and the dice. A reload keeps the tasks whose server and check stayed the same, with their counts.
 //!
-//! A file per kind: [`tcp`] connects, [`http`] and [`websocket`] go on from there, [`agent`] asks somebody else. Everything
-//! that is read has a bound on its bytes and its time.
+//! A file per kind: [`tcp`] connects, [`http`] and [`websocket`] send a request by [`exchange`], [`agent`] asks somebody else.
+//! Everything that is read has a bound on its bytes and its time.
 
 mod agent;
 mod check;
+mod exchange;
 mod http;
 mod tcp;
 mod websocket;
 
 use crate::balance::{AgentWord, Change, Pool, Server};
 use crate::config::{Agent, Check, ProxyVersion};
+use crate::wire::HeadLimits;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,6 +62,8 @@ pub(super) struct Probes {
 
 struct Shared {
     pools: ArcSwap<Pools>,
+    /// Those of traffic.
+    limits: ArcSwap<HeadLimits>,
     room: Semaphore,
     tell: Box<Tell>,
 }
@@ -85,10 +89,11 @@ enum Way {
 }
 
 impl Probes {
-    /// Begins with the checks of these pools.
-    pub(super) fn start(pools: &[Arc<Pool>], tell: Box<Tell>) -> Self {
+    /// Begins with the checks of these pools; responses are read within `limits`.
+    pub(super) fn start(pools: &[Arc<Pool>], limits: HeadLimits, tell: Box<Tell>) -> Self {
         let shared = Shared {
             pools: ArcSwap::from_pointee(pools.into()),
+            limits: ArcSwap::from_pointee(limits),
             room: Semaphore::new(AT_ONCE),
             tell,
         };
@@ -96,13 +101,14 @@ impl Probes {
             shared: Arc::new(shared),
             tasks: HashMap::new(),
         };
-        probes.follow(pools);
+        probes.follow(pools, limits);
         probes
     }
 
     /// Checks the servers of a new plan from now on.
-    pub(super) fn follow(&mut self, pools: &[Arc<Pool>]) {
+    pub(super) fn follow(&mut self, pools: &[Arc<Pool>], limits: HeadLimits) {
         self.shared.pools.store(Arc::new(pools.into()));
+        self.shared.limits.store(Arc::new(limits));
         let mut wanted: Vec<Target> = targets(pools).collect();
         self.tasks.retain(|target, task| {
             let stays = wanted.contains(target);
@@ -143,9 +149,11 @@ impl Target {
 /// Checks and questions under way at once, in the whole process. More only wait a moment.
 pub(super) const AT_ONCE: usize = 256;
 
-/// Bytes that one of them can hold: what it read (a head in a buffer that doubles as it grows, a body), and the
-/// library's own.
-pub(super) const HELD: usize = 2 * http::MOST_HEAD + http::MOST_BODY + 16 * 1024;
+/// Bytes that one of them can hold: a head and a body in buffers that double as they grow, and a piece of what was received
+/// last.
+pub(super) const fn held(head_size: usize) -> usize {
+    2 * head_size + 2 * http::BODY_MAX + 16 * 1024
+}
 
 fn targets(pools: &[Arc<Pool>]) -> impl Iterator<Item = Target> {
     let servers = pools
@@ -237,7 +245,7 @@ mod tests {
         let pools = pools(&text(&address.to_string(), ""), None);
         let live = Arc::clone(&pools[0].servers[0].live);
         let (tell, told) = recording();
-        let _probes = Probes::start(&pools, tell);
+        let _probes = Probes::start(&pools, HeadLimits::default(), tell);
 
         until("three good checks", || live.checks() >= 3).await;
         assert!(live.is_up() && told.lock().unwrap().is_empty());
@@ -262,7 +270,7 @@ mod tests {
         let pools = pools(&text(&address, ""), None);
         let live = Arc::clone(&pools[0].servers[0].live);
         let (tell, told) = recording();
-        let _probes = Probes::start(&pools, tell);
+        let _probes = Probes::start(&pools, HeadLimits::default(), tell);
         until("down", || !live.is_up()).await;
         assert_eq!(told.lock().unwrap()[0].2, Reason::Missing);
         pools[0].set_admin(0, config::AdminState::Maintenance);
@@ -283,7 +291,7 @@ mod tests {
             "[[pool.app.server]]\nname = \"two\"\naddress = \"{address}\"\ncheck = {{ interval = \"10ms\" }}\n"
         );
         let before = pools(&text(&address, &two), None);
-        let mut probes = Probes::start(&before, recording().0);
+        let mut probes = Probes::start(&before, HeadLimits::default(), recording().0);
         let gone = Arc::clone(&before[0].servers[1].live);
         until("both checked", || {
             before[0]
@@ -293,7 +301,7 @@ mod tests {
         })
         .await;
         let after = pools(&text(&address, ""), Some(&before));
-        probes.follow(&after);
+        probes.follow(&after, HeadLimits::default());
         assert_eq!(probes.tasks.len(), 1);
         tokio::time::sleep(Duration::from_millis(20)).await;
         let (stays, left) = (after[0].servers[0].live.checks(), gone.checks());

@@ -1,85 +1,62 @@
-//! A check by a WebSocket handshake: hyper makes it and hands the connection over, tungstenite closes it.
+//! A check by a WebSocket handshake, which tungstenite closes.
 //!
 //! The handshake is a real one (RFC 6455 section 4.1): a fresh key, a 101 with the `Sec-WebSocket-Accept` that it asks
-//! for. Then the server gets a Close frame and a moment to answer with its own; what it sends meanwhile is dropped.
+//! for, under the rules of traffic. Then the server receives a Close frame and has a moment to send its own; what it sends
+//! meanwhile is dropped.
 
-use super::http::{Bounded, bounded, client, reason_of, request};
+use super::exchange::{exchange, request};
 use super::tcp::Stream;
 use crate::balance::Reason;
 use crate::config::{Address, Asking};
+use crate::wire::HeadLimits;
+use crate::wire::websocket::{accept_for, check_response};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
-use hyper::body::Incoming;
-use hyper::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use hyper::upgrade::Upgraded;
-use hyper::{Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use std::pin::pin;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 /// An open WebSocket that is to be closed.
-pub(super) struct Farewell(WebSocketStream<TokioIo<Upgraded>>);
+pub(super) struct Farewell(WebSocketStream<Stream>);
 
 /// Makes a handshake, or says what came instead.
 pub(super) async fn ask(
     stream: Stream,
     asking: &Asking,
     address: &Address,
+    limits: &HeadLimits,
 ) -> Result<Farewell, Reason> {
-    let key = generate_key();
+    let mut key = [0; 24];
+    STANDARD
+        .encode_slice(fastrand::u128(..).to_ne_bytes(), &mut key)
+        .expect("16 bytes are 24 characters of base64");
+    // The usual spelling, which servers that compare names by case look for.
     let ours = [
-        (CONNECTION, "Upgrade"),
-        (UPGRADE, "websocket"),
-        (SEC_WEBSOCKET_VERSION, "13"),
-        (SEC_WEBSOCKET_KEY, &*key),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", &String::from_utf8_lossy(&key)),
     ];
-    let request = request("GET", asking, address, ours).ok_or(Reason::Failed)?;
-    let stream: Bounded = bounded(stream);
-    let handshake = client().handshake(stream).await;
-    let (mut sender, connection) = handshake.map_err(|error| reason_of(&error))?;
-    let mut answer = pin!(async {
-        let answer = sender.send_request(request).await;
-        let answer = answer.map_err(|error| reason_of(&error))?;
-        judge(&answer, &key)?;
-        let upgraded = hyper::upgrade::on(answer).await;
-        upgraded.map_err(|error| reason_of(&error))
-    });
-    let upgraded = tokio::select! {
-        biased;
-        upgraded = &mut answer => upgraded,
-        _ = connection.with_upgrades() => answer.await,
-    }?;
-    let io = TokioIo::new(upgraded);
-    Ok(Farewell(
-        WebSocketStream::from_raw_socket(io, Role::Client, Some(bounds())).await,
-    ))
-}
-
-fn judge(answer: &Response<Incoming>, key: &str) -> Result<(), Reason> {
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Reason::Status(answer.status().as_u16()));
-    }
-    let only = |name| {
-        let mut values = answer.headers().get_all(name).iter();
-        let first = values.next().filter(|_| values.next().is_none());
-        first.and_then(|value| value.to_str().ok())
-    };
-    let upgrade = only(UPGRADE).unwrap_or("");
-    let accept = only(SEC_WEBSOCKET_ACCEPT).unwrap_or("");
-    match upgrade.eq_ignore_ascii_case("websocket") && accept == derive_accept_key(key.as_bytes()) {
-        true => Ok(()),
-        false => Err(Reason::WrongAccept),
+    let request = request("GET", asking, address, &ours);
+    let received = exchange(stream, &request, limits).await?;
+    match received.head.status {
+        101 if check_response(&received.head, &received.buf, &accept_for(&key)) => {
+            let rest = received.rest().to_vec();
+            let stream = received.stream.into_inner();
+            Ok(Farewell(
+                WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(bounds()))
+                    .await,
+            ))
+        }
+        101 => Err(Reason::WrongAccept),
+        status => Err(Reason::Status(status)),
     }
 }
 
 impl Farewell {
-    /// Closes as the protocol wants it, within [`PATIENCE`]; how that ends is nobody's concern.
+    /// Closes as the protocol wants it, within [`PATIENCE`]; the outcome does not count for the check.
     pub(super) async fn say(self) {
         let mut socket = self.0;
         let close = async {
@@ -88,7 +65,13 @@ impl Farewell {
                 reason: "".into(),
             };
             if socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = socket.next().await {}
+                let mut received = 0;
+                while let Some(Ok(message)) = socket.next().await {
+                    received += message.len();
+                    if received > RECEIVED_MAX {
+                        break;
+                    }
+                }
             }
         };
         let _ = timeout(PATIENCE, close).await;
@@ -103,6 +86,9 @@ fn bounds() -> WebSocketConfig {
         .max_message_size(Some(64 * 1024))
         .max_frame_size(Some(64 * 1024))
 }
+
+/// Bytes of messages that are read while a server's Close frame is awaited.
+const RECEIVED_MAX: usize = 256 * 1024;
 
 /// For a server to answer a Close frame.
 const PATIENCE: Duration = Duration::from_secs(1);

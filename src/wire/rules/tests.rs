@@ -500,7 +500,7 @@ fn what_has_no_end_is_refused() {
         (
             "server's endless status line",
             format!("HTTP/1.1 200 {}", a(1024)),
-            TargetTooLong,
+            HeadTooLarge,
         ),
         (
             "server's large head",
