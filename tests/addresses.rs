@@ -12,7 +12,9 @@ on_both_drivers!(
     a_listener_on_a_unix_socket_has_no_address_to_tell,
     a_listener_may_have_several_addresses,
     two_workers_share_a_unix_socket,
-    a_wildcard_listener_is_reached_on_loopback,
+    a_wildcard_takes_both_families,
+    an_ipv4_listener_on_the_same_port_has_its_own_clients,
+    an_address_beside_a_wildcard,
     a_server_on_ipv6_is_reached,
     a_server_on_a_unix_socket_is_reached,
     a_unix_socket_that_is_gone_is_a_503_until_it_is_back,
@@ -82,12 +84,71 @@ fn two_workers_share_a_unix_socket(on: Driver) {
     }
 }
 
-fn a_wildcard_listener_is_reached_on_loopback(on: Driver) {
+/// `"*:80"` is every address of both families, and `"[::]:80"` takes IPv4 clients too; both know them by their IPv4 address.
+fn a_wildcard_takes_both_families(on: Driver) {
     let server = Server::named("one");
+    for wildcard in ["*", "[::]"] {
+        let port = support::Port::v4();
+        let number = port.address.port();
+        let bind = format!("bind = \"{wildcard}:{number}\"");
+        let proxy = Setup::new(on).server(&server).listener(&bind).start();
+        for (client, path) in [("127.0.0.1", "/four"), ("::1", "/six")] {
+            let address = format!("{}:{number}", bracketed(client)).parse().unwrap();
+            let mut conn = Conn::connect(address);
+            assert_eq!(conn.get(path).status(), 200, "{wildcard} {client}");
+            let told = server.last_request();
+            assert_eq!(told.field("X-Forwarded-For"), Some(client), "{wildcard}");
+            let line = proxy.wait_for_line(path);
+            let start = format!("{client}:{} ", conn.local_address().port());
+            assert!(line.starts_with(&start), "{wildcard}: {line}");
+        }
+    }
+}
+
+/// Where IPv4 has a listener of its own on that port, `"[::]:80"` leaves it that.
+fn an_ipv4_listener_on_the_same_port_has_its_own_clients(on: Driver) {
+    for ipv4 in ["127.0.0.1", "0.0.0.0"] {
+        let port = support::Port::v4();
+        let number = port.address.port();
+        let (one, two) = (Server::named("one"), Server::named("two"));
+        let proxy = Setup::new(on)
+            .server(&one)
+            .listener(&format!("bind = \"{ipv4}:{number}\""))
+            .more(&format!(
+                "[[listener]]\nname = \"six\"\nbind = \"[::]:{number}\"\ndefault_pool = \"six\"\n\
+                 [[pool.six.server]]\nname = \"two\"\naddress = \"{}\"",
+                two.address()
+            ))
+            .process("workers = 2")
+            .start();
+        for _ in 0..8 {
+            let four = format!("127.0.0.1:{number}").parse().unwrap();
+            assert_eq!(Conn::connect(four).get("/").server(), "one", "{ipv4}");
+            let six = format!("[::1]:{number}").parse().unwrap();
+            assert_eq!(Conn::connect(six).get("/").server(), "two", "{ipv4}");
+        }
+        drop(proxy);
+    }
+}
+
+/// A wildcard and an address of the same port stand in nobody's way.
+fn an_address_beside_a_wildcard(on: Driver) {
     let port = support::Port::v4();
-    let bind = format!("bind = \"*:{}\"", port.address.port());
+    let number = port.address.port();
+    let bind = format!("bind = [\"*:{number}\", \"127.0.0.1:{number}\"]");
+    let server = Server::named("one");
     let _proxy = Setup::new(on).server(&server).listener(&bind).start();
-    assert_eq!(Conn::connect(port.address).get("/").status(), 200);
+    for host in ["127.0.0.1", "[::1]"] {
+        let address = format!("{host}:{number}").parse().unwrap();
+        assert_eq!(Conn::connect(address).get("/").status(), 200, "{host}");
+    }
+}
+
+fn bracketed(ip: &str) -> String {
+    match ip.contains(':') {
+        true => format!("[{ip}]"),
+        false => ip.to_owned(),
+    }
 }
 
 fn a_server_on_ipv6_is_reached(on: Driver) {

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use ringbolt::config::{
-    self, Address, Balance, Check, EmptyEnvironment, Environment, HostPattern, Level, LogTarget,
-    PathPattern, Problems, SECTIONS, Secret, Secure, Severity, StickyMode, Timeout, Workers,
+    self, Address, Balance, Bind, Check, EmptyEnvironment, Environment, HostPattern, Level,
+    LogTarget, PathPattern, Problems, SECTIONS, Secret, Secure, Severity, StickyMode, Timeout,
+    Workers,
 };
 
 #[test]
@@ -96,7 +97,7 @@ fn the_seeds_file_loads_whole() {
     );
     assert_eq!(
         config.listeners[0].bind,
-        [Address::Ip("0.0.0.0:8080".parse().unwrap())]
+        [Bind::Address(Address::Ip("0.0.0.0:8080".parse().unwrap()))]
     );
     assert_eq!(
         config.routes[0].host,
@@ -172,7 +173,9 @@ fn settings_have_more_than_one_form() {
     );
     assert_eq!(config.limits.head_size, 65_536);
     assert_eq!(config.timeouts.tunnel.as_option(), None);
-    assert_eq!(config.listeners[0].bind.len(), 3);
+    // `*` has `[::]` in it.
+    let binds = config.listeners[0].bind.iter().map(ToString::to_string);
+    assert_eq!(binds.collect::<Vec<_>>(), ["*:80", "unix:/run/a.sock"]);
     assert_eq!(
         config
             .pools

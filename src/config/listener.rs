@@ -11,7 +11,7 @@ use super::reader::{Reader, Span};
 use super::section::{Section, setting};
 use super::table::Table;
 use super::values::{bind_address, field_name, name, network};
-use super::{Address, Capture, Listener};
+use super::{Address, Bind, Capture, Listener};
 
 pub(super) const LISTENER: Section = Section::new(
     "listener",
@@ -24,7 +24,7 @@ pub(super) const LISTENER: Section = Section::new(
         setting(
             "bind",
             "",
-            "one address or a list: \"0.0.0.0:80\", \"*:80\", \"[::]:80\", \"unix:/path\"; must be given",
+            "one address or a list: \"0.0.0.0:80\", \"*:80\" (every address, IPv4 and IPv6), \"[::]:80\" (IPv4 too, unless the same port is bound for IPv4), \"unix:/path\"; must be given",
         ),
         setting(
             "default_pool",
@@ -98,7 +98,7 @@ pub(super) const CAPTURE: Section = Section::new(
 );
 
 pub(super) fn listeners(tables: &[Table<'_>], names: &mut Names, pools: &Names) -> Vec<Listener> {
-    let mut taken: Vec<(Address, Span)> = Vec::new();
+    let mut taken: Vec<(Bind, Span)> = Vec::new();
     tables
         .iter()
         .map(|table| listener(table, names, pools, &mut taken))
@@ -109,7 +109,7 @@ fn listener(
     table: &Table<'_>,
     names: &mut Names,
     pools: &Names,
-    taken: &mut Vec<(Address, Span)>,
+    taken: &mut Vec<(Bind, Span)>,
 ) -> Listener {
     let name = table
         .required("name", |item| item.parse(name))
@@ -122,15 +122,26 @@ fn listener(
         }
         Some(bind)
     });
-    let bind = bind.unwrap_or_default();
-    for (address, span) in &bind {
-        take_address(table.reader, address, span, taken);
+    let mut bind = bind.unwrap_or_default();
+    // As other proxies need them: `"*:80"` beside `"[::]:80"`. The former has the latter in it.
+    let every: Vec<Bind> = bind
+        .iter()
+        .map(|(bind, _)| bind.clone())
+        .filter(|bind| matches!(bind, Bind::Every(_)))
+        .collect();
+    bind.retain(|(bind, _)| {
+        !every
+            .iter()
+            .any(|every| every != bind && is_same(every, bind))
+    });
+    for (bind, span) in &bind {
+        take_address(table.reader, bind, span, taken);
     }
     let captures =
         |item: &Item<'_>| Some(item.tables(&CAPTURE).iter().filter_map(capture).collect());
     Listener {
         name,
-        bind: bind.into_iter().map(|(address, _)| address).collect(),
+        bind: bind.into_iter().map(|(bind, _)| bind).collect(),
         default_pool: table.optional("default_pool", |item| pools.find(item)),
         capture_request: table.setting("capture_request", captures),
         capture_response: table.setting("capture_response", captures),
@@ -150,18 +161,26 @@ fn listener(
 }
 
 /// The same address twice would share its connections by chance. Port 0 is another one each time.
-fn take_address(
-    reader: &Reader<'_>,
-    address: &Address,
-    span: &Span,
-    taken: &mut Vec<(Address, Span)>,
-) {
-    if matches!(address, Address::Ip(ip) if ip.port() == 0) {
+fn take_address(reader: &Reader<'_>, bind: &Bind, span: &Span, taken: &mut Vec<(Bind, Span)>) {
+    if matches!(bind, Bind::Every(0))
+        || matches!(bind, Bind::Address(Address::Ip(ip)) if ip.port() == 0)
+    {
         return;
     }
-    match taken.iter().find(|(other, _)| other == address) {
-        Some((_, first)) => reader.twice(format!("{address} is bound twice"), first, span),
-        None => taken.push((address.clone(), span.clone())),
+    match taken.iter().find(|(other, _)| is_same(other, bind)) {
+        Some((_, first)) => reader.twice(format!("{bind} is bound twice"), first, span),
+        None => taken.push((bind.clone(), span.clone())),
+    }
+}
+
+/// Whether both take the same connections; `"*:80"` has the two wildcards in it.
+fn is_same(one: &Bind, other: &Bind) -> bool {
+    match (one, other) {
+        (Bind::Every(port), Bind::Address(Address::Ip(ip)))
+        | (Bind::Address(Address::Ip(ip)), Bind::Every(port)) => {
+            ip.ip().is_unspecified() && ip.port() == *port
+        }
+        _ => one == other,
     }
 }
 

@@ -110,6 +110,21 @@ impl Config {
 }
 
 impl Config {
+    /// Whether an IPv6 address is bound without IPv4, because the configuration binds the same port for IPv4 by itself, at one
+    /// address or at all.
+    pub fn leaves_ipv4(&self, bind: &Bind) -> bool {
+        let Bind::Address(Address::Ip(SocketAddr::V6(wanted))) = bind else {
+            return false;
+        };
+        let mut binds = self.listeners.iter().flat_map(|listener| &listener.bind);
+        binds.any(|other| match other {
+            Bind::Address(Address::Ip(SocketAddr::V4(ip))) => {
+                ip.port() == wanted.port() && ip.port() != 0
+            }
+            Bind::Address(_) | Bind::Every(_) => false,
+        })
+    }
+
     /// Bytes of all bodies that stand in the configuration or in files of its own.
     pub fn page_bytes(&self) -> usize {
         let answered = self.routes.iter().filter_map(|route| match &route.action {
@@ -282,7 +297,7 @@ pub struct Stats {
 /// An address to listen on or to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// `"127.0.0.1:80"`, `"[::1]:80"`, and for listeners `"*:80"` (IPv4 wildcard) and `"[::]:80"`.
+    /// `"127.0.0.1:80"`, `"[::1]:80"`; to listen also `"0.0.0.0:80"` and `"[::]:80"`.
     Ip(SocketAddr),
     /// `"unix:/path"`.
     Unix(PathBuf),
@@ -297,13 +312,32 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// One address, or all of a family. `[::]` takes IPv4 clients too, unless the configuration binds the same port for
+    /// IPv4 ([`Config::leaves_ipv4`]).
+    Address(Address),
+    /// `"*:80"`: every address of both families; IPv4 alone where the machine has no IPv6.
+    Every(u16),
+}
+
+impl std::fmt::Display for Bind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Every(port) => write!(f, "*:{port}"),
+        }
+    }
+}
+
 /// `[[listener]]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// `name`, unique; the "frontend" of the log.
     pub name: String,
     /// `bind`: one address or a list.
-    pub bind: Vec<Address>,
+    pub bind: Vec<Bind>,
     /// `default_pool`: for requests that no route matches.
     pub default_pool: Option<usize>,
     /// `capture_request = [{ header = "Host", length = 64 }]`: into the log line.

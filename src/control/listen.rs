@@ -4,12 +4,12 @@
 //! and no worker waits for another. A unix address has one socket that all workers share. What goes
 //! wrong here is what newcomers meet first, so every failure says what, where, and what to do.
 
-use crate::config::{Address, Config};
+use crate::config::{Address, Bind, Config, Listener};
 use rustix::event::Timespec;
 use rustix::fs::{Mode, chmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
@@ -23,7 +23,7 @@ pub(super) struct Listening {
     /// Index in its `bind`.
     pub(super) bind: usize,
     /// Where they listen: as configured, but port 0 has become a port.
-    pub(super) address: Address,
+    pub(super) address: Bind,
     /// One for each worker.
     pub(super) sockets: Vec<OwnedFd>,
     file: Option<SocketFile>,
@@ -73,27 +73,42 @@ impl Drop for SocketFile {
 /// One line: the listener, the address, what is wrong, what to do.
 pub(super) fn open(config: &Config, workers: usize) -> Result<Vec<Listening>, String> {
     let mut all = Vec::new();
-    for (listener, settings) in config.listeners.iter().enumerate() {
-        for (bind, wanted) in settings.bind.iter().enumerate() {
-            let opened = match wanted {
-                Address::Ip(address) => tcp(*address, settings.backlog, workers)
-                    .map(|(address, sockets)| (address, sockets, None)),
-                Address::Unix(path) => unix_shared(path, settings.backlog, workers)
-                    .map(|(sockets, file)| (wanted.clone(), sockets, Some(file))),
-            };
-            let (address, sockets, file) = opened.map_err(|error| {
-                let advice = advice(&error, wanted);
-                let name = &settings.name;
-                format!("listener \"{name}\": cannot listen on {wanted}: {error}{advice}")
-            })?;
-            all.push(Listening {
-                listener,
-                bind,
-                address,
-                sockets,
-                file,
-            });
-        }
+    let binds = config
+        .listeners
+        .iter()
+        .enumerate()
+        .flat_map(|(listener, settings)| {
+            let binds = settings.bind.iter().enumerate();
+            binds.map(move |(bind, wanted)| (listener, settings, bind, wanted))
+        });
+    let failed = |settings: &Listener, wanted: &Bind, error: &io::Error| {
+        let advice = advice(error, wanted);
+        let name = &settings.name;
+        format!("listener \"{name}\": cannot listen on {wanted}: {error}{advice}")
+    };
+    // Before any is opened: a wildcard of ours must not stand in the way of an address of ours.
+    for (_, settings, _, wanted) in binds.clone() {
+        nobody_else_listens(wanted, config.leaves_ipv4(wanted))
+            .map_err(|error| failed(settings, wanted, &error))?;
+    }
+    for (listener, settings, bind, wanted) in binds {
+        let backlog = settings.backlog;
+        let opened = match wanted {
+            Bind::Address(Address::Unix(path)) => unix_shared(path, backlog, workers)
+                .map(|(sockets, file)| (wanted.clone(), sockets, Some(file))),
+            Bind::Address(Address::Ip(_)) | Bind::Every(_) => {
+                tcp(wanted, config.leaves_ipv4(wanted), backlog, workers)
+                    .map(|(address, sockets)| (address, sockets, None))
+            }
+        };
+        let (address, sockets, file) = opened.map_err(|error| failed(settings, wanted, &error))?;
+        all.push(Listening {
+            listener,
+            bind,
+            address,
+            sockets,
+            file,
+        });
     }
     Ok(all)
 }
@@ -121,20 +136,31 @@ pub(super) fn unix(path: &Path, backlog: u32, mode: u32) -> io::Result<Unix> {
 /// Everybody may connect, as to a TCP port on the loopback; the folder's mode narrows that.
 const UNIX_LISTENER_MODE: u32 = 0o666;
 
-fn tcp(wanted: SocketAddr, backlog: u32, workers: usize) -> io::Result<(Address, Vec<OwnedFd>)> {
-    if wanted.port() != 0 {
-        nobody_else_listens(wanted)?;
-    }
-    let mut address = wanted;
+fn tcp(
+    wanted: &Bind,
+    ipv6_only: bool,
+    backlog: u32,
+    workers: usize,
+) -> io::Result<(Bind, Vec<OwnedFd>)> {
+    let mut socket = tcp_socket(wanted, ipv6_only)?;
     let mut sockets = Vec::with_capacity(workers);
-    for _ in 0..workers.max(1) {
-        let socket = tcp_socket(wanted)?;
-        socket.set_reuse_port(true)?;
+    let mut address = wanted.clone();
+    loop {
+        socket.0.set_reuse_port(true)?;
         // Accepted sockets inherit it (tcp(7)): small messages must not wait for an acknowledgement.
-        socket.set_tcp_nodelay(true)?;
-        socket.bind(&address.into())?;
-        address = socket.local_addr()?.as_socket().unwrap_or(wanted);
-        sockets.push(socket);
+        socket.0.set_tcp_nodelay(true)?;
+        socket.0.bind(&socket.1.into())?;
+        if let Some(bound) = socket.0.local_addr()?.as_socket() {
+            address = match wanted {
+                Bind::Every(_) => Bind::Every(bound.port()),
+                Bind::Address(_) => Bind::Address(Address::Ip(bound)),
+            };
+        }
+        sockets.push(socket.0);
+        if sockets.len() >= workers {
+            break;
+        }
+        socket = tcp_socket(&address, ipv6_only)?;
     }
     // Listening begins only when all are bound, so that a port 0 or a failure half way leaves no
     // client connected to a socket that is closed again.
@@ -144,7 +170,7 @@ fn tcp(wanted: SocketAddr, backlog: u32, workers: usize) -> io::Result<(Address,
         socket.set_nonblocking(true)?;
         listening.push(socket.into());
     }
-    Ok((Address::Ip(address), listening))
+    Ok((address, listening))
 }
 
 const PAUSE: Timespec = Timespec {
@@ -156,10 +182,16 @@ const PAUSE: Timespec = Timespec {
 /// connections without a word. A socket without that option cannot, so one is bound and closed
 /// first. It tries for a second: when a process on io_uring dies, the kernel closes its sockets only
 /// some moments after its end is known, and a service manager may be quicker.
-fn nobody_else_listens(address: SocketAddr) -> io::Result<()> {
+fn nobody_else_listens(wanted: &Bind, ipv6_only: bool) -> io::Result<()> {
+    match wanted {
+        Bind::Every(0) | Bind::Address(Address::Unix(_)) => return Ok(()),
+        Bind::Address(Address::Ip(ip)) if ip.port() == 0 => return Ok(()),
+        Bind::Every(_) | Bind::Address(Address::Ip(_)) => {}
+    }
     let mut tries = 20;
     loop {
-        match tcp_socket(address)?.bind(&address.into()) {
+        let (socket, address) = tcp_socket(wanted, ipv6_only)?;
+        match socket.bind(&address.into()) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => tries -= 1,
             result => return result,
         }
@@ -168,14 +200,28 @@ fn nobody_else_listens(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+/// A socket to be bound to that address; `bind` is an IP address.
+fn tcp_socket(bind: &Bind, ipv6_only: bool) -> io::Result<(Socket, SocketAddr)> {
+    let address = match bind {
+        Bind::Address(Address::Ip(address)) => *address,
+        Bind::Every(port) if has_ipv6() => (Ipv6Addr::UNSPECIFIED, *port).into(),
+        Bind::Every(port) => (Ipv4Addr::UNSPECIFIED, *port).into(),
+        Bind::Address(Address::Unix(_)) => return Err(io::ErrorKind::InvalidInput.into()),
+    };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // "[::]:80" is IPv6 alone, whatever net.ipv6.bindv6only says; IPv4 has its own line.
-        socket.set_only_v6(true)?;
+        // Whatever net.ipv6.bindv6only says.
+        socket.set_only_v6(ipv6_only)?;
     }
-    Ok(socket)
+    Ok((socket, address))
+}
+
+/// Whether the machine has IPv6: not compiled out, and not switched off for all interfaces.
+fn has_ipv6() -> bool {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None);
+    socket.is_ok_and(|socket| socket.bind(&any.into()).is_ok())
 }
 
 fn unix_shared(
@@ -216,8 +262,13 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// What to do about it; begins with `": "` or is empty.
-fn advice(error: &io::Error, address: &Address) -> String {
-    let Address::Ip(ip) = address else {
+fn advice(error: &io::Error, bind: &Bind) -> String {
+    let ip = match bind {
+        Bind::Address(Address::Ip(ip)) => Some(*ip),
+        Bind::Every(port) => Some((Ipv4Addr::UNSPECIFIED, *port).into()),
+        Bind::Address(Address::Unix(_)) => None,
+    };
+    let Some(ip) = ip else {
         return match error.kind() {
             io::ErrorKind::NotFound => ": create the folder first".to_owned(),
             io::ErrorKind::PermissionDenied => {
@@ -261,39 +312,58 @@ fn privileged_below() -> u32 {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixListener;
 
-    #[test]
-    fn one_port_for_all_workers() {
-        let (address, sockets) = tcp("127.0.0.1:0".parse().unwrap(), 16, 3).unwrap();
-        let Address::Ip(address) = address else {
-            panic!("an address")
-        };
-        assert_ne!(address.port(), 0);
-        for socket in sockets {
-            assert_eq!(TcpListener::from(socket).local_addr().unwrap(), address);
+    fn bind(text: &str) -> Bind {
+        Bind::Address(Address::Ip(text.parse().unwrap()))
+    }
+
+    fn address(bind: &Bind) -> SocketAddr {
+        match bind {
+            Bind::Address(Address::Ip(address)) => *address,
+            other => panic!("{other}"),
         }
     }
 
     #[test]
-    fn a_second_ringbolt_on_the_same_port_is_noticed() {
-        let (Address::Ip(address), _first) = tcp("127.0.0.1:0".parse().unwrap(), 16, 2).unwrap()
-        else {
-            panic!("an address")
+    fn one_port_for_all_workers() {
+        let (bound, sockets) = tcp(&bind("127.0.0.1:0"), false, 16, 3).unwrap();
+        assert_ne!(address(&bound).port(), 0);
+        assert_eq!(sockets.len(), 3);
+        for socket in sockets {
+            let local = TcpListener::from(socket).local_addr().unwrap();
+            assert_eq!(local, address(&bound));
+        }
+    }
+
+    #[test]
+    fn every_address_is_one_port_of_both_families() {
+        let (bound, sockets) = tcp(&Bind::Every(0), false, 16, 2).unwrap();
+        let Bind::Every(port) = bound else {
+            panic!("{bound}")
         };
-        let error = tcp(address, 16, 2).unwrap_err();
+        assert!(port != 0 && sockets.len() == 2);
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+        if has_ipv6() {
+            assert!(TcpStream::connect(("::1", port)).is_ok());
+        }
+        assert!(nobody_else_listens(&bound, false).is_err());
+    }
+
+    #[test]
+    fn a_second_ringbolt_on_the_same_port_is_noticed() {
+        let (bound, _first) = tcp(&bind("127.0.0.1:0"), false, 16, 2).unwrap();
+        let error = nobody_else_listens(&bound, false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let advice = advice(&error, &Address::Ip(address));
-        assert!(
-            advice.contains(&format!("sport = :{}", address.port())),
-            "{advice}"
-        );
+        let advice = advice(&error, &bound);
+        let port = address(&bound).port();
+        assert!(advice.contains(&format!("sport = :{port}")), "{advice}");
     }
 
     #[test]
     fn an_address_of_another_machine() {
-        let error = tcp("192.0.2.1:0".parse().unwrap(), 16, 1).unwrap_err();
+        let error = tcp(&bind("192.0.2.1:0"), false, 16, 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 

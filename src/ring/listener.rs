@@ -51,13 +51,14 @@ impl Listener {
         self.socket.has_input()
     }
 
-    /// Accepts one client. Errors of a single connection (it left before we came) count as nobody's.
+    /// Accepts one client. One who came over IPv4 to a socket of both families has an IPv4 address. Errors of a single connection (it left before we came) count as nobody's.
     pub fn accept(&self) -> Accepted {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         loop {
             return match rustix::net::acceptfrom_with(&self.socket, flags) {
                 Ok((socket, address)) => {
                     let address = address.and_then(|address| address.try_into().ok());
+                    let address = address.map(unmapped);
                     match Stream::adopt(socket) {
                         Ok(stream) => Accepted::Client(stream, address),
                         Err(error) => Accepted::Exhausted(error),
@@ -83,4 +84,13 @@ impl Listener {
             };
         }
     }
+}
+
+/// The address of a client who came over IPv4, as such, where the socket is of both families.
+pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
+    let SocketAddr::V6(v6) = address else {
+        return address;
+    };
+    let v4 = v6.ip().to_ipv4_mapped();
+    v4.map_or(address, |v4| SocketAddr::from((v4, v6.port())))
 }

@@ -218,7 +218,7 @@ impl Duplex for Stream {
 
     fn local_address(&self) -> Option<SocketAddr> {
         let address = rustix::net::getsockname(self).ok()?;
-        address.try_into().ok()
+        address.try_into().ok().map(super::listener::unmapped)
     }
 
     fn has_input(&self) -> bool {

@@ -5,16 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::Refusal;
-use crate::config::{Address, LogTarget, Network};
+use crate::config::{Address, Bind, LogTarget, Network};
 
 /// Where to listen: `"*:80"` too, and port 0 for one that the kernel chooses.
-pub(in crate::config) fn bind_address(text: &str) -> Result<Address, Refusal> {
+pub(in crate::config) fn bind_address(text: &str) -> Result<Bind, Refusal> {
     match text.strip_prefix("*:") {
-        Some(port) => Ok(Address::Ip(SocketAddr::from((
-            Ipv4Addr::UNSPECIFIED,
-            self::port(port, 0)?,
-        )))),
-        None => address(text, 0),
+        Some(port) => Ok(Bind::Every(self::port(port, 0)?)),
+        None => address(text, 0).map(Bind::Address),
     }
 }
 
@@ -293,7 +290,7 @@ mod tests {
         for (text, meaning) in [
             ("127.0.0.1:80", "127.0.0.1:80"),
             ("[::1]:80", "[::1]:80"),
-            ("*:8080", "0.0.0.0:8080"),
+            ("*:8080", "*:8080"),
             ("[::]:0", "[::]:0"),
             ("unix:/run/a.sock", "unix:/run/a.sock"),
         ] {
