@@ -17,6 +17,7 @@ on_both_drivers!(
     an_answer_may_come_in_any_pieces,
     other_answers_open_nothing,
     what_does_not_open_a_session_is_not_looked_at,
+    the_path_counts_with_and_without_its_slash,
     a_handshake_asks_for_an_answer_that_can_be_read,
     more_sessions_than_there_is_room_for_push_out_the_oldest,
     an_idle_session_is_forgotten,
@@ -70,7 +71,7 @@ fn every_worker_knows_a_session_at_once(on: Driver) {
 }
 
 fn an_answer_is_understood_however_it_is_framed(on: Driver) {
-    let ways: [fn(&mut Conn, &str, &str); 7] = [
+    let ways: [fn(&mut Conn, &str, &str); 9] = [
         |conn, name, sid| answer(conn, name, "text/plain; charset=UTF-8", &packet(sid)),
         |conn, name, sid| answer(conn, name, "TEXT/Plain", &format!("97:{}", packet(sid))),
         |conn, name, sid| {
@@ -88,6 +89,15 @@ fn an_answer_is_understood_however_it_is_framed(on: Driver) {
                 "application/json",
                 &format!("{}\x1e40", packet(sid)),
             )
+        },
+        // Whatever the server calls it: the packet is what counts.
+        |conn, name, sid| answer(conn, name, "text/html", &packet(sid)),
+        |conn, name, sid| {
+            let packet = packet(sid);
+            let length = packet.len();
+            let _ = conn.try_send(format!(
+                "HTTP/1.1 200 OK\r\nX-Server: {name}\r\nContent-Length: {length}\r\n\r\n{packet}"
+            ));
         },
         chunked,
         |conn, name, sid| {
@@ -146,8 +156,7 @@ fn an_answer_may_come_in_any_pieces(on: Driver) {
 }
 
 fn other_answers_open_nothing(on: Driver) {
-    let ways: [Way; 6] = [
-        |conn, name, sid| answer(conn, name, "text/html", &packet(sid)),
+    let ways: [Way; 5] = [
         |conn, name, sid| answer(conn, name, "text/plain", &format!("{{\"sid\":\"{sid}\"}}")),
         |conn, name, sid| {
             let lines = format!(
@@ -203,6 +212,23 @@ fn what_does_not_open_a_session_is_not_looked_at(on: Driver) {
     let sid = sid_in(&answer.text());
     assert_eq!(letter_at(&proxy, "/io/", &sid), 'V');
     assert_eq!(letter_at(&proxy, "/socket.io/", &sid), 'N');
+}
+
+/// Servers take `/socket.io` and `/socket.io/` alike, and a session may use both.
+fn the_path_counts_with_and_without_its_slash(on: Driver) {
+    let servers = three(by_length);
+    let proxy = before(on, &servers, "engine_io = true").start();
+    for (opened, used) in [("/socket.io", "/socket.io/"), ("/socket.io/", "/socket.io")] {
+        let sid = sid_in(
+            &proxy
+                .get(&format!("{opened}?EIO=4&transport=polling"))
+                .text(),
+        );
+        for _ in 0..3 {
+            assert_eq!(letter_at(&proxy, used, &sid), 'V', "{opened} {used}");
+        }
+        assert_eq!(letter_at(&proxy, "/socket.iox", &sid), 'N');
+    }
 }
 
 fn a_handshake_asks_for_an_answer_that_can_be_read(on: Driver) {

@@ -38,6 +38,7 @@ on_both_drivers!(
     close_asked_by_the_server_spares_the_client,
     the_server_learns_of_the_client,
     what_a_client_claims_of_itself_is_dropped,
+    what_a_trusted_proxy_sent_is_continued_in_one_line,
     addresses_in_excepted_networks_are_not_told,
     the_fields_of_forwarding_can_be_renamed_and_switched_off,
     forwarded_is_added_when_asked_for,
@@ -633,6 +634,29 @@ fn what_a_client_claims_of_itself_is_dropped(on: Driver) {
     assert_eq!(request.field("X-Forwarded-For"), Some("127.0.0.1"));
     assert_eq!(request.field("X-Forwarded-Proto"), Some("http"));
     assert_ne!(request.field("X-Request-Id"), Some("mine"));
+}
+
+/// Many servers read one line only.
+fn what_a_trusted_proxy_sent_is_continued_in_one_line(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .listener("trusted_proxies = [\"127.0.0.0/8\"]")
+        .pool("forwarded = true")
+        .start();
+    proxy.client().get_with(
+        "/",
+        "x-forwarded-for: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8, 9.9.9.9\r\nForwarded: for=1.2.3.4\r\n",
+    );
+    let request = server.last_request();
+    assert_eq!(
+        request.fields("X-Forwarded-For"),
+        ["1.2.3.4, 5.6.7.8, 9.9.9.9, 127.0.0.1"]
+    );
+    assert_eq!(
+        request.fields("Forwarded"),
+        ["for=1.2.3.4, for=127.0.0.1;proto=http"]
+    );
 }
 
 fn addresses_in_excepted_networks_are_not_told(on: Driver) {

@@ -436,7 +436,7 @@ mod tests {
                 named("x-10.0.0.1:80"),
                 named("x-10.0.0.2:80"),
                 named("x-10.0.0.10:80"),
-                named("x-2001:db8::1:80"),
+                named("x-[2001:db8::1]:80"),
                 ("b1".to_owned(), 1, 0),
                 named("y"),
             ]

@@ -53,9 +53,9 @@ impl Sessions {
         }
     }
 
-    /// Whether requests to this path are Engine.IO's.
+    /// Whether requests to this path are Engine.IO's. Servers take `/socket.io` as well as `/socket.io/`.
     pub fn concerns(&self, path: &[u8]) -> bool {
-        path.starts_with(&self.path)
+        path.starts_with(&self.path) || self.path.strip_suffix(b"/") == Some(path)
     }
 
     /// The key of an id.

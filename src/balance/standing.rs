@@ -46,7 +46,7 @@ pub struct AgentWord {
     pub admin: AdminState,
     /// `up`, and the words for the opposite.
     pub verdict: Verdict,
-    /// What part of the weight counts: 0 to 25,600 (256 times the weight).
+    /// What part of the weight counts: 0 to 1,000 (ten times the weight).
     pub percent: u16,
 }
 

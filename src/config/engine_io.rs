@@ -12,7 +12,7 @@ pub(super) const ENGINE_IO: Section = Section::new(
         setting(
             "path",
             "\"/socket.io/\"",
-            "the paths that begin so are Engine.IO's",
+            "the paths that begin so are Engine.IO's, and with a slash at its end also the path without it",
         ),
         setting(
             "idle",

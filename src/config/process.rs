@@ -94,8 +94,8 @@ pub(super) const TIMEOUTS: Section = Section::new(
         ),
         setting(
             "keep_alive",
-            "\"60s\"",
-            "waiting for a client's next request",
+            "\"75s\"",
+            "waiting for a client's next request; longer than the 60 s of the balancers that may stand in front",
         ),
         setting(
             "queue",

@@ -193,7 +193,7 @@ pub struct Timeouts {
     pub tunnel: Timeout,
     /// `request_head`: from a request's first byte to the end of its head (default `"10s"`).
     pub request_head: Timeout,
-    /// `keep_alive`: between a client's requests (default `"60s"`).
+    /// `keep_alive`: between a client's requests (default `"75s"`: longer than the 60 s of the balancers that may stand in front).
     pub keep_alive: Timeout,
     /// `queue`: waiting for a server that has room (default `"5s"`).
     pub queue: Timeout,

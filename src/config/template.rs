@@ -49,11 +49,11 @@ impl std::fmt::Display for Origin {
 }
 
 impl Template {
-    /// The name of the server at an address: it does not depend on what else the answer holds.
+    /// The name of the server at an address (`node-10.0.0.7:3000`, `node-[fd00::7]:3000`): it does not depend on what else the answer holds.
     pub fn name_at(&self, address: SocketAddr) -> String {
         match self.max_servers {
             1 => self.server.name.clone(),
-            _ => format!("{}-{}:{}", self.server.name, address.ip(), address.port()),
+            _ => format!("{}-{address}", self.server.name),
         }
     }
 

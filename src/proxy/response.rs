@@ -155,7 +155,7 @@ fn last<'a>(
         framing,
         &mut flow.waiting,
     );
-    flow.learning = Learning::begin(story, head, bytes);
+    flow.learning = Learning::begin(story, head);
     let arrived = &bytes[head.size..];
     let beside = !bare && !is_worth_a_copy(arrived);
     let along = match beside {

@@ -54,14 +54,10 @@ pub const LEARNING: usize = 128 + LOOKED_AT;
 
 impl Learning {
     /// For the final answer to a request, if it may open a session.
-    pub(super) fn begin(story: &Story, head: &ResponseHead, bytes: &[u8]) -> Option<Box<Self>> {
+    pub(super) fn begin(story: &Story, head: &ResponseHead) -> Option<Box<Self>> {
         let is_open = story.request.facts.opens_session
             && head.status == 200
-            && !head.fields.has(Known::ContentEncoding)
-            && head
-                .fields
-                .value(bytes, b"Content-Type")
-                .is_some_and(is_packets);
+            && !head.fields.has(Known::ContentEncoding);
         if !is_open {
             return None;
         }
@@ -108,20 +104,3 @@ impl Learning {
         }
     }
 }
-
-/// Whether packets come under this type: as text, as bytes, or as a script's string.
-fn is_packets(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next();
-    let essence = essence.unwrap_or_default().trim_ascii();
-    PACKETS
-        .iter()
-        .any(|known| essence.eq_ignore_ascii_case(known))
-}
-
-const PACKETS: [&[u8]; 5] = [
-    b"text/plain",
-    b"application/octet-stream",
-    b"application/json",
-    b"text/javascript",
-    b"application/javascript",
-];

@@ -41,8 +41,9 @@ pub enum Verdict {
 /// Bytes of a line with its end; what is longer is not read.
 pub const LONGEST: usize = 1024;
 
-/// The greatest weight is 256 times the least, so more per cent cannot mean anything; more is read as this.
-pub const MOST_PERCENT: u16 = 25_600;
+/// An agent can raise its server's share to ten times its weight; more is read as this, so that one that reports a count or a
+/// byte rate by mistake does not draw nearly every client to its server. (HAProxy's bound is 25,600 %.)
+pub const MOST_PERCENT: u16 = 1_000;
 
 /// What the first line says; `None` while it has no end. An unfinished line means nothing: the beginning of `100%` may be
 /// `10`.

@@ -120,7 +120,7 @@ fn each_address_is_a_server_of_its_own(on: Driver) {
     let even: BTreeMap<_, _> = [A, B, "::1"].map(|ip| (ip.to_owned(), 3)).into();
     assert_eq!(shares(&proxy, 9), even);
     let port = hosts.port();
-    let wanted = [A, B, "::1"].map(|ip| format!("node-{ip}:{port}"));
+    let wanted = [A, B, "[::1]"].map(|ip| format!("node-{ip}:{port}"));
     assert_eq!(names(&proxy), wanted);
     let logged: BTreeSet<_> = proxy
         .access_lines("GET /", 9)

@@ -115,6 +115,26 @@ impl<'b, 'o> Lines<'b, 'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A line of our own: the list of `before`, and one more element at its end that comes in parts (RFC 9110 section 5.3: lines
+    /// of a list are one list). Empty elements of it are left out.
+    pub(super) fn continued<'v>(
+        &mut self,
+        name: &[u8],
+        before: impl Iterator<Item = &'v [u8]>,
+        last: &[&[u8]],
+    ) {
+        self.parts(name, &[]);
+        self.out.truncate(self.out.len() - 2);
+        for value in before.filter(|value| !value.is_empty()) {
+            self.out.extend_from_slice(value);
+            self.out.extend_from_slice(b", ");
+        }
+        for part in last {
+            self.out.extend_from_slice(part);
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// `Connection`, with `Upgrade` where it belongs; `te` is also listed.
     pub(super) fn connection(&mut self, connection: Connection, te: bool) {
         self.flush();

@@ -17,7 +17,8 @@ pub struct RequestEdits<'a> {
     /// Keep what the client says in `X-Forwarded-…` and `Forwarded`; false for a client that is not
     /// trusted.
     pub trust_client: bool,
-    /// The field that carries the client's address, and the address as text: appended as a new line.
+    /// The field that carries the client's address, and the address as text: appended to what a trusted client sent in it, in
+    /// one line, since many servers read only the first or the last line of a name.
     pub forwarded_for: Option<(&'a [u8], &'a [u8])>,
     /// The name of that field where no address is told: a client that is not trusted does not speak in it either.
     pub untold: Option<&'a [u8]>,
@@ -83,6 +84,7 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
     for (at, field) in head.fields.iter().enumerate() {
         match field.known {
             _ if field.hop || is_replaced(field, buf, edits) => {}
+            _ if edits.trust_client && is_continued(field, buf, edits) => {}
             _ if edits
                 .changes
                 .is_some_and(|changes| changes.drops_field(field, buf)) => {}
@@ -94,7 +96,7 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
         }
     }
     framing(head.body, &mut lines);
-    additions(head, edits, &mut lines);
+    additions(head, buf, edits, &mut lines);
     if let Some(changes) = edits.changes {
         lines.ready(changes.lines());
     }
@@ -141,6 +143,18 @@ fn is_replaced(field: &Field, buf: &[u8], edits: &RequestEdits<'_>) -> bool {
     }
 }
 
+/// Fields of a trusted client that go on in one line with what is appended to them.
+fn is_continued(field: &Field, buf: &[u8], edits: &RequestEdits<'_>) -> bool {
+    match field.known {
+        Known::Forwarded => edits.forwarded.is_some(),
+        // Another field that the pool names (`X-Real-IP`) need not be a list.
+        Known::XForwardedFor => edits
+            .forwarded_for
+            .is_some_and(|(name, _)| rules::is_same_name(field.name.of(buf), name)),
+        _ => false,
+    }
+}
+
 /// RFC 9112 section 6, in the one form that nobody reads otherwise.
 fn framing(body: BodyLength, lines: &mut Lines<'_, '_>) {
     match body {
@@ -155,13 +169,17 @@ fn framing(body: BodyLength, lines: &mut Lines<'_, '_>) {
     }
 }
 
-fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_, '_>) {
+fn additions(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, lines: &mut Lines<'_, '_>) {
     let ours = |name: &[u8]| !edits.changes.is_some_and(|changes| changes.drops(name));
     if edits.uncoded && ours(ACCEPT_ENCODING) {
         lines.line(ACCEPT_ENCODING, b"identity");
     }
     if let Some((name, address)) = edits.forwarded_for.filter(|(name, _)| ours(name)) {
-        lines.line(name, address);
+        let before = sent_before(head, buf, edits, Known::XForwardedFor);
+        match rules::is_same_name(name, b"X-Forwarded-For") {
+            true => lines.continued(name, before, &[address]),
+            false => lines.line(name, address),
+        }
     }
     let says_proto = edits.trust_client && head.fields.has(Known::XForwardedProto);
     let proto = edits.forwarded_proto.filter(|_| !says_proto);
@@ -169,7 +187,8 @@ fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_,
         lines.line(b"X-Forwarded-Proto", proto);
     }
     if let Some((address, proto)) = edits.forwarded.filter(|_| ours(b"Forwarded")) {
-        forwarded(address, proto, lines);
+        let before = sent_before(head, buf, edits, Known::Forwarded);
+        forwarded(before, address, proto, lines);
     }
     if let Some(name) = edits.via.filter(|_| ours(b"Via")) {
         via(head.minor, name, lines);
@@ -179,14 +198,34 @@ fn additions(head: &RequestHead, edits: &RequestEdits<'_>, lines: &mut Lines<'_,
     }
 }
 
+/// The values that a trusted client sent under this name, in order.
+fn sent_before<'b>(
+    head: &'b RequestHead,
+    buf: &'b [u8],
+    edits: &RequestEdits<'_>,
+    name: Known,
+) -> impl Iterator<Item = &'b [u8]> {
+    let fields = edits.trust_client.then(|| head.fields.iter());
+    let named = fields
+        .into_iter()
+        .flatten()
+        .filter(move |field| field.known == name);
+    named.map(|field| field.value.of(buf))
+}
+
 /// RFC 7239 section 4; section 6: an IPv6 address stands in brackets and quotes.
-fn forwarded(address: &[u8], proto: &[u8], lines: &mut Lines<'_, '_>) {
-    let (before, node, after): (&[u8], &[u8], &[u8]) = match address {
+fn forwarded<'b>(
+    before: impl Iterator<Item = &'b [u8]>,
+    address: &[u8],
+    proto: &[u8],
+    lines: &mut Lines<'_, '_>,
+) {
+    let (start, node, after): (&[u8], &[u8], &[u8]) = match address {
         [] => (b"for=", b"unknown", b";proto="),
         address if address.contains(&b':') => (b"for=\"[", address, b"]\";proto="),
         address => (b"for=", address, b";proto="),
     };
-    lines.parts(b"Forwarded", &[before, node, after, proto]);
+    lines.continued(b"Forwarded", before, &[start, node, after, proto]);
 }
 
 /// RFC 9110 section 7.6.3: the version that the message came in, and who received it.
@@ -383,6 +422,51 @@ mod tests {
         for (input, output) in table {
             assert_eq!(forwarded_as(input, &edits), output);
         }
+    }
+
+    #[test]
+    fn what_a_trusted_client_sent_is_continued_in_one_line() {
+        let edits = RequestEdits {
+            trust_client: true,
+            forwarded_for: Some((b"X-Forwarded-For", b"10.0.0.1")),
+            forwarded: Some((b"10.0.0.1", b"http")),
+            ..RequestEdits::default()
+        };
+        for (sent, goes_on) in [
+            (
+                "",
+                "X-Forwarded-For: 10.0.0.1\nForwarded: for=10.0.0.1;proto=http\n",
+            ),
+            (
+                "x-forwarded-for: 1.1.1.1\nA: b\n",
+                "A: b\nX-Forwarded-For: 1.1.1.1, 10.0.0.1\nForwarded: for=10.0.0.1;proto=http\n",
+            ),
+            (
+                "X-Forwarded-For: 1.1.1.1, 2.2.2.2\nX-Forwarded-For:\nX-Forwarded-For: 3.3.3.3\nForwarded: for=\"[::2]\"\n",
+                "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.1\nForwarded: for=\"[::2]\", for=10.0.0.1;proto=http\n",
+            ),
+        ] {
+            let input = format!("GET / HTTP/1.1\nHost: h\n{sent}\n");
+            let wanted = format!("GET / HTTP/1.1\nHost: h\n{goes_on}\n");
+            assert_eq!(forwarded_as(&input, &edits), wanted);
+        }
+        // Where the pool adds nothing, it goes on as it came; and another field's name is no other than that field's.
+        let input = "GET / HTTP/1.1\nHost: h\nX-Forwarded-For: 1.1.1.1\nX-Real-IP: 2.2.2.2\n\n";
+        let silent = RequestEdits {
+            forwarded_for: None,
+            forwarded: None,
+            ..edits
+        };
+        assert_eq!(forwarded_as(input, &silent), input);
+        let real = RequestEdits {
+            forwarded_for: Some((b"X-Real-IP", b"10.0.0.1")),
+            forwarded: None,
+            ..edits
+        };
+        assert_eq!(
+            forwarded_as(input, &real),
+            "GET / HTTP/1.1\nHost: h\nX-Forwarded-For: 1.1.1.1\nX-Real-IP: 2.2.2.2\nX-Real-IP: 10.0.0.1\n\n"
+        );
     }
 
     #[test]
