@@ -68,6 +68,11 @@ pub(super) enum Command {
         /// One line.
         why: String,
     },
+    /// The hosts file says something else of the names of servers.
+    Hosts {
+        /// Its lines that have one of them.
+        lines: Vec<u8>,
+    },
     /// Put this into the log, as an error.
     Say {
         /// One line.
@@ -155,7 +160,7 @@ pub(super) enum Report {
 }
 
 /// Changes with every change of the messages above.
-pub(super) const PROTOCOL: u32 = 3;
+pub(super) const PROTOCOL: u32 = 4;
 /// Descriptors on one message; the kernel's bound is 253 (`SCM_MAX_FD`).
 pub(super) const MAX_DESCRIPTORS: usize = 240;
 /// Bytes of JSON in one message: a configuration of several megabytes, escaped.

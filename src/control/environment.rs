@@ -27,6 +27,7 @@ impl Machine {
             user,
             variables: BTreeMap::new(),
             files: BTreeMap::new(),
+            hosts: None,
         };
         Self {
             answers: RefCell::new(answers),
@@ -68,6 +69,16 @@ impl Environment for Machine {
         content
     }
 
+    fn hosts(&self, path: &Path, names: &[&str]) -> io::Result<Vec<u8>> {
+        let content = hosts(path, names);
+        let kept = content
+            .as_ref()
+            .map(Vec::clone)
+            .map_err(ToString::to_string);
+        self.answers.borrow_mut().hosts = Some(kept);
+        content
+    }
+
     fn user_id(&self) -> u32 {
         self.answers.borrow().user
     }
@@ -79,6 +90,15 @@ pub(super) struct Answers {
     user: u32,
     variables: BTreeMap<String, Option<String>>,
     files: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
+    /// The lines of the hosts file that count.
+    hosts: Option<Result<Vec<u8>, String>>,
+}
+
+impl Answers {
+    /// The hosts file has changed.
+    pub(super) fn set_hosts(&mut self, lines: Result<Vec<u8>, String>) {
+        self.hosts = Some(lines);
+    }
 }
 
 impl Environment for Answers {
@@ -88,6 +108,14 @@ impl Environment for Answers {
 
     fn secret_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.files.get(path) {
+            Some(Ok(content)) => Ok(content.clone()),
+            Some(Err(why)) => Err(io::Error::other(why.clone())),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn hosts(&self, _path: &Path, _names: &[&str]) -> io::Result<Vec<u8>> {
+        match &self.hosts {
             Some(Ok(content)) => Ok(content.clone()),
             Some(Err(why)) => Err(io::Error::other(why.clone())),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -135,6 +163,39 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("more than 64 KiB"));
     }
     Ok(content)
+}
+
+/// Bytes of a hosts file; those that block advertising have a few.
+const MAX_HOSTS: u64 = 8 << 20;
+
+/// The lines of a hosts file that have one of these names, without regard to case.
+///
+/// # Errors
+/// Those of open(2) and read(2); a file that is larger than 8 MiB.
+pub(super) fn hosts(path: &Path, names: &[&str]) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(path)?.take(MAX_HOSTS + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_HOSTS {
+        return Err(io::Error::other("more than 8 MiB"));
+    }
+    let concerns = |line: &&[u8]| {
+        let mut words = line.split(u8::is_ascii_whitespace);
+        words.any(|word| {
+            names
+                .iter()
+                .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    };
+    let lines = content.split(|byte| *byte == b'\n').filter(concerns);
+    let mut kept = Vec::new();
+    for line in lines {
+        kept.extend_from_slice(line);
+        kept.push(b'\n');
+        if kept.len() as u64 > MAX_SECRET {
+            return Err(io::Error::other("more than 64 KiB of lines about servers"));
+        }
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::probes::Probes;
 use super::sandbox;
 use super::sandbox::Sandbox;
 use super::{identity, limits, pace, passive, sources, started_ms};
-use crate::config::{self, Config, Level, Timeout};
+use crate::config::{self, Config, Level, Timeout, host_names, hosts};
 use crate::proxy::Plan;
 use crate::record::Event;
 use crate::worker::{Setup, Workers};
@@ -239,6 +239,7 @@ impl Control<'_> {
                 self.desk.refused.store(Some(Arc::new(why.clone())));
                 self.desk.events.send(Event::ReloadFailed { why });
             }
+            Command::Hosts { lines } => self.take_hosts(&lines).await,
             Command::Say { text } => self.desk.events.say(Level::Error, text),
             Command::Drain => self.drain(),
             Command::Stop => {
@@ -249,6 +250,23 @@ impl Control<'_> {
             Command::Start(_) | Command::Listener { .. } | Command::Socket(_) | Command::Go => {}
         }
         Next::Listen
+    }
+
+    /// The hosts file has changed. Names are looked up again, and what is known of them stays until they are.
+    async fn take_hosts(&mut self, lines: &[u8]) {
+        let mut config = Config::clone(self.discovery.configured());
+        let names = host_names(&config.pools);
+        config.resolver.hosts = hosts::parse(lines, names.into_iter());
+        match Change::to(&Arc::new(config)) {
+            Ok(names) => self.discovery.follow(names).await,
+            Err(why) => {
+                return self
+                    .desk
+                    .events
+                    .say(Level::Error, format!("cannot ask DNS: {why}"));
+            }
+        }
+        self.rediscover();
     }
 
     async fn reload(&mut self, text: &str, answers: &Answers, warnings: &[String]) {

@@ -72,6 +72,7 @@ impl Handed {
                 Command::Reload { .. }
                 | Command::Reopen
                 | Command::Refused { .. }
+                | Command::Hosts { .. }
                 | Command::Say { .. } => {}
             }
         }

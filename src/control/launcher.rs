@@ -28,9 +28,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
+mod hosts;
 mod restart;
 mod signals;
 
+use hosts::HostsWatch;
 use restart::Restarts;
 
 /// Serves as the file says until it is told to stop. Messages go to standard error.
@@ -83,6 +85,10 @@ struct Launcher {
     state: State,
     /// SIGHUP came while the answer to it had to wait.
     reload_again: bool,
+    /// The hosts file, where names of servers are looked up.
+    hosts: Option<HostsWatch>,
+    /// It has changed, and the generation has not been sent it.
+    hosts_changed: bool,
     /// The generation has closed its end; its exit status is next.
     closed: bool,
 }
@@ -148,7 +154,7 @@ impl Launcher {
         let logs = opening::open_logs(&config)?;
 
         let (generation, channel) = opening::spawn(&program)?;
-        let launcher = Self {
+        let mut launcher = Self {
             program,
             path: path.to_owned(),
             started: config.clone(),
@@ -171,11 +177,14 @@ impl Launcher {
             admin,
             state: State::Starting,
             reload_again: false,
+            hosts: None,
+            hosts_changed: false,
             closed: false,
         };
         // If the generation has died already its report or its status says why, so a broken pipe
         // here is not the message to show.
         let _ = launcher.hand_over(None, &logs);
+        launcher.watch_hosts();
         Ok(launcher)
     }
 
@@ -250,6 +259,7 @@ impl Launcher {
                 self.signal(signal);
             }
             self.reports();
+            self.follow_hosts();
             if let Some(code) = self.look_after() {
                 return code;
             }
@@ -270,13 +280,14 @@ impl Launcher {
                 tv_nsec: left.subsec_nanos().into(),
             }
         });
-        let mut waiting = [
-            PollFd::new(self.signals.get_read(), PollFlags::IN),
-            PollFd::new(&self.channel, PollFlags::IN),
-        ];
+        let mut waiting = vec![PollFd::new(self.signals.get_read(), PollFlags::IN)];
         // A generation that closed its end is about to exit: SIGCHLD will say so.
-        let count = if self.closed { 1 } else { 2 };
-        match poll(&mut waiting[..count], left.as_ref()) {
+        if !self.closed {
+            waiting.push(PollFd::new(&self.channel, PollFlags::IN));
+        }
+        let hosts = self.hosts.as_ref();
+        waiting.extend(hosts.map(|hosts| PollFd::new(hosts, PollFlags::IN)));
+        match poll(&mut waiting, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -324,6 +335,7 @@ impl Launcher {
                 match std::mem::replace(&mut self.state, State::Serving) {
                     State::Reloading { next } => {
                         self.current = *next;
+                        self.watch_hosts();
                         self.serving(&format!("Serving {}", self.served()));
                     }
                     // A signal to stop came meanwhile.

@@ -39,10 +39,16 @@ impl Dns {
         self.port.address
     }
 
-    /// The table of the configuration that makes a proxy ask it.
+    /// The table of the configuration that makes a proxy ask it, and, unless `lines` say otherwise, nothing of this machine's own.
     pub(crate) fn resolver(&self, lines: &str) -> String {
         let address = self.address();
-        format!("[resolver]\nservers = [\"{address}\"]\n{lines}\n")
+        let mut table = format!("[resolver]\nservers = [\"{address}\"]\n{lines}\n");
+        for (setting, value) in [("search", "[]"), ("hosts", "false")] {
+            if !lines.contains(setting) {
+                table.push_str(&format!("{setting} = {value}\n"));
+            }
+        }
+        table
     }
 
     /// From now on it knows these.

@@ -33,6 +33,8 @@ on_both_drivers!(
     a_reload_finds_new_names_before_it_comes_into_force,
     a_long_answer_comes_over_tcp_and_an_alias_leads_on,
     only_the_last_server_that_goes_leaves_nobody,
+    a_hosts_file_counts_before_dns_and_is_followed,
+    domains_are_appended_to_names,
 );
 
 /// Servers on one port of several addresses, as a name needs them.
@@ -575,4 +577,67 @@ fn only_the_last_server_that_goes_leaves_nobody(on: Driver) {
         "{line}"
     );
     assert_eq!(proxy.get("/").status(), 503);
+}
+
+/// Replaced, written in place, removed: each counts without a reload, and DNS answers for what the file lacks.
+fn a_hosts_file_counts_before_dns_and_is_followed(on: Driver) {
+    let hosts = Hosts::on(&[A, B, C]);
+    let dns = Dns::start(&node(&[A]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hosts");
+    std::fs::write(
+        &file,
+        format!("{B}\tNode.example other # {C} node.example\n"),
+    )
+    .unwrap();
+    let setting = format!("hosts = \"{}\"", file.display());
+    let proxy = hosts.setup(on, &dns, &setting, "").start();
+    let only = |ip: &str| assert_eventually!(shares(&proxy, 3) == [(ip.to_owned(), 3)].into());
+    assert_eq!(shares(&proxy, 3), [(B.to_owned(), 3)].into());
+    let mut tunnel = proxy.client();
+    tunnel.upgrade("/");
+
+    let next = folder.path().join("hosts.next");
+    std::fs::write(&next, format!("{C} node.example\n")).unwrap();
+    std::fs::rename(&next, &file).unwrap();
+    only(C);
+    // In place, with another line that has nothing to do with it.
+    std::fs::write(&file, format!("{A} elsewhere\n{B} node.example\n")).unwrap();
+    only(B);
+    std::fs::remove_file(&file).unwrap();
+    only(A);
+    // Anew, beside a file of another name; and once more in place, which only a watch of the new file itself sees.
+    std::fs::write(folder.path().join("hosts.old"), node(&[B])).unwrap();
+    std::fs::write(&file, node(&[C, B])).unwrap();
+    assert_eventually!(shares(&proxy, 4) == [(B.to_owned(), 2), (C.to_owned(), 2)].into());
+    std::fs::write(&file, node(&[C])).unwrap();
+    only(C);
+    assert_eq!(proxy.status().unwrap()["reloads"], 0);
+    tunnel.echoes("still there");
+}
+
+/// `search`: to a name without a dot first, to one with dots when it does not exist as it is, to one with a dot at its end never.
+fn domains_are_appended_to_names(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let port = hosts.port();
+    let dns = Dns::start(&format!("{A} node.example\n{B} far.example.example\n"));
+    for (name, search, server) in [
+        ("node", "[\"example\"]", Some(A)),
+        ("node", "[\"nothing.example\", \"Example.\"]", Some(A)),
+        ("node.example", "[\"example\"]", Some(A)),
+        ("far.example", "[\"example\"]", Some(B)),
+        ("node", "[]", None),
+        ("node.", "[\"example\"]", None),
+        ("far.example.", "[\"example\"]", None),
+    ] {
+        let proxy = Setup::new(on)
+            .server_at("node", &format!("{name}:{port}"), "")
+            .more(&dns.resolver(&format!("search = {search}\nretries = 0")))
+            .start();
+        let answer = proxy.get("/");
+        match server {
+            Some(server) => assert_eq!(answer.server(), server, "{name} {search}"),
+            None => assert_eq!(answer.status(), 503, "{name} {search}"),
+        }
+    }
 }

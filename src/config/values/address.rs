@@ -35,7 +35,9 @@ pub(in crate::config) fn server_place(text: &str) -> Result<Place, Refusal> {
                 return Err(Refusal::new("`localhost` is not in DNS")
                     .help(format!("write \"127.0.0.1:{port}\" or \"[::1]:{port}\"")));
             }
-            Ok(Place::Name(domain_name(host)?, port))
+            // The dot at its end is kept: no domain is appended to such a name.
+            let dot = if host.ends_with('.') { "." } else { "" };
+            Ok(Place::Name(domain_name(host)? + dot, port))
         }
         None if is_host_name(text) => Err(Refusal::new("has no port")
             .help(format!("write \"{}:PORT\"", text.to_ascii_lowercase()))),
@@ -73,9 +75,14 @@ pub(in crate::config) fn name_server(text: &str) -> Result<SocketAddr, Refusal> 
     }
 }
 
+/// A file.
+pub(in crate::config) fn file_path(text: &str) -> Result<PathBuf, Refusal> {
+    absolute(text)
+}
+
 /// A name as DNS knows it (RFC 1035 section 2.3.4): labels of 1 to 63 bytes, 253 in all. In lower case, without the dot
 /// at its end.
-fn domain_name(text: &str) -> Result<String, Refusal> {
+pub(in crate::config) fn domain_name(text: &str) -> Result<String, Refusal> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fits = |label: &str| {
         (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
@@ -304,7 +311,7 @@ mod tests {
     fn names() {
         for (text, name, port) in [
             ("backend-1.example.com:80", "backend-1.example.com", 80),
-            ("Node.Internal.:3000", "node.internal", 3000),
+            ("Node.Internal.:3000", "node.internal.", 3000),
             ("chat_app_1:3000", "chat_app_1", 3000),
             ("1.example:65535", "1.example", 65535),
         ] {

@@ -10,7 +10,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -68,15 +68,22 @@ impl Asker {
             });
             NameServerConfig::new(server.ip(), true, connections.into())
         });
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        let domains = settings
+            .search
+            .iter()
+            .map(|domain| Name::from_ascii(format!("{domain}.")));
+        let domains = domains.collect::<Result<Vec<_>, _>>();
+        let domains = domains.map_err(|error| format!("resolver.search: {error}"))?;
+        let config = ResolverConfig::from_parts(None, domains, servers.collect());
         let mut builder =
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
         options.timeout = settings.timeout;
         options.attempts = settings.retries;
+        options.ndots = settings.dots;
         // Every name has a task that keeps its own time.
         options.cache_size = 0;
-        // The process may open no file.
+        // The process may open no file: the launcher reads it ([`Resolver::hosts`]).
         options.use_hosts_file = ResolveHosts::Never;
         let resolver = builder.build().map_err(|error| error.to_string())?;
         Ok(Arc::new(Self {
@@ -111,7 +118,10 @@ impl Asker {
             RData::SRV(srv) => Some(srv.clone()),
             _ => None,
         };
-        let (mut records, mut ttl) = match self.question(name, RecordType::SRV, of).await {
+        let (mut records, mut ttl) = match self
+            .question(&format!("{name}."), RecordType::SRV, of)
+            .await
+        {
             Answer::Good(records, ttl) => (records, ttl),
             Answer::Nothing(why) => return (Said::Nothing(why.to_owned()), None),
             Answer::Failed(why) => return (Said::Failed(why, Vec::new()), None),
@@ -127,7 +137,8 @@ impl Asker {
         for target in targets {
             let asker = Arc::clone(self);
             asking.spawn(async move {
-                let answers = asker.families(&target).await;
+                // The target of a record is a whole name (RFC 2782).
+                let answers = asker.families(&format!("{target}.")).await;
                 (target, answers)
             });
         }
@@ -157,8 +168,28 @@ impl Asker {
     }
 
     async fn host(&self, name: &str, memory: &mut Memory) -> Host {
+        if let Some(ips) = self.in_hosts_file(name) {
+            return Host {
+                ips,
+                ttl: Some(self.settings.max_ttl),
+                failed: None,
+                why: none(RecordType::A),
+            };
+        }
         let answers = self.families(name).await;
         memory.recall(name, answers)
+    }
+
+    /// The addresses that the hosts file has of a name, if it has one that counts.
+    fn in_hosts_file(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let ips = self.settings.hosts.get(name.trim_end_matches('.'))?;
+        let counts = |ip: &&IpAddr| match self.settings.family {
+            Family::Any => true,
+            Family::Ipv4 => ip.is_ipv4(),
+            Family::Ipv6 => ip.is_ipv6(),
+        };
+        let ips: Vec<IpAddr> = ips.iter().filter(counts).copied().collect();
+        (!ips.is_empty()).then_some(ips)
     }
 
     /// The answers for each family that counts.
@@ -182,9 +213,9 @@ impl Asker {
     ) -> Answer<T> {
         let _permit = self.room.acquire().await;
         // The library keeps to its own limits; should it ever not, this name's task goes on all the same.
-        let limit = self.settings.timeout * (2 * self.settings.retries as u32 + 2) + GRACE;
-        // With the dot no list of domains is searched.
-        let asked = self.resolver.lookup(format!("{name}."), kind);
+        let names = 1 + self.settings.search.len() as u32;
+        let limit = self.settings.timeout * (2 * self.settings.retries as u32 + 2) * names + GRACE;
+        let asked = self.resolver.lookup(name, kind);
         let lookup = match timeout(limit, asked).await {
             Ok(Ok(lookup)) => lookup,
             Ok(Err(error)) => return refused(&error, kind),
@@ -269,7 +300,7 @@ fn address(record: &Record) -> Option<IpAddr> {
 }
 
 /// As the settings write it.
-fn plain(name: &hickory_resolver::proto::rr::Name) -> String {
+fn plain(name: &Name) -> String {
     name.to_lowercase()
         .to_ascii()
         .trim_end_matches('.')

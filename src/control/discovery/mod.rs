@@ -144,6 +144,11 @@ impl Discovery {
         })
     }
 
+    /// As the file says it: without the servers that were found.
+    pub(super) fn configured(&self) -> &Config {
+        &self.configured
+    }
+
     /// For the status: what is known of the names.
     pub(super) fn names(&self) -> Names {
         self.shown.clone()

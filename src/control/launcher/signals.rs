@@ -91,6 +91,7 @@ impl Launcher {
                 self.path.display()
             ));
             self.current = next;
+            self.watch_hosts();
             self.state = State::Waiting {
                 until: Instant::now(),
             };
