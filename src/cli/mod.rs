@@ -133,8 +133,8 @@ enum Command {
 
 const SIGNALS: &str = "\
 Signals:
-  SIGTERM, SIGINT  stop accepting, finish exchanges, wait for tunnels until process.drain_timeout;
-                   a second one ends at once
+  SIGTERM, SIGINT  stop accepting, wait for exchanges and tunnels until process.drain_timeout, then
+                   close what is left; a second one closes it at once
   SIGHUP           read the configuration again; a bad one changes nothing
   SIGUSR1          reopen log files (after rotation)
 

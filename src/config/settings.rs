@@ -151,7 +151,7 @@ pub struct Process {
     pub user: Option<String>,
     /// `group`: likewise.
     pub group: Option<String>,
-    /// `drain_timeout`: how long a stopping process waits for its tunnels (default `"30s"`).
+    /// `drain_timeout`: how long a stopping process waits for its exchanges and tunnels before it cuts them (default `"30s"`).
     pub drain_timeout: Timeout,
     /// `sandbox`: whether the serving process confines itself with seccomp, Landlock and a restricted ring
     /// (default true).

@@ -13,7 +13,7 @@ use super::discovery::{Change, Discovery, changes};
 use super::environment::Answers;
 use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
-use super::logs::{Logs, zone};
+use super::logs::{FINISH, Logs, zone};
 use super::probes::Probes;
 #[cfg(debug_assertions)]
 use super::sandbox;
@@ -148,7 +148,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         };
         desk.say_started(&start);
         let ended = control.run().await;
-        tokio::time::sleep(LAST_LINES).await;
+        control.end().await;
         // Only what has said that it started says that it stopped.
         events.send(Event::Stopped);
         ended
@@ -242,10 +242,7 @@ impl Control<'_> {
             Command::Hosts { lines } => self.take_hosts(&lines).await,
             Command::Say { text } => self.desk.events.say(Level::Error, text),
             Command::Drain => self.drain(),
-            Command::Stop => {
-                self.desk.workers.end_tunnels();
-                return Next::End;
-            }
+            Command::Stop => return Next::End,
             // Only before `Go`.
             Command::Start(_) | Command::Listener { .. } | Command::Socket(_) | Command::Go => {}
         }
@@ -349,8 +346,32 @@ impl Control<'_> {
             self.desk.load()
         );
         self.desk.events.say(Level::Warning, text);
-        self.desk.workers.end_tunnels();
         Next::End
+    }
+
+    /// Ends what is left, and waits until all of it has ended and its log lines are with the writer.
+    async fn end(&self) {
+        let workers = &self.desk.workers;
+        let deadline = Instant::now() + SHUTDOWN;
+        self.logs.await_targets();
+        workers.shut_down();
+        let ended = async || {
+            while workers.connections() > 0 {
+                tokio::time::sleep(SHUTDOWN_TICK).await;
+            }
+            let flushed = workers.flush();
+            while !flushed.is_done() {
+                tokio::time::sleep(SHUTDOWN_TICK).await;
+            }
+        };
+        if tokio::time::timeout_at(deadline, ended()).await.is_err() {
+            let left = self.desk.load();
+            let text = format!(
+                "shutdown: not ended within {} s: {left}",
+                SHUTDOWN.as_secs()
+            );
+            self.desk.events.say(Level::Error, text);
+        }
     }
 
     /// A launcher that cannot be told is noticed by the next read.
@@ -359,8 +380,15 @@ impl Control<'_> {
     }
 }
 
-/// From the last word to the end: workers hand their log lines over ten times a second.
-const LAST_LINES: Duration = Duration::from_millis(200);
+/// How long ending everything that is left may take, and handing over its log lines. 20,000 tunnels take some 0.2 s in an
+/// optimised build; the rest is for a busy machine, and for log targets that are slower than the lines come.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How often it is looked at meanwhile.
+const SHUTDOWN_TICK: Duration = Duration::from_millis(5);
+/// How long the end of a generation may take, from the moment at which it ends what is left.
+pub(super) const LONGEST_END: Duration = SHUTDOWN
+    .saturating_add(FINISH)
+    .saturating_add(Duration::from_secs(5));
 /// How often a draining process looks whether it is done.
 const DRAIN_TICK: Duration = Duration::from_millis(25);
 

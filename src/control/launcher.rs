@@ -11,6 +11,7 @@ use super::channel::{
 };
 use super::environment::Answers;
 use super::file::{self, Loaded};
+use super::generation::LONGEST_END;
 use super::listen::{self, Listening};
 use super::opening::{self, AdminSockets};
 use super::{identity, limits, notify};
@@ -392,8 +393,8 @@ impl Launcher {
     }
 }
 
-/// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL.
-const GRACE: Duration = Duration::from_secs(5);
+/// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL: all that the generation needs to end what is left.
+const GRACE: Duration = LONGEST_END;
 
 /// To be read from one pipe.
 fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {

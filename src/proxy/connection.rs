@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::Desk;
-use super::ending::Ending;
+use super::ending::{Ending, Phase};
 use super::exchange;
 use super::handover::{self, Handshake};
 use super::plan::{Held, Listener, Plan};
@@ -144,6 +144,8 @@ pub(super) enum NoHead {
     Left(Stamp),
     /// It was too slow with a head.
     Slow(Stamp),
+    /// The process stops.
+    ShutDown(Stamp),
 }
 
 /// A head that has been read.
@@ -162,6 +164,7 @@ impl<C: Duplex + 'static> Connection<C> {
             Ok(Err(NoHead::Quiet { slow })) => return self.leave_quietly(slow),
             Ok(Err(NoHead::Left(began))) => (began, Ending::LeftInHead),
             Ok(Err(NoHead::Slow(began))) => (began, Ending::HeadTimeout),
+            Ok(Err(NoHead::ShutDown(began))) => (began, Ending::Shutdown(Phase::Head)),
             Err(ring::Panicked) => (self.guest.desk.now(), Ending::PanickedInHead),
         };
         self.refuse(began, ending).await
@@ -290,6 +293,9 @@ impl<C: Duplex + 'static> Connection<C> {
             (Ok(Err(_)), None) => return Err(NoHead::Quiet { slow: false }),
             (Err(Elapsed), None) => return Err(NoHead::Quiet { slow: true }),
             (Ok(Err(_)), Some(began)) => return Err(NoHead::Left(began)),
+            (Err(Elapsed), Some(began)) if ring::is_shutting_down() => {
+                return Err(NoHead::ShutDown(began));
+            }
             (Err(Elapsed), Some(began)) => return Err(NoHead::Slow(began)),
         }
         let most = desk.plan().limits.size.max(Buffer::LARGE);

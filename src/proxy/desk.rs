@@ -14,7 +14,7 @@ use super::rates::RampLive;
 use super::tunnel::TunnelEnd;
 use crate::balance;
 use crate::record::Log;
-use crate::ring::{self, Bell, Call, Clock, Rest, Stamp};
+use crate::ring::{self, Bell, Clock, Rest, Stamp};
 use crate::upstream::Links;
 use crate::wire::cookie::Crumb;
 use crate::wire::forward::Edit;
@@ -238,9 +238,12 @@ impl Desk {
         }
     }
 
-    /// Ends all tunnels, those at rest and those awake.
-    pub fn end_tunnels(&self) {
-        ring::call(Call::Tunnel);
+    /// Ends everything that is left: every wait of an exchange or a tunnel ends now, and each writes its line. Lines that the
+    /// log's queue has no room for wait from now on ([`Log::hold`]).
+    pub fn shut_down(&self) {
+        self.draining.set(true);
+        self.log.borrow_mut().hold();
+        ring::shut_down();
         for pair in self.resting.take_all(|_, _| true) {
             handover::end(pair, TunnelEnd::Killed);
         }

@@ -68,12 +68,44 @@ pub enum Ending {
     DataTimeout,
     /// The server's body is malformed.
     BadData(Refusal),
+    /// The process stops and waits no longer for what is left.
+    Shutdown(Phase),
     /// A fault of our own in the client's head.
     PanickedInHead,
     /// A fault of our own before the response began.
     Panicked,
     /// And one within it.
     PanickedInData,
+}
+
+/// How far an exchange had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// A PROXY header was being read.
+    ProxyHeader,
+    /// The request's head was being read.
+    Head,
+    /// It waited for a server that has room.
+    Queue,
+    /// A connection to the server was being made.
+    Connect,
+    /// The response's head was awaited.
+    Response,
+    /// The response had begun.
+    Data,
+}
+
+impl Phase {
+    /// As the second letter of the termination state.
+    fn letter(self) -> u8 {
+        match self {
+            Self::ProxyHeader | Self::Head => b'R',
+            Self::Queue => b'Q',
+            Self::Connect => b'C',
+            Self::Response => b'H',
+            Self::Data => b'D',
+        }
+    }
 }
 
 impl Ending {
@@ -97,6 +129,9 @@ impl Ending {
             Self::ServerTimeout => 504,
             Self::ServerBroke => 502,
             Self::PanickedInHead | Self::Panicked => 500,
+            // The sender of a PROXY header would not understand an answer.
+            Self::Shutdown(Phase::ProxyHeader | Phase::Data) => 0,
+            Self::Shutdown(_) => 503,
             Self::BadResponse(refusal) => refusal.status(Blame::Server),
             Self::Complete
             | Self::Answered
@@ -158,6 +193,7 @@ impl Ending {
             Self::DataBroke => (b'S', b'D'),
             Self::DataTimeout => (b's', b'D'),
             Self::BadData(_) => (b'P', b'D'),
+            Self::Shutdown(phase) => (b'K', phase.letter()),
             Self::PanickedInHead => (b'I', b'R'),
             Self::Panicked => (b'I', b'H'),
             Self::PanickedInData => (b'I', b'D'),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::connection::{Connection, Guest};
 use super::desk::Desk;
-use super::ending::Ending;
+use super::ending::{Ending, Phase};
 use super::flow::{Flow, Patience, Stopped};
 use super::passive;
 use super::plan::{self, Plan};
@@ -24,7 +24,7 @@ use super::response::{self, Circumstances, Reading};
 use super::retry::{self, Again, Copy};
 use super::story::Story;
 use crate::balance::{Counter, Pool};
-use crate::ring::{Buffer, Duplex, Received, Stream, Timer};
+use crate::ring::{self, Buffer, Duplex, Received, ShutDown, Stream, Timer};
 use crate::upstream::Link;
 use crate::wire::forward::Trailers;
 use crate::wire::{BodyLength, Refusal, rules};
@@ -75,9 +75,17 @@ pub(super) async fn run<C: Duplex + 'static>(
     };
     let mut start = Start::First;
     loop {
-        let link = match reach(connection, story, &pool, start).await {
-            Ok(link) => link,
-            Err(ending) => return End::Failed(ending),
+        let link = ring::until_shutdown(reach(connection, story, &pool, start)).await;
+        let link = match link {
+            Ok(Ok(link)) => link,
+            Ok(Err(ending)) => return End::Failed(ending),
+            Err(ShutDown) => {
+                let phase = match story.busy {
+                    Some(_) => Phase::Connect,
+                    None => Phase::Queue,
+                };
+                return End::Failed(Ending::Shutdown(phase));
+            }
         };
         match talk(connection, story, plan, &pool, link).await {
             Ok(end) => return end,
@@ -239,7 +247,7 @@ enum Half {
 }
 
 /// Moves both directions until the response is complete. A server that stops reading is no failure
-/// yet: its response says why.
+/// yet: its response says why. Nor is a shutdown: the download ends by it too, and knows what the client has got.
 async fn both<T>(
     upload: impl Future<Output = Result<(), Stopped>>,
     download: impl Future<Output = Result<T, Attempt>>,
@@ -255,7 +263,7 @@ async fn both<T>(
             uploading.set(false);
             match end {
                 Ok(()) => delivered.set(true),
-                Err(Stopped::ReceiverLeft) => {}
+                Err(Stopped::ReceiverLeft | Stopped::ShutDown) => {}
                 Err(stopped) => return Poll::Ready(Err(Half::Up(stopped))),
             }
         }
@@ -273,6 +281,8 @@ fn upload_ending(stopped: &Stopped, story: &Story) -> Ending {
         Stopped::ReceiverSlow if begun => Ending::DataTimeout,
         Stopped::ReceiverSlow => Ending::ServerTimeout,
         Stopped::ReceiverLeft => Ending::ServerBroke,
+        Stopped::ShutDown if begun => Ending::Shutdown(Phase::Data),
+        Stopped::ShutDown => Ending::Shutdown(Phase::Response),
         Stopped::Malformed(refusal) => Ending::Refused(*refusal),
     }
 }
@@ -399,6 +409,7 @@ impl<C: Duplex> Down<'_, C> {
                 .map_err(|stopped| match stopped {
                     Stopped::ClientLeft => Ending::LeftInWait,
                     Stopped::SenderSlow => Ending::ServerTimeout,
+                    Stopped::ShutDown => Ending::Shutdown(Phase::Response),
                     Stopped::SenderLeft
                     | Stopped::ReceiverLeft
                     | Stopped::ReceiverSlow
@@ -502,6 +513,7 @@ fn data_ending(stopped: &Stopped) -> Ending {
         Stopped::SenderSlow => Ending::DataTimeout,
         Stopped::ReceiverLeft | Stopped::ClientLeft => Ending::LeftInData,
         Stopped::ReceiverSlow => Ending::ClientTimeout,
+        Stopped::ShutDown => Ending::Shutdown(Phase::Data),
         Stopped::Malformed(refusal) => Ending::BadData(*refusal),
     }
 }

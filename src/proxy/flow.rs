@@ -57,6 +57,8 @@ pub(super) enum Stopped {
     Malformed(Refusal),
     /// The client left while the server was waited for.
     ClientLeft,
+    /// The process stops.
+    ShutDown,
 }
 
 impl<'a> Flow<'a> {
@@ -301,6 +303,10 @@ impl<'a> Flow<'a> {
             received += 1;
             if received.is_multiple_of(BREATH) {
                 ring::breathe().await;
+                // On epoll a wait that is over at once does not look.
+                if ring::is_shutting_down() {
+                    return Err(Stopped::ShutDown);
+                }
             }
         }
     }
@@ -364,7 +370,7 @@ impl<C: Duplex> Patience<'_, C> {
             return match self.timer.limit(from.readable()).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Stopped::SenderLeft),
-                Err(Elapsed) => Err(Stopped::SenderSlow),
+                Err(Elapsed) => Err(shut_down_or(Stopped::SenderSlow)),
             };
         };
         self.watching(from, client).await
@@ -381,6 +387,7 @@ impl<C: Duplex> Patience<'_, C> {
             match self.timer.limit(from.readable()).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(_)) => return Err(Stopped::SenderLeft),
+                Err(Elapsed) if ring::is_shutting_down() => return Err(Stopped::ShutDown),
                 Err(Elapsed) => {}
             }
             if client.peer_left() {
@@ -403,8 +410,16 @@ impl<C: Duplex> Patience<'_, C> {
         match self.timer.limit(to.writable()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Stopped::ReceiverLeft),
-            Err(Elapsed) => Err(Stopped::ReceiverSlow),
+            Err(Elapsed) => Err(shut_down_or(Stopped::ReceiverSlow)),
         }
+    }
+}
+
+/// Why a wait was over.
+fn shut_down_or(slow: Stopped) -> Stopped {
+    match ring::is_shutting_down() {
+        true => Stopped::ShutDown,
+        false => slow,
     }
 }
 

@@ -10,7 +10,7 @@
 use std::num::NonZeroU64;
 
 use super::connection::{Connection, NoHead};
-use super::ending::Ending;
+use super::ending::{Ending, Phase};
 use super::request::address_text;
 use crate::balance::Server;
 use crate::ring::Duplex;
@@ -44,6 +44,7 @@ impl<C: Duplex + 'static> Connection<C> {
                     }
                     Err(NoHead::Left(_)) => Ending::LeftInHead,
                     Err(NoHead::Slow(_)) => Ending::IntroductionTimeout,
+                    Err(NoHead::ShutDown(_)) => Ending::Shutdown(Phase::ProxyHeader),
                 },
             };
             self.refuse(began.unwrap_or(self.accepted), ending).await;

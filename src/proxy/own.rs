@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::connection::{After, Connection};
-use super::ending::Ending;
+use super::ending::{Ending, Phase};
 use super::request::{Facts, Request};
 use super::story::Story;
-use crate::ring::{Buffer, Duplex, Elapsed};
+use crate::ring::{self, Buffer, Duplex, Elapsed};
 use crate::wire::Method;
 use crate::wire::answer::{Answer, Elsewhere};
 use crate::wire::forward::Connection as Says;
@@ -97,6 +97,9 @@ impl<C: Duplex + 'static> Connection<C> {
         match complete {
             _ if own.quiet => self.guest.listener.live.add_monitored(),
             true => story.log(&self.guest, Ending::Answered),
+            false if ring::is_shutting_down() => {
+                story.log(&self.guest, Ending::Shutdown(Phase::Data));
+            }
             false => story.log(&self.guest, Ending::LeftInData),
         }
         if !complete {

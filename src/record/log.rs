@@ -1,5 +1,6 @@
 //! A worker's end of the log: records in, blocks of lines out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::facts::{Kind, Record};
@@ -16,6 +17,8 @@ pub struct Log {
     httplog: Option<Block>,
     json: Option<Block>,
     stamp: Stamp,
+    /// Full blocks that the queue has no room for, once lines are held; `None` before.
+    held: Option<VecDeque<Block>>,
 }
 
 impl Log {
@@ -26,7 +29,14 @@ impl Log {
             httplog: None,
             json: None,
             stamp,
+            held: None,
         }
+    }
+
+    /// From now on, lines that the queue has no room for are kept here for [`Log::flush`] instead of being dropped. For the end
+    /// of the process: then each connection writes one more line, and that is their bound.
+    pub fn hold(&mut self) {
+        self.held.get_or_insert_default();
     }
 
     /// Whether some target takes access lines: if not, no record need be built.
@@ -47,13 +57,14 @@ impl Log {
             httplog: http_block,
             json: json_block,
             stamp,
+            held,
         } = self;
         if wanted.httplog {
             let block = http_block.get_or_insert_with(|| Block::new(LogFormat::Httplog));
             if block.add(record.now_ms, Level::Info, empty, |out| {
                 httplog(record, stamp, out)
             }) {
-                queue.put(block);
+                queue.put(block, held.as_mut());
             }
         }
         if wanted.json {
@@ -61,17 +72,27 @@ impl Log {
             if block.add(record.now_ms, Level::Info, empty, |out| {
                 json(record, stamp, out)
             }) {
-                queue.put(block);
+                queue.put(block, held.as_mut());
             }
         }
     }
 
-    /// Hands over what was written since the last time.
-    pub fn flush(&mut self) {
-        for block in [&mut self.httplog, &mut self.json].into_iter().flatten() {
-            self.queue.put(block);
+    /// Hands over what was written since the last time. True when all of it is with the writer: always, unless lines are
+    /// [held](Log::hold).
+    pub fn flush(&mut self) -> bool {
+        let Self {
+            queue,
+            httplog,
+            json,
+            stamp,
+            held,
+        } = self;
+        let through = held.as_mut().is_none_or(|held| queue.put_held(held));
+        for block in [httplog, json].into_iter().flatten() {
+            queue.put(block, held.as_mut());
         }
-        self.stamp.set_offset(self.queue.offset());
+        stamp.set_offset(queue.offset());
+        through && held.as_ref().is_none_or(VecDeque::is_empty)
     }
 
     /// For events, from this worker as from anywhere.

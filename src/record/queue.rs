@@ -9,6 +9,7 @@
 //! being filled, and one in the writer's hands. The writer sleeps until it is woken; a worker wakes
 //! it only when it does sleep, so that a busy writer costs no system call.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering, fence};
 
@@ -182,12 +183,15 @@ impl Queue {
         }
     }
 
-    /// Hands a block over and replaces it with an empty one. Without room its lines are dropped and counted.
-    pub(super) fn put(&self, block: &mut Block) {
+    /// Hands a block over and replaces it with an empty one. Without room it is put behind those that are `held`, if lines are;
+    /// else its lines are dropped and counted.
+    pub(super) fn put(&self, block: &mut Block, held: Option<&mut VecDeque<Block>>) {
         if block.lines == 0 {
             return;
         }
-        if self.full.is_full() {
+        // Behind blocks that wait already, or lines would change places.
+        let waits = held.as_ref().is_some_and(|held| !held.is_empty());
+        if held.is_none() && self.full.is_full() {
             return self.lose(block);
         }
         let next = Block {
@@ -198,14 +202,32 @@ impl Queue {
                 .pop()
                 .unwrap_or_else(|| Vec::with_capacity(BLOCK_CAPACITY)),
         };
-        match self.full.push(std::mem::replace(block, next)) {
-            Ok(()) => self.nudge(),
+        let full = std::mem::replace(block, next);
+        let refused = match waits {
+            true => Err(full),
+            false => self.full.push(full),
+        };
+        match (refused, held) {
+            (Ok(()), _) => self.nudge(),
+            (Err(refused), Some(held)) => held.push_back(refused),
             // Another worker took the last place in between.
-            Err(mut refused) => {
+            (Err(mut refused), None) => {
                 self.lose(&mut refused);
                 self.recycle(refused);
             }
         }
+    }
+
+    /// Hands over held blocks, as many as there is room for. True when none is left.
+    pub(super) fn put_held(&self, held: &mut VecDeque<Block>) -> bool {
+        while let Some(block) = held.pop_front() {
+            if let Err(refused) = self.full.push(block) {
+                held.push_front(refused);
+                return false;
+            }
+            self.nudge();
+        }
+        true
     }
 
     pub(super) fn put_event(&self, event: Event) {
@@ -433,6 +455,44 @@ mod tests {
         log.access(&record(Kind::Exchange, 9));
         log.flush();
         assert!(!queue.is_empty(), "room again");
+    }
+
+    #[test]
+    fn held_lines_wait_for_room_and_keep_their_order() {
+        let (queue, _) = queue();
+        queue.set_wanted(wanted(true, false, false));
+        let mut log = queue.log();
+        let mut written = 0;
+        let mut line = |log: &mut Log| {
+            log.access(&record(Kind::Exchange, written));
+            written += 1;
+        };
+        log.hold();
+        for _ in 0..BLOCKS {
+            line(&mut log);
+            assert!(log.flush());
+        }
+        for _ in 0..3 {
+            line(&mut log);
+            assert!(!log.flush(), "there is no room");
+        }
+        let mut seen = 0;
+        let mut take = || {
+            let block = queue.take().unwrap();
+            for line in block.lines() {
+                assert_eq!(line.ms, seen);
+                seen += 1;
+            }
+        };
+        take();
+        line(&mut log);
+        assert!(!log.flush());
+        (0..BLOCKS).for_each(|_| take());
+        assert!(log.flush());
+        while !queue.is_empty() {
+            take();
+        }
+        assert_eq!((seen, queue.take_dropped()), (written, 0));
     }
 
     #[test]

@@ -47,4 +47,7 @@ pub use task::{
     Caught, Panicked, breathe, caught, last_panic, panics, remember_panics, spawn, spawn_vital,
 };
 pub use time::{Clock, Stamp};
-pub use timer::{Call, Elapsed, TICK, Ticker, Timer, call, call_some, make_room};
+pub use timer::{
+    Call, Elapsed, ShutDown, TICK, Ticker, Timer, call, call_some, is_shutting_down, make_room,
+    shut_down, until_shutdown,
+};

@@ -4,7 +4,7 @@
 //! arming it writes a number, and because a later deadline needs no new place on the wheel (the old
 //! place looks again and moves on), a request re-arms it for the price of that write.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -33,6 +33,8 @@ pub enum Call {
     Tunnel,
     /// The same, because their server is down.
     ServerDown,
+    /// The process stops, see [`shut_down`].
+    Shutdown,
 }
 
 /// Fires every timer of this thread that heeds `call`. Walks the whole table: for rare events.
@@ -52,6 +54,45 @@ pub fn call_some(call: Call, of: usize, from: usize, may: impl FnMut() -> bool) 
 /// Says how many: an eighth of their kind, 32 at most. Walks the whole table: for when there is no room.
 pub fn make_room() -> usize {
     WHEEL.with_borrow_mut(Wheel::make_room)
+}
+
+/// Ends every wait of this thread on a timer, and from now on each one that would begin: for the end of the process.
+/// [`is_shutting_down`] tells such an end from a deadline's.
+pub fn shut_down() {
+    SHUTDOWN.set(true);
+    WHEEL.with_borrow_mut(Wheel::shut_down);
+}
+
+/// Whether [`shut_down`] was called on this thread.
+pub fn is_shutting_down() -> bool {
+    SHUTDOWN.get()
+}
+
+/// Runs `work` until it is done, or until it is polled after [`shut_down`]: which wakes it if it waits on a timer.
+///
+/// # Errors
+/// [`ShutDown`]; `work` is dropped then.
+pub fn until_shutdown<F: Future>(work: F) -> impl Future<Output = Result<F::Output, ShutDown>> {
+    UntilShutdown(work)
+}
+
+/// The process stops: the work was not completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutDown;
+
+struct UntilShutdown<F>(F);
+
+impl<F: Future> Future for UntilShutdown<F> {
+    type Output = Result<F::Output, ShutDown>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if SHUTDOWN.get() {
+            return Poll::Ready(Err(ShutDown));
+        }
+        // SAFETY: `work` is never moved out of a pinned `UntilShutdown`.
+        let work = unsafe { self.map_unchecked_mut(|limit| &mut limit.0) };
+        work.poll(cx).map(Ok)
+    }
 }
 
 /// The wait was over before the future was.
@@ -328,6 +369,10 @@ impl Wheel {
     /// Leaves a waker, unless the deadline has passed already.
     fn watch(&mut self, slot: u32, waker: &Waker) -> bool {
         let entry = &mut self.entries[slot as usize];
+        if SHUTDOWN.get() {
+            entry.fired = true;
+            entry.heard = Some(Call::Shutdown);
+        }
         if entry.fired {
             return true;
         }
@@ -348,6 +393,12 @@ impl Wheel {
             .filter(|entry| entry.heeds == Some(call))
         {
             entry.call(call);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.used) {
+            entry.call(Call::Shutdown);
         }
     }
 
@@ -456,6 +507,7 @@ fn ticks(duration: Duration) -> u32 {
 
 thread_local! {
     static WHEEL: RefCell<Wheel> = RefCell::new(Wheel::default());
+    static SHUTDOWN: Cell<bool> = const { Cell::new(false) };
 }
 
 #[cfg(test)]
@@ -571,6 +623,33 @@ mod tests {
         assert_eq!(called(), [1, 3, 5]);
         call_some(Call::Tunnel, 7, 0, most(9));
         assert_eq!(called(), [1, 3, 5]);
+    }
+
+    #[test]
+    fn a_shutdown_ends_every_wait_and_each_later_one() {
+        use std::pin::pin;
+        let mut cx = Context::from_waker(Waker::noop());
+        let (waits, idle) = (Timer::new(), Timer::new());
+        waits.arm(None);
+        let mut wait = pin!(waits.limit(std::future::pending::<()>()));
+        let mut work = pin!(until_shutdown(waits.fired()));
+        assert!(
+            wait.as_mut().poll(&mut cx).is_pending() && work.as_mut().poll(&mut cx).is_pending()
+        );
+        assert!(!is_shutting_down());
+        shut_down();
+        assert!(is_shutting_down());
+        assert_eq!(wait.poll(&mut cx), Poll::Ready(Err(Elapsed)));
+        assert_eq!(work.poll(&mut cx), Poll::Ready(Err(ShutDown)));
+        for timer in [&waits, &idle, &Timer::new()] {
+            timer.arm(Some(Duration::from_secs(60)));
+            let wait = pin!(timer.limit(std::future::pending::<()>()));
+            assert_eq!(wait.poll(&mut cx), Poll::Ready(Err(Elapsed)));
+            assert_eq!(timer.heard(), Some(Call::Shutdown));
+            // What need not wait goes on.
+            let done = pin!(timer.limit(std::future::ready(())));
+            assert_eq!(done.poll(&mut cx), Poll::Ready(Ok(())));
+        }
     }
 
     #[test]

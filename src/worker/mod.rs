@@ -10,6 +10,8 @@ mod run;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::mpsc;
 
 use crate::proxy::{Closing, Gauge, Plan};
@@ -59,8 +61,10 @@ pub(crate) enum Command {
     Drain,
     /// Who waits at this place for a server has one.
     Given(u32),
-    /// End the tunnels.
-    EndTunnels,
+    /// End what is left.
+    ShutDown,
+    /// Hand over every log line.
+    Flush(Arc<Flushed>),
     /// End as many of a server's tunnels as are due.
     Close(Arc<Closing>),
     /// Try to open a file through the ring: for a test of the sandbox.
@@ -136,9 +140,16 @@ impl Workers {
         self.tell(|| Command::Drain);
     }
 
-    /// Ends every tunnel; their lines are in the log afterwards.
-    pub fn end_tunnels(&self) {
-        self.tell(|| Command::EndTunnels);
+    /// Ends every exchange and tunnel. [`Workers::connections`] is 0 when all have, and each has written its line.
+    pub fn shut_down(&self) {
+        self.tell(|| Command::ShutDown);
+    }
+
+    /// Makes the workers hand over their log lines; they have done so when the value [is done](Flushed::is_done).
+    pub fn flush(&self) -> Arc<Flushed> {
+        let flushed = Arc::new(Flushed(AtomicUsize::new(self.senders.len())));
+        self.tell(|| Command::Flush(Arc::clone(&flushed)));
+        flushed
     }
 
     /// Lets the workers end tunnels of one server until `due` of them have ended since the order was made. They have
@@ -199,6 +210,21 @@ impl Workers {
         for sender in &self.senders {
             sender.send(command());
         }
+    }
+}
+
+/// Workers that have not yet handed over all of their log lines.
+#[derive(Debug)]
+pub struct Flushed(AtomicUsize);
+
+impl Flushed {
+    /// Whether all have.
+    pub fn is_done(&self) -> bool {
+        self.0.load(Acquire) == 0
+    }
+
+    fn done(&self) {
+        self.0.fetch_sub(1, Release);
     }
 }
 

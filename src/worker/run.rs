@@ -1,13 +1,13 @@
 //! A worker's thread: its ring, its tasks, its tick.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::{Command, Dealt, accept};
+use super::{Command, Dealt, Flushed, accept};
 use crate::balance;
 use crate::config::Level;
 use crate::proxy::{self, Desk, Gauge, Plan};
@@ -122,6 +122,8 @@ thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
     /// The number of this thread's worker.
     static HERE: Cell<Option<usize>> = const { Cell::new(None) };
+    /// Those who wait for this worker's log lines: one, at the end.
+    static FLUSHES: RefCell<Vec<Arc<Flushed>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Tells those who wait on a worker that they have a server.
@@ -150,12 +152,23 @@ fn obey(desk: &Desk, command: Command) {
             }
         }
         Command::Given(place) => proxy::knock(place),
-        Command::EndTunnels => desk.end_tunnels(),
+        Command::ShutDown => desk.shut_down(),
+        Command::Flush(flushed) => {
+            FLUSHES.with_borrow_mut(|flushes| flushes.push(flushed));
+            flush(desk);
+        }
         Command::Close(closing) => desk.close_tunnels(&closing),
         #[cfg(debug_assertions)]
         Command::Escape => ring::spawn(async {
             ring::escape::tell("ring-open", &ring::escape::by_ring().await);
         }),
+    }
+}
+
+/// Hands log lines over, and tells those who wait for that.
+fn flush(desk: &Desk) {
+    if desk.log.borrow_mut().flush() {
+        FLUSHES.with_borrow_mut(|flushes| flushes.drain(..).for_each(|flushed| flushed.done()));
     }
 }
 
@@ -168,7 +181,7 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
         ticker.tick().await?;
         #[cfg(debug_assertions)]
         proxy::fault::at_tick();
-        desk.log.borrow_mut().flush();
+        flush(desk);
         if desk.gauge.room_is_wanted() && ring::make_room() > 0 {
             desk.gauge.want_room(false);
         }

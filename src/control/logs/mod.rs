@@ -24,9 +24,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use self::sink::Sink;
 use self::target::Target;
 use super::now_ms;
-use crate::config::{Config, Level, LogFormat};
+use crate::config::{Config, Level, LogFormat, LogTarget};
 use crate::record::{Block, Event, Events, Log, Queue, Stamp, Wanted};
 
 /// The process's handle of its log. Clones are the same log.
@@ -65,6 +66,7 @@ impl Logs {
             stamp: Stamp::new(queue.offset()),
             text: Vec::new(),
             chores: Instant::now(),
+            patient: false,
             ending: None,
         };
         thread::Builder::new()
@@ -99,13 +101,19 @@ impl Logs {
         Ok(())
     }
 
-    /// Writes what is left, for at most [`LAST_WORDS`], and ends the writer. Workers must have ended
+    /// From now on slow targets are waited for instead of losing lines, each as long as it goes on taking some: nobody is
+    /// kept waiting by it any more but the end of the process.
+    pub fn await_targets(&self) {
+        self.order(Order::Await);
+    }
+
+    /// Writes what is left, for at most [`FINISH`], and ends the writer. Workers must have ended
     /// before; what is logged later is lost.
     pub fn finish(&self) {
         let (ended, wait) = mpsc::channel();
         self.order(Order::Finish(ended));
         // Ends when the writer drops its end; the margin is for a file that blocks.
-        let _ = wait.recv_timeout(LAST_WORDS * 2);
+        let _ = wait.recv_timeout(FINISH + Duration::from_secs(2));
     }
 
     fn order(&self, order: Order) {
@@ -118,6 +126,7 @@ impl Logs {
 enum Order {
     Reopen(Vec<(usize, File)>),
     Adopt(Vec<Target>),
+    Await,
     /// Dropped when the writer has ended.
     Finish(Sender<()>),
 }
@@ -131,6 +140,8 @@ struct Writer {
     text: Vec<u8>,
     /// When to look after dropped lines and the time zone again.
     chores: Instant,
+    /// Slow targets are waited for.
+    patient: bool,
     /// Until when, and who waits.
     ending: Option<(Instant, Sender<()>)>,
 }
@@ -145,6 +156,9 @@ impl Writer {
                 self.event(&event, None);
             }
             for _ in 0..BATCH {
+                if self.is_held_back() {
+                    break;
+                }
                 let Some(block) = self.queue.take() else {
                     break;
                 };
@@ -155,7 +169,7 @@ impl Writer {
             self.chore();
             self.flush();
             if self.is_done() {
-                return;
+                return self.count_what_is_left();
             }
             self.hurry(Instant::now());
             self.sleep();
@@ -184,12 +198,29 @@ impl Writer {
                 }
                 self.queue.set_wanted(wanted(&self.targets));
             }
+            Order::Await => self.be_patient(),
             Order::Finish(ended) => {
+                self.be_patient();
                 self.look_after();
                 self.targets.iter_mut().for_each(Target::retry);
-                self.ending = Some((Instant::now() + LAST_WORDS, ended));
+                self.ending = Some((Instant::now() + FINISH, ended));
             }
         }
+    }
+
+    fn be_patient(&mut self) {
+        if !std::mem::replace(&mut self.patient, true) {
+            let now = Instant::now();
+            self.targets
+                .iter_mut()
+                .for_each(|target| target.expect(now));
+        }
+    }
+
+    /// Whether blocks stay in the queue until a slow target has room.
+    fn is_held_back(&self) -> bool {
+        let now = Instant::now();
+        self.patient && self.targets.iter().any(|target| target.holds_back(now))
     }
 
     fn block(&mut self, block: &Block) {
@@ -258,13 +289,32 @@ impl Writer {
         let Some((deadline, _)) = &self.ending else {
             return false;
         };
-        let nothing_left = self.queue.is_empty() && self.targets.iter().all(Target::is_done);
-        nothing_left || Instant::now() >= *deadline
+        let now = Instant::now();
+        let nothing_left =
+            || self.queue.is_empty() && self.targets.iter().all(|target| target.is_done(now));
+        now >= *deadline || nothing_left()
+    }
+
+    /// What targets did not take in time is lost; standard error is told.
+    fn count_what_is_left(&mut self) {
+        while let Some(block) = self.queue.take() {
+            self.block(&block);
+        }
+        self.flush();
+        for target in &mut self.targets {
+            let lines = target.left() + target.take_dropped();
+            if lines > 0 {
+                let name = &target.name;
+                tell(&format!(
+                    "log target {name} lost {lines} lines at the end: it did not take them"
+                ));
+            }
+        }
     }
 
     /// Until something comes, a slow target takes more, or a chore is due.
     fn sleep(&self) {
-        if !self.queue.may_sleep() {
+        if !self.is_held_back() && !self.queue.may_sleep() {
             return;
         }
         let now = Instant::now();
@@ -274,6 +324,16 @@ impl Writer {
         }
         if let Some((deadline, _)) = &self.ending {
             until = until.min(*deadline);
+        }
+        if self.patient {
+            for stall in self
+                .targets
+                .iter()
+                .filter_map(Target::slow_until)
+                .filter(|until| *until > now)
+            {
+                until = until.min(stall);
+            }
         }
         let mut waits = vec![PollFd::new(&self.alarm, PollFlags::IN)];
         waits.extend(
@@ -353,11 +413,19 @@ fn sound(alarm: &OwnedFd) {
     let _ = rustix::io::write(alarm.as_fd(), &1_u64.to_ne_bytes());
 }
 
+/// Writes a line to standard error, unless that would have to wait: it may be a pipe that nobody reads.
+fn tell(text: &str) {
+    let line = format!("ringbolt: {text}\n");
+    if let Ok(mut stderr) = Sink::open(&LogTarget::Stderr, None) {
+        stderr.send(line.as_bytes());
+    }
+}
+
 /// Blocks between two looks at orders and events.
 const BATCH: usize = 16;
 /// How often dropped lines are said.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often the time zone is looked at.
 const NOW_AND_THEN: Duration = Duration::from_secs(60);
-/// How long the end may take.
-pub const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long writing what is left may take at the end. A target that takes nothing for 2 s of it is given up.
+pub const FINISH: Duration = Duration::from_secs(10);

@@ -22,6 +22,8 @@ pub(super) struct Target {
     sink: Sink,
     waiting: Waiting,
     state: State,
+    /// When its sink last took something, or somebody began to wait for that.
+    progress: Instant,
     /// Lines lost since the other targets were told.
     dropped: u64,
     /// Lines lost since this target was told.
@@ -47,6 +49,7 @@ impl Target {
             sink: Sink::open(&settings.target, file)?,
             waiting: Waiting::default(),
             state: State::Ready,
+            progress: Instant::now(),
             dropped: 0,
             unconfessed: 0,
         })
@@ -134,7 +137,10 @@ impl Target {
         self.state = State::Ready;
         while let Some(next) = self.waiting.next() {
             match self.sink.send(next) {
-                Sent::Bytes(count) => self.waiting.sent(count),
+                Sent::Bytes(count) => {
+                    self.waiting.sent(count);
+                    self.progress = now;
+                }
                 Sent::Refused => {
                     self.waiting.sent(next.len());
                     self.dropped += 1;
@@ -157,9 +163,31 @@ impl Target {
         self.state = State::Ready;
     }
 
+    /// From now on it has [`STALL`] to take something.
+    pub(super) fn expect(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    /// Until when it is waited for, if it is slow: [`STALL`] after it last took something.
+    pub(super) fn slow_until(&self) -> Option<Instant> {
+        (self.state == State::Full).then(|| self.progress + STALL)
+    }
+
+    /// Whether it is slow, may take more soon, and has no room for another block's lines.
+    pub(super) fn holds_back(&self, now: Instant) -> bool {
+        let crowded = self.waiting.len() + ROOM > WAITING_MAX;
+        crowded && self.slow_until().is_some_and(|until| now < until)
+    }
+
     /// Nothing waits, or nothing can be done for what waits.
-    pub(super) fn is_done(&self) -> bool {
-        self.waiting.next().is_none() || matches!(self.state, State::Failed(_))
+    pub(super) fn is_done(&self, now: Instant) -> bool {
+        let stalls = self.slow_until().is_some_and(|until| now >= until);
+        self.waiting.next().is_none() || stalls || matches!(self.state, State::Failed(_))
+    }
+
+    /// Lines that wait.
+    pub(super) fn left(&self) -> u64 {
+        self.waiting.lines()
     }
 
     /// The descriptor whose readiness is waited for.
@@ -230,6 +258,14 @@ impl Waiting {
         self.messages.push_back(self.bytes.len() - start);
     }
 
+    /// How many lines are not sent, or not wholly.
+    fn lines(&self) -> u64 {
+        match self.messages.len() {
+            0 => memchr::memchr_iter(b'\n', &self.bytes[self.sent..]).count() as u64,
+            messages => messages as u64,
+        }
+    }
+
     /// What to send next: a message, or all lines.
     fn next(&self) -> Option<&[u8]> {
         let rest = &self.bytes[self.sent..];
@@ -285,6 +321,10 @@ fn header(settings: &Log, host: &str) -> Option<Header> {
 
 /// Bytes that may wait for one target: some five thousand lines.
 pub(super) const WAITING_MAX: usize = 1024 * 1024;
+/// More than the lines of a block take, headers of syslog included.
+const ROOM: usize = WAITING_MAX / 4;
+/// How long a target that takes nothing is waited for at the end.
+pub(super) const STALL: Duration = Duration::from_secs(2);
 /// What a target can hold: as much waiting, as much already sent in front of it, and storage that doubles.
 pub const TARGET: usize = 4 * WAITING_MAX;
 /// Room that is kept when nothing waits.
