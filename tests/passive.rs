@@ -19,6 +19,7 @@ on_both_drivers!(
     two_workers_count_one_row,
     a_5xx_is_an_error_only_where_it_is_said_to_be,
     a_share_of_5xx_in_a_window_ejects_a_server,
+    a_share_counts_before_its_window_is_over,
     a_few_answers_say_nothing,
     without_the_setting_nobody_is_ejected,
     no_more_than_the_share_is_out_at_once,
@@ -285,6 +286,24 @@ fn a_share_of_5xx_in_a_window_ejects_a_server(on: Driver) {
     assert!(line.contains("answers were 5xx; 1 up"), "{line}");
     assert_eq!(client.get("/").server(), "good");
     assert_eq!(state(&proxy, 1), "up");
+}
+
+/// Once enough answers have been seen: nobody waits for the end of the window, which is an hour off.
+fn a_share_counts_before_its_window_is_over(on: Driver) {
+    let (bad, good) = (Moody::new("bad", 503), Moody::new("good", 200));
+    let share = "errors = false, server_errors = 0.5, minimum = 5, window = \"1h\"";
+    let proxy = setup(on, &[&bad, &good], &passive(share)).start();
+    let mut client = proxy.client();
+    for _ in 0..8 {
+        client.get("/");
+    }
+    assert_eq!(bad.served(), 4, "one answer below the minimum");
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(state(&proxy, 0), "up");
+    (0..2).for_each(|_| drop(client.get("/")));
+    let line = proxy.wait_for_line("is ejected");
+    assert!(line.contains("5 of 5 answers were 5xx; 1 up"), "{line}");
+    assert_eq!(client.get("/").server(), "good");
 }
 
 fn a_few_answers_say_nothing(on: Driver) {

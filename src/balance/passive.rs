@@ -1,7 +1,7 @@
 //! Passive checks: from what real traffic met to ejecting a server, and back.
 //!
-//! Pure: the control thread calls [`Watched::step`] when a streak of errors is complete, at the end of each window and
-//! when an ejection is over, with what the server's counters show by then, and does what the [`Verdict`] says. Two
+//! Pure: the control thread calls [`Watched::step`] when a streak of errors is complete, several times in each window, at its
+//! end and when an ejection is over, with what the server's counters show by then, and does what the [`Verdict`] says. Two
 //! things eject a server: errors in a row, and a share of 5xx among its answers in a window. Each further ejection lasts
 //! longer, and each window without one takes a step of that back. (Envoy's outlier detection is the model, and HAProxy's
 //! `observe`.)
@@ -95,10 +95,15 @@ impl Watched {
         })
     }
 
-    /// When it is to be looked at again, whatever happens until then.
-    pub fn next_ms(&self, passive: &Passive) -> u64 {
+    /// When it is to be looked at again, whatever happens until then: in a window by tenths of it, and every second at least.
+    pub fn next_ms(&self, passive: &Passive, now_ms: u64) -> u64 {
+        let window = passive.window.as_millis() as u64;
         match self.until_ms {
-            0 => self.window_ms + passive.window.as_millis() as u64,
+            0 if passive.server_errors.is_some() => {
+                let end = self.window_ms + window;
+                end.min(now_ms + (window / 10).min(LOOK_MS))
+            }
+            0 => self.window_ms + window,
             until_ms => until_ms,
         }
     }
@@ -115,7 +120,8 @@ impl Watched {
         Some(Verdict::Return { after })
     }
 
-    /// What speaks against it; ends a window that is over.
+    /// What speaks against it; ends a window that is over. A share counts as soon as the window has enough answers, so that a
+    /// server that fails is not used until the window's end.
     fn blame(&mut self, seen: Seen, passive: &Passive, now_ms: u64) -> Option<Blame> {
         let window = passive.window.as_millis() as u64;
         let first = self.window_ms == 0;
@@ -129,7 +135,7 @@ impl Watched {
         if passive.errors.is_some_and(|errors| seen.streak >= errors) {
             return Some(Blame::Streak(seen.streak));
         }
-        if first || !over {
+        if first {
             return None;
         }
         let too_many = passive.server_errors.is_some_and(|share| {
@@ -137,7 +143,7 @@ impl Watched {
                 && server_errors > 0
                 && server_errors * 1000 >= answers * u64::from(share)
         });
-        if !too_many {
+        if over && !too_many {
             self.times = self.times.saturating_sub(1);
         }
         too_many.then_some(Blame::Share {
@@ -166,6 +172,9 @@ impl std::fmt::Display for Blame {
         }
     }
 }
+
+/// Between two looks at a window, milliseconds at most.
+const LOOK_MS: u64 = 1_000;
 
 /// How many of so many servers may be out at once: the share in thousandths, rounded down, but one of several always.
 pub(super) fn most_ejected(servers: usize, share: u32) -> usize {
@@ -199,7 +208,7 @@ mod tests {
     type Step = (u64, u32, u64, u64, bool, &'static str);
 
     #[rustfmt::skip]
-    const TABLE: [(&str, &[Step]); 10] = [
+    const TABLE: [(&str, &[Step]); 12] = [
         ("a streak", &[
             (100, 4, 0, 0, true, "."), (101, 5, 0, 0, true, "E131"), (102, 9, 0, 0, true, "."),
             (130, 9, 0, 0, true, "."), (131, 0, 0, 0, true, "R30"), (132, 4, 0, 0, true, "."),
@@ -209,6 +218,13 @@ mod tests {
         ]),
         ("a share", &[
             (100, 0, 1000, 900, true, "."), (105, 0, 1019, 919, true, "."), (110, 0, 1020, 910, true, "E140"),
+        ]),
+        ("a share counts before its window is over", &[
+            (100, 0, 0, 0, true, "."), (101, 0, 19, 19, true, "."), (102, 0, 41, 20, true, "."), (103, 0, 42, 21, true, "E133"),
+            (133, 0, 42, 21, true, "R30"), (134, 0, 61, 40, true, "."), (135, 0, 62, 40, true, "E195"),
+        ]),
+        ("a share finds room within its window", &[
+            (100, 0, 0, 0, true, "."), (103, 0, 20, 20, false, "."), (104, 0, 20, 20, true, "E134"),
         ]),
         ("a share below", &[
             (100, 0, 0, 0, true, "."), (110, 0, 100, 49, true, "."), (120, 0, 200, 99, true, "E150"),
@@ -336,7 +352,7 @@ mod tests {
                     Some(Verdict::Eject { until_ms, .. }) => {
                         prop_assert!(room && out.is_none());
                         prop_assert!((30_000..=70_000).contains(&(until_ms - now)));
-                        prop_assert_eq!(watched.next_ms(&PASSIVE), until_ms);
+                        prop_assert_eq!(watched.next_ms(&PASSIVE, now), until_ms);
                         out = Some((now, until_ms));
                     }
                     Some(Verdict::Return { after }) => {

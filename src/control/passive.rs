@@ -1,7 +1,7 @@
 //! Passive checks: the clock and the log for what `balance::passive` decides.
 //!
-//! Woken by a worker whose server has had too many errors in a row, by a reload, and at the end of each window and
-//! ejection. Workers only count; nothing here is waited for by any of them.
+//! Woken by a worker whose server has had too many errors in a row, by a reload, some times in each window, and at the end of
+//! each window and ejection. Workers only count; nothing here is waited for by any of them.
 
 use super::desk::Desk;
 use super::now_ms;
@@ -80,7 +80,9 @@ impl Watch {
 
 /// Not at once again, even if the clock was set back.
 fn next_ms(watched: &Watched, passive: &Passive, now_ms: u64) -> u64 {
-    watched.next_ms(passive).max(now_ms + LEAST_PAUSE_MS)
+    watched
+        .next_ms(passive, now_ms)
+        .max(now_ms + LEAST_PAUSE_MS)
 }
 
 const LEAST_PAUSE_MS: u64 = 10;
