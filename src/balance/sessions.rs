@@ -130,8 +130,8 @@ const PLACES: usize = 8;
 struct Set([Entry; PLACES]);
 
 /// A session's hash, and in one word its server, when it was seen, and sixteen bits of the hash once more. Who takes
-/// an entry for another session marks that word first, so no reader ever joins one session's hash with another's
-/// server: it finds the mark, or bits of another hash.
+/// an entry for another session marks that word first, so a reader who meets
+/// the change finds the mark, or sixteen bits that do not fit; one in 65,536 of those takes another session's server.
 #[derive(Debug, Default)]
 struct Entry {
     hash: AtomicU64,

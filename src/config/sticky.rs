@@ -32,7 +32,7 @@ pub(super) const STICKY: Section = Section::new(
         setting(
             "indirect",
             "",
-            "the servers never see the cookie; by default true with insert, otherwise false",
+            "with insert: the servers never see the cookie; otherwise: their Set-Cookie of that name is removed for a client that has its server already; by default true with insert, otherwise false",
         ),
         setting(
             "nocache",
