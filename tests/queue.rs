@@ -5,13 +5,11 @@
 #[macro_use]
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use support::{
-    AccessLine, Conn, Driver, Message, Proxy, Server, Setup, accept_of, eventually, handshake,
-    handshake_with,
+    AccessLine, Conn, Driver, Message, Proxy, Server, Setup, asks, eventually, gated, handshake,
+    handshake_with, reload, wait_until_waiting, waiting,
 };
 
 on_both_drivers!(
@@ -38,129 +36,6 @@ on_both_drivers!(
     a_place_without_a_token_is_kept_no_longer_than_anybody_waits,
 );
 
-/// Servers that answer when they are told to, and count who is with them.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<State>,
-    bell: Condvar,
-    inside: AtomicUsize,
-    most: AtomicUsize,
-}
-
-#[derive(Default)]
-struct State {
-    permits: usize,
-    arrived: Vec<String>,
-}
-
-impl Gate {
-    fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// A server that lets each request go on one permit, and keeps tunnels until they end.
-    fn server(self: &Arc<Self>, name: &str) -> Server {
-        let (gate, own) = (self.clone(), name.to_owned());
-        Server::named_script(name, move |conn| {
-            while let Some(request) = conn.read_request() {
-                gate.enter(&request);
-                if request.has("Upgrade") {
-                    gate.keep_tunnel(conn, &request);
-                    return;
-                }
-                gate.wait_for_permit();
-                gate.inside.fetch_sub(1, SeqCst);
-                let length = own.len();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Server: {own}\r\n\r\n{own}"
-                );
-                if conn.try_send(answer).is_err() {
-                    return;
-                }
-            }
-        })
-    }
-
-    fn enter(&self, request: &Message) {
-        let now = self.inside.fetch_add(1, SeqCst) + 1;
-        self.most.fetch_max(now, SeqCst);
-        let target = request.target().to_owned();
-        self.state.lock().unwrap().arrived.push(target);
-    }
-
-    fn keep_tunnel(&self, conn: &mut Conn, request: &Message) {
-        let accept = accept_of(request.field("Sec-WebSocket-Key").unwrap());
-        let _ = conn.try_send(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        ));
-        conn.wait_for_ever();
-        while conn.try_read_frame().is_some() {}
-        self.inside.fetch_sub(1, SeqCst);
-    }
-
-    fn wait_for_permit(&self) {
-        let mut state = self.state.lock().unwrap();
-        while state.permits == 0 {
-            state = self.bell.wait(state).unwrap();
-        }
-        state.permits -= 1;
-    }
-
-    /// Lets so many requests be answered.
-    fn open(&self, count: usize) {
-        self.state.lock().unwrap().permits += count;
-        self.bell.notify_all();
-    }
-
-    fn inside(&self) -> usize {
-        self.inside.load(SeqCst)
-    }
-
-    fn arrived(&self) -> Vec<String> {
-        self.state.lock().unwrap().arrived.clone()
-    }
-
-    fn wait_for(&self, count: usize) {
-        assert_eventually!(self.arrived().len() == count, "{count} requests arrive");
-    }
-}
-
-/// Everybody is let go at the end, so that the servers' threads end.
-struct Opened(Arc<Gate>);
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.0.open(1 << 20);
-    }
-}
-
-fn gated() -> (Arc<Gate>, Opened) {
-    let gate = Gate::new();
-    (gate.clone(), Opened(gate))
-}
-
-fn asks(proxy: &Proxy, target: &str, lines: &str) -> Conn {
-    let mut client = proxy.client();
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
-    client
-}
-
-/// How many wait: in the pool's queue, then in each server's own.
-fn waiting(proxy: &Proxy) -> Vec<u64> {
-    let status = proxy.status().unwrap_or_default();
-    let pool = &status["pools"][0];
-    let of = |value: &serde_json::Value| value["queue"]["waiting"].as_u64().unwrap_or(u64::MAX);
-    let servers = pool["servers"].as_array().cloned().unwrap_or_default();
-    std::iter::once(of(pool))
-        .chain(servers.iter().map(of))
-        .collect()
-}
-
-fn wait_until_waiting(proxy: &Proxy, wanted: &[u64]) {
-    assert_eventually!(waiting(proxy) == wanted, "{wanted:?} wait");
-}
-
 const STICKY: &str = "cookie = \"SRV\"";
 
 fn never_more_than_the_bound(on: Driver) {
@@ -180,7 +55,7 @@ fn never_more_than_the_bound(on: Driver) {
     for client in &mut clients {
         assert_eq!(client.read_response().status(), 200);
     }
-    assert_eq!(gate.most.load(SeqCst), 3);
+    assert_eq!(gate.most(), 3);
     assert_eq!(gate.arrived().len(), 12);
 }
 
@@ -212,7 +87,7 @@ fn two_workers_keep_one_bound(on: Driver) {
         gate.open(1 << 20);
     });
     assert_eq!(gate.arrived().len(), CLIENTS * TURNS);
-    assert_eq!(gate.most.load(SeqCst), 3);
+    assert_eq!(gate.most(), 3);
     let status = proxy.status().unwrap();
     let longest = status["pools"][0]["queue"]["longest"].as_u64().unwrap();
     // Who is just being given a place may still be counted.
@@ -460,7 +335,7 @@ fn tunnels_are_bounded_by_themselves(on: Driver) {
     }
     tunnels.pop();
     assert_eq!(third.read_response_head().status(), 101);
-    assert_eq!(gate.most.load(SeqCst), 3, "two tunnels and a request");
+    assert_eq!(gate.most(), 3, "two tunnels and a request");
     let status = proxy.status().unwrap();
     let server = &status["pools"][0]["servers"][0];
     assert_eq!(
@@ -489,7 +364,7 @@ fn a_tunnels_end_serves_who_waits(on: Driver) {
     for client in &mut waits {
         assert_eq!(client.read_response().status(), 200);
     }
-    assert_eq!(gate.most.load(SeqCst), 1);
+    assert_eq!(gate.most(), 1);
 }
 
 fn a_server_that_goes_down_lets_its_queue_go(on: Driver) {
@@ -562,15 +437,7 @@ fn a_reload_without_changes_loses_nobody(on: Driver) {
     for client in &mut clients {
         assert_eq!(client.read_response().status(), 200);
     }
-    assert_eq!(gate.most.load(SeqCst), 1);
-}
-
-fn reload(proxy: &Proxy, setup: &Setup) {
-    let reloads = || proxy.status().unwrap_or_default()["reloads"].as_u64();
-    let before = eventually("a status", reloads);
-    proxy.rewrite_config(&setup.text());
-    proxy.sighup();
-    assert_eventually!(reloads() > Some(before));
+    assert_eq!(gate.most(), 1);
 }
 
 fn a_slow_start_scales_the_bound(on: Driver) {
@@ -672,7 +539,7 @@ fn a_place_without_a_token_is_kept_until_there_is_one(on: Driver) {
         assert_eq!(client.read_response_head().status(), 101);
     }
     assert_eq!(proxy.status().unwrap()["pools"][0]["over_rate"], 0);
-    assert_eq!(gate.most.load(SeqCst), 1);
+    assert_eq!(gate.most(), 1);
 }
 
 fn a_place_without_a_token_is_kept_no_longer_than_anybody_waits(on: Driver) {

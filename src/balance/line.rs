@@ -53,9 +53,11 @@ impl Line {
         counted.map(|length| length - 1)
     }
 
-    /// Joins it from another line, however long it is.
-    pub(super) fn move_in(&self, session: Session) {
-        self.note(self.waiting.enter(session));
+    /// Joins it from another line, however long it is, and says how many were there before.
+    pub(super) fn move_in(&self, session: Session) -> u32 {
+        let length = self.waiting.enter(session);
+        self.note(length);
+        length - 1
     }
 
     pub(super) fn leave(&self, session: Session) {

@@ -140,10 +140,8 @@ struct Gate {
     in_turn: AtomicBool,
     /// [`Most`], packed, before the slow start.
     most: AtomicU64,
-    /// The first of the pool's plans that had it, since it came or came back.
-    born: AtomicU32,
-    /// The first after that which no longer had it.
-    retired: AtomicU32,
+    /// The newest plan of its pool does not have it.
+    removed: AtomicBool,
     /// When the slow start under way began: milliseconds since the Unix epoch; [`DUE`], or [`NONE`].
     slow_since: AtomicU64,
     /// `since_ms << 20 | reason << 2 | soft << 1 | up`.
@@ -199,7 +197,6 @@ impl Live {
             id: NEXT.fetch_add(1, Relaxed),
             slot: pool.slots.fetch_add(1, Relaxed),
             gate: Gate {
-                born: AtomicU32::new(pool.plans.load(Relaxed)),
                 admin: AtomicU8::new(admin as u8),
                 agent: AtomicU32::new(AgentWord::NONE.pack()),
                 agent_since: AtomicU64::new(0),
@@ -208,7 +205,7 @@ impl Live {
                 weight: AtomicU16::new(weight),
                 in_turn: AtomicBool::new(false),
                 most: AtomicU64::new(Most::ANY.pack()),
-                retired: AtomicU32::new(u32::MAX),
+                removed: AtomicBool::new(false),
                 health: AtomicU64::new(pack(State::START)),
                 ejected_until: AtomicU64::new(NONE),
                 panic: AtomicBool::new(false),
@@ -635,7 +632,7 @@ impl Live {
 
     /// Whether new clients may come to it by turn; the policy that is in force says so.
     pub(super) fn is_in_turn(&self) -> bool {
-        self.gate.in_turn.load(Relaxed) && self.accepts_new()
+        self.gate.in_turn.load(Relaxed) && !self.is_removed() && self.accepts_new()
     }
 
     pub(super) fn set_in_turn(&self, in_turn: bool) {
@@ -652,27 +649,14 @@ impl Live {
         self.standing_in_use().accepts_sticky() && !self.is_forsaken()
     }
 
-    /// Whether a line of its own has anything to wait for: nobody who did would ever learn what becomes of a server
-    /// that has left the pool.
-    pub(super) fn keeps_line(&self) -> bool {
-        self.accepts_sticky() && self.gate.retired.load(Relaxed) == u32::MAX
+    /// The newest plan of its pool has the server no more, or (`false`) has it again.
+    pub(super) fn set_removed(&self, removed: bool) {
+        self.gate.removed.store(removed, Relaxed);
     }
 
-    /// It has no place in this plan and those that follow.
-    pub(super) fn retire(&self, plan: u32) {
-        self.gate.retired.store(plan, Relaxed);
-    }
-
-    /// It has its place again, in this plan and those that follow. Whoever waits under a plan that had it before gets none
-    /// of its places, as under those that had it not.
-    pub(super) fn return_in(&self, plan: u32) {
-        self.gate.born.store(plan, Relaxed);
-        self.gate.retired.store(u32::MAX, Relaxed);
-    }
-
-    /// Whether it stands in this plan of its pool.
-    pub(super) fn stands_in(&self, plan: u32) -> bool {
-        self.gate.born.load(Relaxed) <= plan && plan < self.gate.retired.load(Relaxed)
+    /// Whether the newest plan of its pool lacks the server. A removed server is given to no request that waits.
+    pub(super) fn is_removed(&self) -> bool {
+        self.gate.removed.load(Relaxed)
     }
 
     /// Takes back a session that was counted a moment ago and never was.
@@ -789,6 +773,11 @@ impl PoolLive {
     /// A further plan has the pool; its number.
     pub(super) fn next_plan(&self) -> u32 {
         self.plans.fetch_add(1, Relaxed) + 1
+    }
+
+    /// The number of the newest plan that has the pool.
+    pub(super) fn newest_plan(&self) -> u32 {
+        self.plans.load(Relaxed)
     }
 
     /// Who waits for the first server with room.

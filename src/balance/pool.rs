@@ -134,7 +134,7 @@ impl Pool {
             .iter()
             .map(|server| {
                 let live = previous
-                    .and_then(|p| p.carried_over(server, settings, workers, plan))
+                    .and_then(|p| p.carried_over(server, settings, workers))
                     .unwrap_or_else(|| {
                         let pool = Arc::clone(&live);
                         Arc::new(Live::new(server.state, server.weight, workers, pool))
@@ -162,7 +162,7 @@ impl Pool {
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
         weigh_health(settings, &servers, &live);
         let policy = Policy::new(&settings.balance, &servers, &live);
-        let retired = previous.map_or_else(Vec::new, |p| p.retire(&servers, plan));
+        let retired = previous.map_or_else(Vec::new, |p| p.retire(&servers));
         let bounded = servers.iter().any(|server| server.bounds.any());
         if bounded {
             live.heed_waiters();
@@ -240,17 +240,54 @@ impl Pool {
         bell: &Arc<dyn Bell>,
         place: u32,
     ) -> Result<Waiting, Missed> {
+        self.join(ask, firm, bell, place, None)
+    }
+
+    /// Goes on waiting under this plan of the pool for what `ask` says, in the same place of the order as `before`; a
+    /// place that `before` was given is passed on. The line may be longer than `max_queue` by that.
+    ///
+    /// # Errors
+    /// Only if this is another pool under the same name: that its line is as long as it may be.
+    pub fn wait_on(
+        &self,
+        before: Waiting,
+        ask: &Ask,
+        firm: bool,
+        bell: &Arc<dyn Bell>,
+        place: u32,
+    ) -> Result<Waiting, Missed> {
+        // It joins before it leaves, so that no request that came later is served in between.
+        let now = self.join(ask, firm, bell, place, before.order_in(&self.live));
+        drop(before);
+        now
+    }
+
+    /// Whether a request that waits has to [wait on](Self::wait_on) under this plan, to which its server's index in
+    /// `ask` has been [carried over](Self::successor): it waits for another server than this one, or in another pool.
+    pub fn is_moved(&self, waiting: &Waiting, ask: &Ask) -> bool {
+        let own = ask.wanted.map(|wanted| &self.servers[wanted].live);
+        waiting.order_in(&self.live).is_none() || waiting.is_for_another(own)
+    }
+
+    fn join(
+        &self,
+        ask: &Ask,
+        firm: bool,
+        bell: &Arc<dyn Bell>,
+        place: u32,
+        order: Option<u64>,
+    ) -> Result<Waiting, Missed> {
         let own = ask.wanted.map(|wanted| &self.servers[wanted]);
         let wish = Wish {
             session: ask.session(),
-            plan: self.plan,
             own: own.map(|server| Arc::clone(&server.live)),
             firm,
             longest: own.map_or(self.settings.max_queue, |server| server.bounds.queue),
+            order,
         };
         let queue = &self.live.queue;
         let room = |queue: &super::queue::Queue| {
-            let closed = own.filter(|server| !firm && !server.live.keeps_line());
+            let closed = own.filter(|server| !firm && !server.live.accepts_sticky());
             if let Some(closed) = closed {
                 queue.note_closed(&closed.live);
             }
@@ -302,18 +339,23 @@ impl Pool {
         }
     }
 
-    /// Something has changed for those who wait: servers that are closed let their lines go, and those that have room are
-    /// offered. So do those that were retired, whose health nobody looks at any more.
-    fn look_after_waiters(&self) {
+    /// Offers what has room to the requests that wait, and lets those in the lines of servers that are closed take any.
+    /// To be called whenever that may have changed, and by each worker that takes this plan: a request may have
+    /// come to wait under the plan before, which did not know a server of this one. The lines of removed servers
+    /// are left to the requests themselves, which [wait on](Self::wait_on) under the new plan.
+    pub fn look_after_waiters(&self) {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         let queue = &self.live.queue;
         if queue.waiting() == 0 {
             return;
         }
-        let present = self.servers.iter().map(|server| Arc::clone(&server.live));
-        let retired = self.retired.iter().filter_map(|old| old.live.upgrade());
-        for live in present.chain(retired).filter(|live| !live.keeps_line()) {
-            queue.note_closed(&live);
+        // First, so that what has room is offered to those that are let go as well.
+        for server in self
+            .servers
+            .iter()
+            .filter(|server| !server.live.accepts_sticky())
+        {
+            queue.note_closed(&server.live);
         }
         for server in &self.servers {
             if Session::ALL.into_iter().any(|s| server.live.has_room(s)) {
@@ -423,6 +465,35 @@ impl Pool {
     /// What [`Pool::take`] just counted was another attempt of a request, which earns no further one.
     pub fn counted_again(&self) {
         self.live.budget.moved();
+    }
+
+    /// Whether both are the pool as one and the same plan has it.
+    pub fn is_same_plan(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+
+    /// Whether no newer plan of the pool has been made. Until the newest one is taken, a request that waits may
+    /// be given a server that only the newest has.
+    pub fn is_newest(&self) -> bool {
+        self.plan == self.live.newest_plan()
+    }
+
+    /// The index of the server with this live state, if the pool has it.
+    pub fn place_of(&self, live: &Live) -> Option<usize> {
+        let is_same = |server: &Arc<Server>| server.live.id() == live.id();
+        self.servers.iter().position(is_same)
+    }
+
+    /// The server of this plan that a client of `server`, of another plan, belongs to: the same server, or the one that
+    /// has its cookie key now; of several one that takes clients, if any does.
+    pub fn successor(&self, server: &Server) -> Option<usize> {
+        self.place_of(&server.live).or_else(|| {
+            let key = server.key.as_deref()?;
+            let servers = (0..).zip(&self.servers);
+            let mut same = servers.filter(|(_, other)| other.key.as_deref() == Some(key));
+            let open = same.clone().find(|(_, other)| other.accepts_sticky());
+            open.or_else(|| same.next()).map(|(at, _)| at)
+        })
     }
 
     /// How many servers take new sessions.
@@ -538,13 +609,13 @@ impl Pool {
 
     /// The servers that this, the previous, pool has and the `next` plan's has not retire; with those that were retired
     /// before, as far as anything is left of them.
-    fn retire(&self, next: &[Arc<Server>], plan: u32) -> Vec<Retired> {
+    fn retire(&self, next: &[Arc<Server>]) -> Vec<Retired> {
         let kept = |live: &Arc<Live>| next.iter().any(|s| Arc::ptr_eq(&s.live, live));
         let stays = |old: &&Retired| old.live.upgrade().is_some_and(|live| !kept(&live));
         let mut retired: Vec<_> = self.retired.iter().filter(stays).cloned().collect();
         for (settings, server) in self.settings.servers.iter().zip(&self.servers) {
             if !kept(&server.live) {
-                server.live.retire(plan);
+                server.live.set_removed(true);
                 retired.push(Retired {
                     settings: settings.clone(),
                     live: Arc::downgrade(&server.live),
@@ -555,7 +626,7 @@ impl Pool {
     }
 
     /// A server that this, the previous, pool has as well, or had, as it was set then.
-    fn known(&self, now: &config::Server, plan: u32) -> Option<(&config::Server, Arc<Live>)> {
+    fn known(&self, now: &config::Server) -> Option<(&config::Server, Arc<Live>)> {
         let same = |s: &config::Server| s.name == now.name && s.address == now.address;
         let mut present = self.settings.servers.iter().zip(&self.servers);
         if let Some((before, server)) = present.find(|(before, _)| same(before)) {
@@ -563,7 +634,7 @@ impl Pool {
         }
         let mut retired = self.retired.iter().filter(|old| same(&old.settings));
         let (before, live) = retired.find_map(|old| Some((&old.settings, old.live.upgrade()?)))?;
-        live.return_in(plan);
+        live.set_removed(false);
         Some((before, live))
     }
 
@@ -573,9 +644,8 @@ impl Pool {
         now: &config::Server,
         pool: &config::Pool,
         workers: usize,
-        plan: u32,
     ) -> Option<Arc<Live>> {
-        let (before, live) = self.known(now, plan)?;
+        let (before, live) = self.known(now)?;
         if live.workers() != workers.max(1) {
             return None;
         }
@@ -869,18 +939,48 @@ mod tests {
         let fourth = Pool::new(&all, Some(&third), 2);
         assert!(Arc::ptr_eq(&fourth.servers[1].live, &live));
         assert_eq!((live.tunnels(), live.admin()), (1, AdminState::Drain));
-        // It stands in the plan that has it again, and not in those that had it not.
-        let stands = [&second, &third, &fourth].map(|pool| live.stands_in(pool.plan));
-        assert_eq!(stands, [false, false, true]);
+        assert!(!live.is_removed());
+        assert!(!third.is_newest() && fourth.is_newest());
         assert!(fourth.retired.is_empty());
         // And again; until nothing is left.
         let fifth = Pool::new(&fewer, Some(&fourth), 2);
+        assert!(live.is_removed());
         assert_eq!(fifth.retired.len(), 1);
         drop((fourth, tunnel, live));
         let sixth = Pool::new(&all, Some(&fifth), 2);
         let live = &sixth.servers[1].live;
         assert_eq!((live.tunnels(), live.admin()), (0, AdminState::Ready));
         assert!(sixth.retired.is_empty());
+    }
+
+    /// A client belongs to its server under any plan that has it, else to the one that has its key by then.
+    #[test]
+    fn a_server_s_successor_has_its_state_or_its_key() {
+        let before = Pool::new(&pool_settings(None, &["a", "b", "c"]), None, 1);
+        let mut settings = before.settings.clone();
+        settings.servers.swap(0, 1);
+        // "c" has another address and a twin; the twin's key is the same.
+        settings.servers[2].address = config::Address::Unix("/new".into());
+        let twin = config::Server {
+            name: "twin".into(),
+            ..settings.servers[2].clone()
+        };
+        settings.servers.push(twin);
+        let after = Pool::new(&settings, Some(&before), 1);
+        let successors = || {
+            let servers = before.servers.iter();
+            servers
+                .map(|server| after.successor(server))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(successors(), [Some(1), Some(0), Some(2)]);
+        after.set_admin(2, AdminState::Maintenance);
+        assert_eq!(successors()[2], Some(3), "one that takes clients");
+        after.set_admin(3, AdminState::Maintenance);
+        assert_eq!(successors()[2], Some(2));
+        settings.servers.truncate(1);
+        let fewer = Pool::new(&settings, Some(&after), 1);
+        assert_eq!(fewer.successor(&before.servers[2]), None);
     }
 
     proptest! {

@@ -70,8 +70,6 @@ const SHARED: u32 = u32::MAX;
 struct Ticket {
     order: u64,
     session: Session,
-    /// The plan that it follows: it can be given the servers of that plan only.
-    plan: u32,
     /// Whose line it came to.
     own: Option<Arc<Live>>,
     /// It waits for that server whatever becomes of it.
@@ -94,10 +92,12 @@ const GONE: u8 = 3;
 /// What is asked for by somebody who has to wait.
 pub(super) struct Wish {
     pub(super) session: Session,
-    pub(super) plan: u32,
     pub(super) own: Option<Arc<Live>>,
     pub(super) firm: bool,
+    /// How many may wait in its line.
     pub(super) longest: u32,
+    /// The place in the order of a request that waits already, which keeps it whatever the length of the line.
+    pub(super) order: Option<u64>,
 }
 
 /// Somebody's wait. Dropping it ends the wait, and passes on a place that was given meanwhile.
@@ -105,6 +105,7 @@ pub struct Waiting {
     ticket: Option<Arc<Ticket>>,
     pool: Arc<PoolLive>,
     position: u32,
+    order: u64,
 }
 
 impl Waiting {
@@ -114,25 +115,46 @@ impl Waiting {
         self.ticket.as_ref().map(state) == Some(GIVEN)
     }
 
+    /// Whether it has a place that can be taken, or passed on, under this plan of the pool: the place is on one of its
+    /// servers, or no newer plan could have the server.
+    pub fn is_over_in(&self, pool: &Pool) -> bool {
+        let given = |ticket: &Arc<Ticket>| {
+            let live = ticket.given.get();
+            pool.is_newest() || live.is_some_and(|live| pool.place_of(live).is_some())
+        };
+        self.is_over() && self.ticket.as_ref().is_some_and(given)
+    }
+
     /// How many waited in its line when it came.
     pub fn position(&self) -> u32 {
         self.position
     }
 
-    /// The place; `pool` is the one that was asked. `None` while there is none.
-    pub fn given(mut self, pool: &Pool) -> Option<(Pick, Busy)> {
-        let ticket = self.ticket.take_if(|t| t.state.load(SeqCst) == GIVEN)?;
+    /// The place; `pool` is the newest plan's as far as the caller has it. `None` while there is no place, or while the
+    /// place is on a server that `pool` does not have: see [`Pool::is_newest`].
+    pub fn given(&mut self, pool: &Pool) -> Option<(Pick, Busy)> {
+        let ticket = self.ticket.as_ref().filter(|_| self.is_over())?;
         let live = ticket.given.get()?;
+        let server = pool.place_of(live)?;
+        let own = |own: &Arc<Live>| Arc::ptr_eq(own, live);
+        let why = match ticket.own.as_ref().is_some_and(own) {
+            true => Why::Cookie,
+            false => Why::Fallback,
+        };
         let busy = Busy::given(Arc::clone(live), ticket.session);
-        let server = pool.servers.iter().position(|s| Arc::ptr_eq(&s.live, live));
-        debug_assert!(server.is_some(), "only servers of its own plan are given");
-        let own = ticket
-            .own
-            .as_ref()
-            .is_some_and(|own| Arc::ptr_eq(own, live));
-        let why = if own { Why::Cookie } else { Why::Fallback };
-        let server = server?;
+        self.ticket = None;
         Some((Pick { server, why }, busy))
+    }
+
+    /// Whether it came for another server than this one, or for one where this is `None`.
+    pub(super) fn is_for_another(&self, server: Option<&Arc<Live>>) -> bool {
+        let own = self.ticket.as_ref().and_then(|ticket| ticket.own.as_ref());
+        own.map(|own| own.id()) != server.map(|live| live.id())
+    }
+
+    /// Its place in the order, if this is the pool that it is a place in.
+    pub(super) fn order_in(&self, pool: &Arc<PoolLive>) -> Option<u64> {
+        Arc::ptr_eq(&self.pool, pool).then_some(self.order)
     }
 
     /// It has waited for too long.
@@ -179,19 +201,22 @@ impl Queue {
     ) -> Option<Waiting> {
         let Wish {
             session,
-            plan,
             own,
             firm,
             longest,
+            order,
         } = wish;
         let line = own.as_ref().map_or(&pool.line, |own| own.line());
-        let position = line.join(session, longest)?;
+        let position = match order {
+            None => line.join(session, longest)?,
+            Some(_) => line.move_in(session),
+        };
+        let order = order.unwrap_or_else(|| self.order.fetch_add(1, Relaxed));
         self.waiting.fetch_add(1, SeqCst);
         let state = if own.is_some() { OWN } else { ANY };
         let ticket = Arc::new(Ticket {
-            order: self.order.fetch_add(1, Relaxed),
+            order,
             session,
-            plan,
             own,
             firm,
             state: AtomicU8::new(state),
@@ -208,6 +233,7 @@ impl Queue {
             ticket: Some(ticket),
             pool: Arc::clone(pool),
             position,
+            order,
         })
     }
 
@@ -306,8 +332,15 @@ impl Table {
                 }
             }
             News::Left(ticket) => {
-                for state in [OWN, ANY] {
-                    self.0.remove(&ticket.key(state));
+                for key in [OWN, ANY].map(|state| ticket.key(state)) {
+                    // One that waits on elsewhere has the same place in the order.
+                    if self
+                        .0
+                        .get(&key)
+                        .is_some_and(|there| Arc::ptr_eq(there, &ticket))
+                    {
+                        self.0.remove(&key);
+                    }
                 }
             }
             News::Room(live) => {
@@ -343,11 +376,14 @@ impl Table {
     }
 
     fn oldest(&self, live: &Live) -> Option<(u32, Session, u64)> {
-        let (open, in_turn) = (live.keeps_line(), live.is_in_turn());
+        if live.is_removed() {
+            return None;
+        }
+        let (open, in_turn) = (live.accepts_sticky(), live.is_in_turn());
         let first = |line: u32, session| {
             let mut those = self.0.range((line, session, 0)..=(line, session, u64::MAX));
             let fits = |ticket: &Ticket| match line {
-                SHARED => in_turn && live.stands_in(ticket.plan),
+                SHARED => in_turn,
                 _ => open || ticket.firm,
             };
             let found = those.find(|(_, ticket)| fits(ticket));
@@ -361,7 +397,8 @@ impl Table {
     /// Whoever waits for this server, and would take another one, joins the pool's line where it would be had it
     /// stood there from the start.
     fn close(&mut self, live: &Live, shared: &Line) {
-        if live.keeps_line() {
+        // Those in the line of a removed server move themselves.
+        if live.accepts_sticky() || live.is_removed() {
             return;
         }
         for session in Session::ALL {

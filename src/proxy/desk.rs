@@ -14,7 +14,7 @@ use super::rates::RampLive;
 use super::tunnel::TunnelEnd;
 use crate::balance;
 use crate::record::Log;
-use crate::ring::{self, Bell, Clock, Rest, Stamp};
+use crate::ring::{self, Bell, Call, Clock, Rest, Stamp};
 use crate::upstream::Links;
 use crate::wire::cookie::Crumb;
 use crate::wire::forward::Edit;
@@ -200,7 +200,7 @@ impl Desk {
         self.plan.borrow().clone()
     }
 
-    /// Takes a new plan for all exchanges that begin from now on.
+    /// Takes a new plan for all exchanges that begin from now on, and for those that wait for a server.
     pub fn adopt(&self, plan: Arc<Plan>) {
         let config = &plan.config;
         let age = super::plan::wait(config.timeouts.idle_link);
@@ -208,7 +208,12 @@ impl Desk {
         self.links.serve(plan.slots());
         *self.request.borrow_mut() = RequestHead::new(&plan.limits);
         *self.response.borrow_mut() = ResponseHead::new(&plan.limits);
+        let pools = plan.pools.clone();
         *self.plan.borrow_mut() = Rc::new(Local::new(plan));
+        ring::call(Call::Plan);
+        for pool in &pools {
+            pool.look_after_waiters();
+        }
     }
 
     /// Wakes tunnels at rest when something comes, for as long as the worker lives.

@@ -207,6 +207,7 @@ impl From<&ConnectError> for Ending {
             ConnectError::Timeout => Self::ConnectTimeout,
             ConnectError::Failed(_) => Self::ConnectFailed,
             ConnectError::NoSource(_) | ConnectError::Exhausted(_) => Self::Exhausted,
+            ConnectError::Unwanted => Self::NoServer,
         }
     }
 }

@@ -70,12 +70,9 @@ pub(super) async fn run<C: Duplex + 'static>(
     story: &mut Story,
     plan: &Plan,
 ) -> End {
-    let Some(pool) = story.pool.clone() else {
-        return End::Failed(Ending::NoServer);
-    };
     let mut start = Start::First;
     loop {
-        let link = ring::until_shutdown(reach(connection, story, &pool, start)).await;
+        let link = ring::until_shutdown(reach(connection, story, start)).await;
         let link = match link {
             Ok(Ok(link)) => link,
             Ok(Err(ending)) => return End::Failed(ending),
@@ -86,6 +83,10 @@ pub(super) async fn run<C: Duplex + 'static>(
                 };
                 return End::Failed(Ending::Shutdown(phase));
             }
+        };
+        // As the plan has it under which the server was chosen.
+        let Some(pool) = story.pool.clone() else {
+            return End::Failed(Ending::NoServer);
         };
         match talk(connection, story, plan, &pool, link).await {
             Ok(end) => return end,

@@ -19,6 +19,7 @@ mod exchange;
 #[cfg(debug_assertions)]
 pub(crate) mod fault;
 mod flow;
+mod follow;
 mod handover;
 mod introduction;
 mod key;

@@ -16,7 +16,8 @@ use crate::route::{Door, Table};
 use crate::wire::HeadLimits;
 use crate::wire::answer::Answer;
 
-/// Routes, pools and limits of one configuration. An exchange ends under the plan it began under.
+/// Routes, pools and limits of one configuration. An exchange keeps the routes of the plan it began under; its pool follows the
+/// plan in force while it waits for a server.
 #[derive(Debug)]
 pub struct Plan {
     /// What the file says.
@@ -232,6 +233,12 @@ impl Local {
     /// A pool by its place.
     pub(super) fn pool(&self, index: usize) -> PoolHeld {
         self.pools[index].clone()
+    }
+
+    /// A pool by its name.
+    pub(super) fn pool_named(&self, name: &str) -> Option<PoolHeld> {
+        let found = self.pools.iter().find(|pool| pool.settings.name == name);
+        found.cloned()
     }
 
     /// The stats page's, if there is one.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::desk::Desk;
 use super::ending::Ending;
-use super::plan;
+use super::follow::{PlanCalls, follow};
+use super::plan::{self, PoolHeld};
 use super::reach::nobody;
 use super::story::Story;
 use crate::balance::rate::after_queue;
@@ -20,108 +21,223 @@ use crate::balance::{Ask, Busy, Counter, Missed, Pick, Pool, Waiting, Why};
 use crate::ring::{Duplex, Elapsed, Stamp, Timer};
 
 /// A server with room for what [`Pool::take`] had none for. Whose cookie names a server waits for that one; if too
-/// many do already, it takes another, where the pool lets it move.
+/// many do already, it takes another, where the pool lets it move. The wait goes on under each new plan, in the same
+/// place of the order; the story's pool is then that plan's.
 pub(super) async fn wait<C: Duplex>(
     connection: &Connection<C>,
     story: &mut Story,
-    pool: &Pool,
-    mut ask: Ask,
+    ask: Ask,
 ) -> Result<Pick, Ending> {
-    let bell = &connection.guest.desk.waiters;
-    let place = Place::new();
-    let patience = Patience::new(&connection.guest.desk, pool);
-    // Persistence may have overruled that it is down: then it is waited for as it is.
-    let firm = |ask: &Ask| {
-        let closed = |wanted: usize| !pool.servers[wanted].accepts_sticky();
-        story.verdict.force || ask.wanted.is_some_and(closed)
+    let Some(pool) = story.pool.clone() else {
+        return Err(Ending::NoServer);
     };
-    let enter = |ask: &Ask, firm| pool.wait(ask, firm, bell, place.0);
-    let insists = firm(&ask);
-    let mut entered = enter(&ask, insists);
-    if let Some(wanted) = ask.wanted {
-        story.server = Some(wanted);
-        if entered.is_err() && pool.settings.redispatch && !story.verdict.force {
-            moved(connection, story, pool, wanted);
-            ask.wanted = None;
-            match pool.take(&ask) {
-                Ok((pick, busy)) => {
-                    (story.server, story.busy) = (Some(pick.server), Some(busy));
-                    return Ok(pick);
-                }
-                // Their rates allow no more: that is why, not the length of the line.
-                Err(Missed::NoServer) => match nobody(&connection.guest.desk, pool, &ask) {
-                    Ending::NoServer => {}
-                    over_rate => return Err(over_rate),
-                },
-                Err(Missed::Full) => entered = enter(&ask, false),
-            }
-        }
-    }
-    let waiting = entered.map_err(|_| Ending::QueueFull(later(connection, pool)))?;
-    let side = usize::from(ask.wanted.is_none());
+    let _calls = PlanCalls::on(&connection.timer);
+    let mut waiter = Waiter {
+        connection,
+        patience: Patience::new(&connection.guest.desk, &pool),
+        place: Place::new(),
+        insists: false,
+        pool,
+        ask,
+    };
+    waiter.insists = waiter.is_firm(story);
+    let mut waiting = match waiter.enter(story)? {
+        Entered::Served(pick) => return Ok(pick),
+        Entered::Waits(waiting) => waiting,
+    };
+    let side = usize::from(waiter.ask.wanted.is_none());
     story.queued[side] = waiting.position();
-    let end = patiently(connection, &patience, &place, &waiting).await;
-    story.marks.queued = Some(connection.guest.desk.now());
-    match end {
-        Some(Gone::Patience) if !waiting.is_over() => {
-            waiting.expire();
-            return Err(Ending::QueueTimeout(later(connection, pool)));
+    let (pick, busy) = loop {
+        let end = waiter.patiently(&waiting).await;
+        story.marks.queued = Some(connection.guest.desk.now());
+        match end {
+            Some(Gone::Patience) => {
+                waiting.expire();
+                return Err(Ending::QueueTimeout(later(connection, &waiter.pool)));
+            }
+            Some(Gone::Client) => return Err(Ending::LeftInQueue),
+            Some(Gone::Plan) | None => {}
         }
-        Some(Gone::Client) => return Err(Ending::LeftInQueue),
-        Some(Gone::Patience) | None => {}
-    }
-    let given = waiting.given(pool).ok_or(Ending::NoServer)?;
-    if let Some(wanted) = ask.wanted.take_if(|wanted| *wanted != given.0.server) {
-        // It has gone down meanwhile.
-        moved(connection, story, pool, wanted);
-    }
-    let admitted = admitted(connection, pool, &patience, given, &mut ask, insists).await;
-    story.marks.queued = Some(connection.guest.desk.now());
-    let (pick, busy) = admitted?;
-    if let Some(wanted) = ask.wanted.filter(|wanted| *wanted != pick.server) {
-        moved(connection, story, pool, wanted);
+        let moved = waiter.follow(story) && waiter.pool.is_moved(&waiting, &waiter.ask);
+        if let Some(given) = waiting.given(&waiter.pool) {
+            let admitted = waiter.admitted(story, given).await;
+            story.marks.queued = Some(connection.guest.desk.now());
+            if let Some(admitted) = admitted? {
+                break admitted;
+            }
+        } else if !moved && !waiting.is_over() {
+            continue;
+        }
+        // For another server than before, or the server of the place has gone since it was given.
+        waiting = waiter.go_on(waiting)?;
+    };
+    if let Some(wanted) = waiter.ask.wanted.filter(|wanted| *wanted != pick.server) {
+        moved(connection, story, &waiter.pool, wanted);
     }
     (story.server, story.busy) = (Some(pick.server), Some(busy));
     Ok(pick)
 }
 
-/// Waits until the rates of its server allow what has a place there. The place is kept meanwhile: whoever it was passed
-/// on to would find no token either. Another server that has both is taken instead, unless the client's own is open.
-async fn admitted<C: Duplex>(
-    connection: &Connection<C>,
-    pool: &Pool,
-    patience: &Patience,
-    (pick, busy): (Pick, Busy),
-    ask: &mut Ask,
+/// A request that waits, and what it waits for.
+struct Waiter<'a, C> {
+    connection: &'a Connection<C>,
+    pool: PoolHeld,
+    ask: Ask,
+    /// For its server even if that is down.
     insists: bool,
-) -> Result<(Pick, Busy), Ending> {
-    let desk = &connection.guest.desk;
-    loop {
-        ask.now_ms = desk.now().ms();
-        let is_open = insists || pool.servers[pick.server].accepts_sticky();
-        if is_open && pool.admits(&pick, ask) {
-            return Ok((pick, busy));
+    patience: Patience,
+    place: Place,
+}
+
+enum Entered {
+    Served(Pick),
+    Waits(Waiting),
+}
+
+impl<C: Duplex> Waiter<'_, C> {
+    /// Persistence may have overruled that its server is down: then it is waited for as it is.
+    fn is_firm(&self, story: &Story) -> bool {
+        let closed = |wanted: usize| !self.pool.servers[wanted].accepts_sticky();
+        story.verdict.force || self.ask.wanted.is_some_and(closed)
+    }
+
+    fn join(&self) -> Result<Waiting, Missed> {
+        let bell = &self.connection.guest.desk.waiters;
+        self.pool.wait(&self.ask, self.insists, bell, self.place.0)
+    }
+
+    fn enter(&mut self, story: &mut Story) -> Result<Entered, Ending> {
+        let (connection, pool) = (self.connection, self.pool.clone());
+        let mut entered = self.join();
+        if let Some(wanted) = self.ask.wanted {
+            story.server = Some(wanted);
+            if entered.is_err() && pool.settings.redispatch && !story.verdict.force {
+                moved(connection, story, &pool, wanted);
+                self.ask.wanted = None;
+                self.insists = false;
+                match pool.take(&self.ask) {
+                    Ok((pick, busy)) => {
+                        (story.server, story.busy) = (Some(pick.server), Some(busy));
+                        return Ok(Entered::Served(pick));
+                    }
+                    // Their rates allow no more: that is why, not the length of the line.
+                    Err(Missed::NoServer) => {
+                        match nobody(&connection.guest.desk, &pool, &self.ask) {
+                            Ending::NoServer => {}
+                            over_rate => return Err(over_rate),
+                        }
+                    }
+                    Err(Missed::Full) => entered = self.join(),
+                }
+            }
         }
-        let any = Ask {
-            wanted: None,
-            ..*ask
-        };
-        let is_bound = is_open && pick.why == Why::Cookie;
-        if !is_bound && let Ok(other) = pool.take(&any) {
-            busy.withdraw();
-            return Ok(other);
+        let full = |_| Ending::QueueFull(later(connection, &pool));
+        entered.map(Entered::Waits).map_err(full)
+    }
+
+    /// Takes the pool as the plan in force has it. False when nothing has changed.
+    fn follow(&mut self, story: &mut Story) -> bool {
+        let changed = follow(&self.connection.guest.desk, story);
+        if changed && let Some(pool) = &story.pool {
+            self.pool = pool.clone();
+            self.patience.most = plan::wait(self.pool.settings.timeouts.queue);
+            (self.ask.wanted, self.ask.key) = (story.verdict.server, story.key);
+            story.server = self.ask.wanted;
+            self.insists = self.is_firm(story);
         }
-        let left = patience.left(desk).unwrap_or(Duration::MAX);
-        if left == Duration::ZERO {
-            busy.withdraw();
-            return Err(nobody(desk, pool, if is_bound { ask } else { &any }));
+        changed
+    }
+
+    /// Waits on for what is asked for now.
+    fn go_on(&self, before: Waiting) -> Result<Waiting, Ending> {
+        let bell = &self.connection.guest.desk.waiters;
+        let Self {
+            pool,
+            ask,
+            place,
+            insists,
+            ..
+        } = self;
+        let waits = pool.wait_on(before, ask, *insists, bell, place.0);
+        waits.map_err(|_| Ending::QueueFull(later(self.connection, pool)))
+    }
+
+    /// Waits until the rates of its server allow what has a place there. The place is kept meanwhile: whoever it was passed
+    /// on to would find no token either. Another server that has both is taken instead, unless the client's own is open.
+    /// `None` when a new plan does not have the server.
+    async fn admitted(
+        &mut self,
+        story: &mut Story,
+        (mut pick, busy): (Pick, Busy),
+    ) -> Result<Option<(Pick, Busy)>, Ending> {
+        let (connection, desk) = (self.connection, &self.connection.guest.desk);
+        if let Some(wanted) = self.ask.wanted.take_if(|wanted| *wanted != pick.server) {
+            // It has gone down meanwhile.
+            moved(connection, story, &self.pool, wanted);
         }
-        let pause = pool.token_in(&pick, ask).min(LOOK).min(left);
-        connection.timer.arm(Some(pause));
-        connection.timer.fired().await;
-        if connection.stream.peer_left() {
-            busy.withdraw();
-            return Err(Ending::LeftInQueue);
+        loop {
+            self.ask.now_ms = desk.now().ms();
+            let is_open = self.insists || self.pool.servers[pick.server].accepts_sticky();
+            if is_open && self.pool.admits(&pick, &self.ask) {
+                return Ok(Some((pick, busy)));
+            }
+            let any = Ask {
+                wanted: None,
+                ..self.ask
+            };
+            let is_bound = is_open && pick.why == Why::Cookie;
+            if !is_bound && let Ok(other) = self.pool.take(&any) {
+                busy.withdraw();
+                return Ok(Some(other));
+            }
+            let left = self.patience.left(desk).unwrap_or(Duration::MAX);
+            if left == Duration::ZERO {
+                busy.withdraw();
+                let ask = if is_bound { &self.ask } else { &any };
+                return Err(nobody(desk, &self.pool, ask));
+            }
+            let pause = self.pool.token_in(&pick, &self.ask).min(LOOK).min(left);
+            connection.timer.arm(Some(pause));
+            connection.timer.fired().await;
+            if connection.stream.peer_left() {
+                busy.withdraw();
+                return Err(Ending::LeftInQueue);
+            }
+            if self.follow(story) {
+                match self.pool.place_of(busy.live()) {
+                    Some(server) => pick.server = server,
+                    None => {
+                        busy.withdraw();
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a place, for as long as the pool lets it and the client stays. `None` when there is one.
+    async fn patiently(&self, waiting: &Waiting) -> Option<Gone> {
+        let desk = &self.connection.guest.desk;
+        let (client, timer) = (&self.connection.stream, &self.connection.timer);
+        // A place may be on a server that only the next plan has, which is on its way to this worker.
+        let is_there = || waiting.is_over_in(&self.pool);
+        loop {
+            let left = self.patience.left(desk);
+            if left == Some(Duration::ZERO) {
+                return (!is_there()).then_some(Gone::Patience);
+            }
+            // What a client sends ahead would end every wait for it to leave.
+            let watches = !client.has_input();
+            let step = left.map_or(LOOK, |left| left.min(LOOK));
+            timer.arm(if watches { left } else { Some(step) });
+            match either(timer, client, watches, &self.place, is_there).await {
+                Ok(Came::Place) => return None,
+                Ok(Came::Client) | Err(Elapsed) if client.peer_left() => {
+                    return Some(Gone::Client);
+                }
+                Err(Elapsed) if timer.called() => return Some(Gone::Plan),
+                Ok(Came::Client) | Err(Elapsed) => {}
+            }
         }
     }
 }
@@ -167,34 +283,8 @@ impl Patience {
 enum Gone {
     Patience,
     Client,
-}
-
-/// Waits for a place, for as long as the pool lets it and the client stays. `None` when there is one.
-async fn patiently<C: Duplex>(
-    connection: &Connection<C>,
-    patience: &Patience,
-    place: &Place,
-    waiting: &Waiting,
-) -> Option<Gone> {
-    let desk = &connection.guest.desk;
-    let (client, timer) = (&connection.stream, &connection.timer);
-    loop {
-        let left = patience.left(desk);
-        if left == Some(Duration::ZERO) {
-            return (!waiting.is_over()).then_some(Gone::Patience);
-        }
-        // What a client sends ahead would end every wait for it to leave.
-        let watches = !client.has_input();
-        let step = left.map_or(LOOK, |left| left.min(LOOK));
-        timer.arm(if watches { left } else { Some(step) });
-        match either(timer, client, watches, place, waiting).await {
-            Ok(Came::Place) => return None,
-            Ok(Came::Client) | Err(Elapsed) if client.peer_left() => {
-                return Some(Gone::Client);
-            }
-            Ok(Came::Client) | Err(Elapsed) => {}
-        }
-    }
+    /// Nothing: the worker has a new plan.
+    Plan,
 }
 
 enum Came {
@@ -207,11 +297,11 @@ async fn either<C: Duplex>(
     client: &C,
     watches: bool,
     place: &Place,
-    waiting: &Waiting,
+    is_there: impl Fn() -> bool,
 ) -> Result<Came, Elapsed> {
     let mut input = pin!(client.readable());
     let came = poll_fn(|cx| {
-        if waiting.is_over() {
+        if is_there() {
             return Poll::Ready(Came::Place);
         }
         place.watch(cx.waker());

@@ -10,60 +10,57 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::desk::Desk;
 use super::ending::Ending;
+use super::follow::{PlanCalls, follow, is_present};
 use super::passive;
 use super::plan;
 use super::queue;
 use super::story::Story;
 use crate::balance::{Ask, Counter, Missed, Pick, Pool, Server, Why};
-use crate::ring::Duplex;
+use crate::ring::{Duplex, Stamp};
 use crate::upstream::{self, ConnectError, Link};
 
 /// A link to a server: the one the cookie names, or the next by turn; kept or fresh; and if it
-/// cannot be reached, again, or another one. Each attempt has the whole connect timeout.
+/// cannot be reached, again, or another one. Each attempt has the whole connect timeout. After every wait the servers are
+/// those of the plan in force, and so is the story's pool.
 pub(super) async fn reach<C: Duplex>(
     connection: &Connection<C>,
     story: &mut Story,
-    pool: &Pool,
     start: Start,
 ) -> Result<Link, Ending> {
     let desk = &connection.guest.desk;
     // Once the request was sent, only a fresh link tells a server that breaks off from one that had closed the link before;
     // a kept one would buy another delivery that neither `retries` nor the budget knows of.
     let fresh = start != Start::First;
+    if fresh {
+        follow(desk, story);
+    }
     let mut pick = match (start, chosen(story)) {
         (Start::Fresh, Some(chosen)) => chosen,
-        (Start::Elsewhere, Some(failed)) => next(connection, story, pool, failed, true, true)
-            .await
-            .ok_or(Ending::NoServer)?,
-        (Start::First, _) | (_, None) => {
-            let ask = Ask {
-                wanted: story.verdict.server,
-                avoid: None,
-                key: story.key,
-                tunnel: story.request.facts.upgrade.is_some(),
-                now_ms: story.marks.head.ms(),
-            };
-            match take(story, pool, &ask) {
-                Ok(pick) => pick,
-                // Apart, so that only those who wait have room for it in their task.
-                Err(Missed::Full) => Box::pin(queue::wait(connection, story, pool, ask)).await?,
-                Err(Missed::NoServer) => return Err(nobody(desk, pool, &ask)),
-            }
-        }
+        (Start::Elsewhere, Some(failed)) => next(connection, story, failed, true, true).await?,
+        (Start::First, _) => choose(connection, story, story.marks.head).await?,
+        (_, None) => choose(connection, story, desk.now()).await?,
     };
-    let mut left = pool.settings.retries.saturating_sub(story.retries);
+    let retries = story.pool.as_ref().map_or(0, |pool| pool.settings.retries);
+    let mut left = retries.saturating_sub(story.retries);
     loop {
+        let Some(pool) = story.pool.clone() else {
+            return Err(Ending::NoServer);
+        };
         let server = &pool.servers[pick.server];
         if !fresh && let Some(link) = lend(connection, story, server) {
             story.marks.connected = Some(story.marks.ready());
             return Ok(link);
         }
-        let timeout = plan::wait(pool.settings.timeouts.connect);
-        let (address, sources) = (&server.address, &server.sources);
-        let error = match upstream::open(address, sources, &connection.timer, timeout).await {
+        let error = match open(connection, &pool, server).await {
             Ok(link) => {
                 story.marks.connected = Some(desk.now());
                 return Ok(link);
+            }
+            // A new plan does not have it any more: that is nobody's fault, and no attempt.
+            Err(ConnectError::Unwanted) => {
+                follow(desk, story);
+                pick = choose(connection, story, desk.now()).await?;
+                continue;
             }
             // Neither the server's fault nor its business: no retry would help, and another server neither.
             Err(ConnectError::Exhausted(_)) if desk.links.shed() => continue,
@@ -73,32 +70,71 @@ pub(super) async fn reach<C: Duplex>(
             }
             // Nor is this, but another server may be reached: at once, and at nobody's cost.
             Err(error @ ConnectError::NoSource(_)) => {
-                let leaves = may_leave(story, pool) && is_tried_again(pool, &error);
+                let leaves = may_leave(story, &pool) && is_tried_again(&pool, &error);
                 if left == 0 || !leaves {
                     return Err(Ending::Exhausted);
                 }
                 left -= 1;
                 story.retries += 1;
-                pick = elsewhere(connection, story, pool, pick).ok_or(Ending::Exhausted)?;
+                pick = elsewhere(connection, story, &pool, pick).ok_or(Ending::Exhausted)?;
                 continue;
             }
             Err(error) => error,
         };
         server.live.add(desk.worker, Counter::ConnectErrors, 1);
-        passive::failed(desk, pool, &server.live);
+        passive::failed(desk, &pool, &server.live);
         if connection.stream.peer_left() {
             return Err(Ending::LeftInConnect);
         }
-        if left == 0 || !is_tried_again(pool, &error) || !pool.spend_retry(desk.now().ms()) {
+        if left == 0 || !is_tried_again(&pool, &error) || !pool.spend_retry(desk.now().ms()) {
             return Err(Ending::from(&error));
         }
         left -= 1;
         story.retries += 1;
         // One that failed at once would do so again: it is given a moment (as HAProxy does).
         let pause = matches!(error, ConnectError::Failed(_));
-        pick = next(connection, story, pool, pick, left == 0, pause)
-            .await
-            .ok_or_else(|| Ending::from(&error))?;
+        let next = next(connection, story, pick, left == 0, pause).await;
+        pick = next.map_err(|ending| match ending {
+            Ending::NoServer => Ending::from(&error),
+            ending => ending,
+        })?;
+    }
+}
+
+/// A fresh link. The attempt ends when a new plan takes the server away.
+async fn open<C: Duplex>(
+    connection: &Connection<C>,
+    pool: &Pool,
+    server: &Server,
+) -> Result<Link, ConnectError> {
+    let timeout = plan::wait(pool.settings.timeouts.connect);
+    let (address, sources) = (&server.address, &server.sources);
+    let wanted = || is_present(&connection.guest.desk, pool, &server.live);
+    let _calls = PlanCalls::on(&connection.timer);
+    upstream::open(address, sources, &connection.timer, timeout, wanted).await
+}
+
+/// The server for a request that has none, after a wait if need be; `now` is for rates.
+async fn choose<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    now: Stamp,
+) -> Result<Pick, Ending> {
+    let Some(pool) = story.pool.clone() else {
+        return Err(Ending::NoServer);
+    };
+    let ask = Ask {
+        wanted: story.verdict.server,
+        avoid: None,
+        key: story.key,
+        tunnel: story.request.facts.upgrade.is_some(),
+        now_ms: now.ms(),
+    };
+    match take(story, &pool, &ask) {
+        Ok(pick) => Ok(pick),
+        // Apart, so that only those who wait have room for it in their task.
+        Err(Missed::Full) => Box::pin(queue::wait(connection, story, ask)).await,
+        Err(Missed::NoServer) => Err(nobody(&connection.guest.desk, &pool, &ask)),
     }
 }
 
@@ -173,33 +209,48 @@ fn lend<C: Duplex>(connection: &Connection<C>, story: &Story, server: &Server) -
 }
 
 /// The server for another attempt. Without a cookie or a key any other will do, at once; with one its server
-/// is asked again, until the `last` attempt or until it has left "up". With a `pause` before the same one is.
+/// is asked again, until the `last` attempt or until it has left "up". With a `pause` before the same one is. A server
+/// that the plan in force does not have is not asked again: then the request is one that has no server.
 async fn next<C: Duplex>(
     connection: &Connection<C>,
     story: &mut Story,
-    pool: &Pool,
     failed: Pick,
     last: bool,
     pause: bool,
-) -> Option<Pick> {
-    let worker = connection.guest.desk.worker;
+) -> Result<Pick, Ending> {
+    let desk = &connection.guest.desk;
+    follow(desk, story);
+    let (Some(pool), Some(server)) = (story.pool.clone(), story.server) else {
+        return choose(connection, story, desk.now()).await;
+    };
+    let failed = Pick { server, ..failed };
     let server = &pool.servers[failed.server];
     let sticks = matches!(failed.why, Why::Cookie | Why::Key);
-    let moves = may_leave(story, pool) && (!sticks || last || !server.accepts_sticky());
-    if moves && let Some(pick) = elsewhere(connection, story, pool, failed) {
-        return Some(pick);
+    let moves = may_leave(story, &pool) && (!sticks || last || !server.accepts_sticky());
+    if moves && let Some(pick) = elsewhere(connection, story, &pool, failed) {
+        return Ok(pick);
     }
     if moves && !server.accepts_sticky() && !story.verdict.force {
-        return None;
+        return Err(Ending::NoServer);
     }
-    server.live.add(worker, Counter::Retries, 1);
+    server.live.add(desk.worker, Counter::Retries, 1);
     if pause {
         let pause =
             plan::wait(pool.settings.timeouts.connect).map_or(PAUSE, |wait| wait.min(PAUSE));
-        connection.timer.arm(Some(pause));
-        connection.timer.fired().await;
+        let timer = &connection.timer;
+        let _calls = PlanCalls::on(timer);
+        timer.arm(Some(pause));
+        timer.fired().await;
+        while timer.called() && is_present(desk, &pool, &server.live) {
+            timer.resume();
+            timer.fired().await;
+        }
     }
-    Some(failed)
+    follow(desk, story);
+    match story.server {
+        Some(server) => Ok(Pick { server, ..failed }),
+        None => choose(connection, story, desk.now()).await,
+    }
 }
 
 /// Whether an attempt may be another server's.

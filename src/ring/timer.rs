@@ -35,6 +35,8 @@ pub enum Call {
     ServerDown,
     /// The process stops, see [`shut_down`].
     Shutdown,
+    /// The worker has a new plan: whatever waits for a server looks at it.
+    Plan,
 }
 
 /// Fires every timer of this thread that heeds `call`. Walks the whole table: for rare events.
@@ -152,6 +154,16 @@ impl Timer {
     pub fn is_of(&self, of: usize) {
         let of = u32::try_from(of).unwrap_or(NOTHING);
         WHEEL.with_borrow_mut(|wheel| wheel.entries[self.slot as usize].of = of);
+    }
+
+    /// Goes on to the deadline after a [`call`] that changed nothing for the caller.
+    pub fn resume(&self) {
+        WHEEL.with_borrow_mut(|wheel| {
+            let entry = &mut wheel.entries[self.slot as usize];
+            if entry.heard.take().is_some() {
+                entry.fired = entry.passed;
+            }
+        });
     }
 
     /// Whether it was a [`call`] that fired it.
@@ -285,6 +297,8 @@ struct Entry {
     since: u32,
     order: u32,
     fired: bool,
+    /// The deadline had passed before a call came.
+    passed: bool,
     /// Fired by this call rather than by time.
     heard: Option<Call>,
     used: bool,
@@ -296,6 +310,7 @@ struct Entry {
 
 impl Entry {
     fn call(&mut self, call: Call) {
+        self.passed |= self.fired && self.heard.is_none();
         self.fired = true;
         self.heard = Some(call);
         if let Some(waker) = self.waker.take() {
@@ -312,6 +327,7 @@ impl Wheel {
             since: 0,
             order: 0,
             fired: false,
+            passed: false,
             heard: None,
             used: true,
             heeds: None,
@@ -348,6 +364,7 @@ impl Wheel {
         (entry.since, entry.order) = (self.now, self.armed);
         entry.deadline = deadline;
         entry.fired = false;
+        entry.passed = false;
         entry.heard = None;
         if entry.place == NONE || entry.place > place {
             entry.place = place;
@@ -359,6 +376,7 @@ impl Wheel {
         let entry = &mut self.entries[slot as usize];
         entry.deadline = NONE;
         entry.fired = false;
+        entry.passed = false;
         entry.waker = None;
     }
 
@@ -558,6 +576,23 @@ mod tests {
             advance(900);
         }
         assert!(timer.expired());
+    }
+
+    #[test]
+    fn a_wait_goes_on_after_a_call_that_changed_nothing() {
+        let timer = Timer::new();
+        timer.heed(Some(Call::Plan));
+        timer.arm(Some(Duration::from_secs(1)));
+        advance(5);
+        call(Call::Plan);
+        assert!(timer.expired() && timer.called());
+        timer.resume();
+        assert!(!timer.expired() && !timer.called());
+        advance(6);
+        assert!(timer.expired(), "the deadline is the same as before");
+        call(Call::Plan);
+        timer.resume();
+        assert!(timer.expired(), "a deadline that has passed stays passed");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::num::NonZeroU64;
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::balance::Sources;
@@ -34,19 +35,23 @@ pub enum ConnectError {
     NoSource(io::Error),
     /// No descriptor or memory is left here: no fault of the server's.
     Exhausted(io::Error),
+    /// The link was not wanted any more before it stood.
+    Unwanted,
 }
 
 impl std::fmt::Display for ConnectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Timeout => f.write_str("connect timeout"),
+            Self::Unwanted => f.write_str("not wanted any more"),
             Self::Failed(error) | Self::NoSource(error) | Self::Exhausted(error) => error.fmt(f),
         }
     }
 }
 
 /// Opens a fresh link: one attempt, at most `timeout` long (`None` waits for the kernel's verdict), from the source
-/// whose turn it is, or the next one that is there and has a port left.
+/// whose turn it is, or the next one that is there and has a port left. When a call fires the timer, the attempt
+/// goes on if the link is still `wanted`.
 ///
 /// # Errors
 /// [`ConnectError`], after which the server may be tried again or another one taken.
@@ -55,16 +60,25 @@ pub async fn open(
     sources: &Sources,
     timer: &Timer,
     timeout: Option<Duration>,
+    wanted: impl Fn() -> bool,
 ) -> Result<Link, ConnectError> {
     let dialled = dial(address, sources)?;
     timer.arm(timeout);
-    match timer.limit(dialled.connected()).await {
-        Ok(Ok(stream)) => Ok(Link {
-            stream,
-            reused: false,
-        }),
-        Ok(Err(error)) => Err(failed(error)),
-        Err(Elapsed) => Err(ConnectError::Timeout),
+    let mut connected = pin!(dialled.connected());
+    loop {
+        return match timer.limit(connected.as_mut()).await {
+            Ok(Ok(stream)) => Ok(Link {
+                stream,
+                reused: false,
+            }),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(Elapsed) if timer.called() && wanted() => {
+                timer.resume();
+                continue;
+            }
+            Err(Elapsed) if timer.called() => Err(ConnectError::Unwanted),
+            Err(Elapsed) => Err(ConnectError::Timeout),
+        };
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Workers {
 
 /// What workers are told.
 pub(crate) enum Command {
-    /// Exchanges that begin from now on follow this plan.
+    /// Exchanges that begin from now on follow this plan, and those that wait take their servers from it.
     Adopt(Arc<Plan>),
     /// Accept nobody, close idle connections, end each connection after its exchange.
     Drain,

@@ -18,6 +18,7 @@ use support::{Conn, Driver, Port, Proxy, Server, Setup, eventually};
 on_both_drivers!(
     each_address_is_a_server_of_its_own,
     a_change_is_followed_and_its_tunnels_stay,
+    those_that_wait_follow_the_name,
     an_address_that_one_answer_lacks_stays,
     an_address_that_comes_back_still_has_its_tunnels_and_its_state,
     an_answer_counts_for_its_ttl_and_within_bounds,
@@ -185,6 +186,28 @@ fn a_change_is_followed_and_its_tunnels_stay(on: Driver) {
     tunnel.echoes("after");
     assert_eq!(lines_with(&proxy, " is added").len(), 1);
     assert_eq!(lines_with(&proxy, " is removed").len(), 1);
+}
+
+/// A tunnel fills the only server; the next client waits, and is served by the address that DNS adds, or that takes
+/// the first one's place.
+fn those_that_wait_follow_the_name(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    for after in [&[A, B][..], &[B]] {
+        let dns = Dns::start(&node(&[A]));
+        let setup = hosts.setup(on, &dns, "", "max_connections = 1");
+        let proxy = setup.timeouts("queue = \"never\"").start();
+        let mut tunnel = proxy.client();
+        assert_eq!(tunnel.upgrade("/").server(), A);
+        let mut waits = proxy.client();
+        waits.send("GET /waits HTTP/1.1\r\nHost: a\r\n\r\n");
+        eventually("it waits", || {
+            (pool(&proxy)["queue"]["waiting"] == 1).then_some(())
+        });
+        dns.change(&node(after));
+        assert_eq!(waits.read_response().server(), B);
+        tunnel.echoes("still there");
+        assert_eq!(pool(&proxy)["queue"]["timeouts"], 0);
+    }
 }
 
 fn an_address_that_one_answer_lacks_stays(on: Driver) {

@@ -62,3 +62,8 @@ macro_rules! assert_eventually {
         $crate::support::eventually(&format!($($what)+), || ($condition).then_some(()))
     };
 }
+
+// Behind the macros, which it uses.
+mod gate;
+
+pub use gate::{Gate, Opened, asks, gated, reload, wait_until_waiting, waiting};

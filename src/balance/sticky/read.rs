@@ -168,6 +168,28 @@ impl Verdict {
         self.server = None;
     }
 
+    /// Carries the verdict over to another plan of the pool, whose index of one of the servers `place` gives. A cookie
+    /// whose server has none there is redispatched.
+    pub fn carry_over(&mut self, place: impl Fn(usize) -> Option<usize>) {
+        self.named = self.named.and_then(&place);
+        if let Some(server) = self.server {
+            match place(server) {
+                Some(server) => self.server = Some(server),
+                None => self.redispatched(),
+            }
+        }
+    }
+
+    /// Forgets the cookie, so that one is issued with the answer: the pool has other settings for it now.
+    pub fn forget_cookie(&mut self) {
+        *self = Self {
+            force: self.force,
+            ignore: self.ignore,
+            server: self.server,
+            ..Self::NONE
+        };
+    }
+
     /// The same for a cookie that came and is judged so.
     fn but(self, letter: u8) -> Self {
         Self {

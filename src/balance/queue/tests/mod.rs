@@ -128,7 +128,7 @@ fn first_come_first_served() {
         // Who comes now is not faster than those who wait.
         let waits = place < 7;
         assert_eq!(scene.take(&ANY).is_err(), waits || busy.len() == 1);
-        let first = waiting.pop_front().unwrap();
+        let mut first = waiting.pop_front().unwrap();
         assert!(first.is_over());
         let (pick, given) = first.given(&scene.pool).unwrap();
         busy.push_back((pick.server, given));
@@ -236,7 +236,7 @@ fn a_closed_server_lets_its_line_go() {
         scene.take(&wanting(1)).unwrap(),
     );
     let any = scene.wait(&ANY, 0);
-    let sticky = scene.wait(&wanting(0), 1);
+    let mut sticky = scene.wait(&wanting(0), 1);
     let firm = scene.pool.wait(&wanting(0), true, &scene.bell, 2).unwrap();
     let late = scene.wait(&ANY, 3);
     scene.pool.set_admin(0, AdminState::Drain);
@@ -281,7 +281,7 @@ fn a_backup_is_no_overflow() {
     let scene = Scene::with(&settings);
     let busy = scene.take(&ANY).unwrap();
     assert_eq!(scene.take(&ANY).unwrap_err(), Missed::Full);
-    let waiting = scene.wait(&ANY, 0);
+    let mut waiting = scene.wait(&ANY, 0);
     assert!(!waiting.is_over());
     scene.pool.mark(0, &change(false), 1);
     assert_eq!(scene.rung(), [0]);
@@ -350,66 +350,104 @@ fn a_slow_start_scales_the_bounds() {
     waiting.clear();
 }
 
-/// A new plan's bounds count at once, and its servers are for those who follow it.
+/// A new plan's bounds count at once, and its servers are for all that wait, in their order; who is given one that the
+/// worker's plan does not have yet is patient until it does.
 #[test]
-fn a_new_plan_loses_nobody() {
+fn a_new_plan_s_servers_are_for_those_that_wait() {
     let scene = Scene::of(&[1]);
     let busy = scene.take(&ANY).unwrap();
-    let old: Vec<_> = (0..4).map(|place| scene.wait(&ANY, place)).collect();
+    let mut old: Vec<_> = (0..4).map(|place| scene.wait(&ANY, place)).collect();
     let next = Pool::new(
         &settings(&[(Some(2), None), (Some(1), None)]),
         Some(&scene.pool),
         1,
     );
-    assert_eq!(scene.rung(), [0], "the new bound of the old server");
-    let new = next.wait(&ANY, false, &scene.bell, 10).unwrap();
-    assert_eq!(
-        scene.rung(),
-        [10],
-        "the new server is nobody's but of the new plan"
-    );
-    assert_eq!(new.given(&next).unwrap().0.server, 1);
-    // Without any bound everybody is served, and without the old server those who follow the old plan still are.
-    let gone = Pool::new(&settings(&[(None, None)]), Some(&next), 1);
-    assert_eq!(scene.rung(), [1, 2, 3]);
-    drop((old, busy));
-    let mut other = settings(&[(Some(1), None)]);
-    other.servers[0].name = "another".into();
-    let scene = Scene::of(&[1]);
-    let busy = scene.take(&ANY).unwrap();
-    let waiting = scene.wait(&ANY, 0);
-    let _next = Pool::new(&other, Some(&scene.pool), 1);
-    assert!(!waiting.is_over());
-    drop(busy);
-    assert_eq!(scene.rung(), [0]);
-    assert_eq!(waiting.given(&scene.pool).unwrap().0.server, 0);
-    drop(gone);
+    assert_eq!(scene.rung(), [0, 1], "the new bound and the new server");
+    let under = |pool: &Pool| [old[0].is_over_in(pool), old[1].is_over_in(pool)];
+    assert_eq!(under(&next), [true, true]);
+    assert_eq!(under(&scene.pool), [true, false]);
+    assert!(old[1].given(&scene.pool).is_none() && old[1].is_over());
+    let (pick, new) = old[1].given(&next).unwrap();
+    assert_eq!(pick.server, 1);
+    // Without any bound everybody is served.
+    let all = Pool::new(&settings(&[(None, None)]), Some(&next), 1);
+    assert_eq!(scene.rung(), [2, 3]);
+    assert!(old[2..].iter().all(|waits| waits.is_over_in(&all)));
+    drop((old, busy, new));
+    assert_eq!(all.live.sessions(), 0);
 }
 
-/// Its cookie's server is never looked at again once it has left the pool, so that nobody waits for it alone.
+/// The only server has another address: the old one's place is nobody's any more, the new one's is theirs who wait.
 #[test]
-fn a_removed_server_lets_its_line_go() {
+fn a_removed_server_is_given_to_nobody() {
+    let mut other = settings(&[(Some(1), None)]);
+    other.servers[0].address = config::Address::Unix("/elsewhere".into());
+    let scene = Scene::of(&[1]);
+    let busy = scene.take(&ANY).unwrap();
+    let mut waits = [scene.wait(&ANY, 0), scene.wait(&ANY, 1)];
+    let next = Pool::new(&other, Some(&scene.pool), 1);
+    assert_eq!(scene.rung(), [0]);
+    drop(busy);
+    assert!(scene.rung().is_empty());
+    drop(waits[0].given(&next).unwrap());
+    assert_eq!(scene.rung(), [1]);
+    // And when the place's server is gone before it is taken: back to the line, with the rest.
+    let [_, second] = waits;
+    let last = Pool::new(&scene.pool.settings, Some(&next), 1);
+    assert!(second.is_over_in(&last));
+    let mut second = last.wait_on(second, &ANY, false, &scene.bell, 2).unwrap();
+    assert_eq!(scene.rung(), [2]);
+    assert_eq!(second.given(&last).unwrap().0.server, 0);
+    assert_eq!((last.live.sessions(), last.live.queue.waiting()), (0, 0));
+}
+
+/// Those in the line of a server that was removed wait on for the one with its key, or for any, where they stood.
+#[test]
+fn who_waits_for_a_removed_server_keeps_its_place() {
     let scene = Scene::of(&[1, 1]);
     let (one, two) = (
         scene.take(&wanting(0)).unwrap(),
         scene.take(&wanting(1)).unwrap(),
     );
-    let waits = scene.wait(&wanting(0), 0);
-    let firm = scene.pool.wait(&wanting(0), true, &scene.bell, 1).unwrap();
+    let firm = scene.pool.wait(&wanting(0), true, &scene.bell, 0).unwrap();
+    let waits = scene.wait(&wanting(0), 1);
+    let any = scene.wait(&ANY, 2);
     let mut after = scene.pool.settings.clone();
-    after.servers.remove(0);
+    after.servers[0].address = config::Address::Unix("/moved".into());
+    after.servers[0].bounds.connections = Some(0);
     let next = Pool::new(&after, Some(&scene.pool), 1);
-    assert_eq!(scene.waiting(), (1, vec![1, 0]));
-    drop(two);
-    assert_eq!(scene.rung(), [0]);
-    let (pick, busy) = waits.given(&scene.pool).unwrap();
-    assert_eq!(pick.server, 1);
-    // Nor does anybody who follows the old plan and comes only now; the place is the removed server's for all of them.
-    let late = scene.wait(&wanting(0), 2);
-    assert_eq!(scene.waiting(), (1, vec![1, 0]));
+    // Not even one that insisted is given the old server's place.
     drop(one);
-    assert_eq!(scene.rung(), [1]);
-    drop(busy);
+    assert!(scene.rung().is_empty());
+    assert_eq!(next.successor(&scene.pool.servers[0]), Some(0));
+    let moved = [&firm, &waits, &any].map(|one| next.is_moved(one, &wanting(0)));
+    assert_eq!(moved, [true, true, true]);
+    assert!(!next.is_moved(&any, &ANY));
+    let firm = next
+        .wait_on(firm, &wanting(0), true, &scene.bell, 3)
+        .unwrap();
+    let waits = next
+        .wait_on(waits, &wanting(0), false, &scene.bell, 4)
+        .unwrap();
+    assert!(!next.is_moved(&waits, &wanting(0)));
+    let lines = |pool: &Pool| {
+        let own = pool
+            .servers
+            .iter()
+            .map(|server| server.live.line().waiting());
+        (pool.live.line().waiting(), own.collect::<Vec<_>>())
+    };
+    assert_eq!(lines(&next), (1, vec![2, 0]));
+    // Then it is gone for good: they stand before the one that came after them.
+    after.servers.remove(0);
+    let last = Pool::new(&after, Some(&next), 1);
+    let _waits = last.wait_on(waits, &ANY, false, &scene.bell, 5).unwrap();
+    let _firm = last.wait_on(firm, &ANY, false, &scene.bell, 6).unwrap();
+    assert_eq!(lines(&last), (3, vec![0]));
+    drop(two);
+    assert_eq!(scene.rung(), [6]);
+    drop(_firm);
+    assert_eq!(scene.rung(), [5]);
+    drop(_waits);
     assert_eq!(scene.rung(), [2]);
-    drop((firm, late, next));
 }

@@ -69,7 +69,7 @@ proptest! {
                 }
             }
             let over = |(_, waits): &mut (Ask, Waiting)| waits.is_over();
-            for (_, waits) in waiting.extract_if(.., over) {
+            for (_, mut waits) in waiting.extract_if(.., over) {
                 busy.push(waits.given(&scene.pool).unwrap().1);
             }
             let (one, two) = (&scene.pool.servers[0].live, &scene.pool.servers[1].live);

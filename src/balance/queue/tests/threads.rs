@@ -97,7 +97,7 @@ fn served(
     if let Ok((pick, busy)) = pool.take(ask) {
         return Some((pick.server, busy));
     }
-    let waiting = pool.wait(ask, false, bell, 0).unwrap();
+    let mut waiting = pool.wait(ask, false, bell, 0).unwrap();
     if leaves {
         return None;
     }
