@@ -8,7 +8,7 @@ use ringbolt::wire::forward::{RequestEdits, ResponseEdits, write_request, write_
 use ringbolt::wire::request::RequestHead;
 use ringbolt::wire::response::ResponseHead;
 use ringbolt::wire::websocket::{FrameTracker, From};
-use ringbolt::wire::{HeadLimits, cookie};
+use ringbolt::wire::{Blame, HeadLimits, cookie};
 
 const SMALL: &[u8] = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n";
 
@@ -122,7 +122,7 @@ fn bodies(c: &mut Criterion) {
     let chunk = [b"400\r\n".as_slice(), &[b'x'; 1024], b"\r\n"]
         .concat()
         .repeat(16);
-    let mut decoder = Decoder::new(&HeadLimits::default());
+    let mut decoder = Decoder::new(&HeadLimits::default(), Blame::Server);
     group.throughput(Throughput::Bytes(chunk.len() as u64));
     group.bench_function("16 chunks of 1 KiB", |b| {
         b.iter(|| decoder.step(black_box(&chunk)))

@@ -15,6 +15,10 @@ on_both_drivers!(
     a_tunnel_carries_frames_both_ways,
     the_handshake_reaches_the_server_whole,
     names_of_the_handshake_may_be_in_any_case,
+    an_empty_body_is_none,
+    an_upgrade_that_is_to_be_ignored_is_ignored,
+    an_ignored_upgrade_is_not_switched,
+    a_transfer_coding_in_a_101_is_dropped,
     malformed_handshakes_are_refused,
     another_version_is_told_the_right_one,
     other_upgrade_tokens_are_removed,
@@ -97,6 +101,106 @@ fn names_of_the_handshake_may_be_in_any_case(on: Driver) {
     client.echoes("hello");
 }
 
+const CHUNKED: &str = "\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// Charging stations and Envoy send one.
+fn an_empty_body_is_none(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Proxy::before(on, &[&server]);
+    for body in [
+        "\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        CHUNKED.to_owned() + "0\r\n\r\n",
+    ] {
+        for by_the_byte in [false, true] {
+            let mut client = proxy.client();
+            let request = handshake("/").replace("\r\n\r\n", &body);
+            if by_the_byte {
+                client.send_by_the_byte(&request);
+                client.say("early");
+            } else {
+                // With its first message behind it.
+                let message = frame(1, b"early", Some([5; 4]));
+                client.send([request.into_bytes(), message].concat());
+            }
+            assert_eq!(client.read_response().status(), 101, "{body:?}");
+            assert_eq!(client.read_frame().payload, b"early");
+            client.echoes("hello");
+            let request = server.last_request();
+            let framed = request.has("Content-Length") || request.has("Transfer-Encoding");
+            assert!(!framed, "{}", request.head);
+        }
+    }
+}
+
+/// RFC 9110 section 7.8.
+fn an_upgrade_that_is_to_be_ignored_is_ignored(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Proxy::before(on, &[&server]);
+    let good = handshake("/");
+    for (what, request) in [
+        ("another method", good.replace("GET", "POST")),
+        ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0")),
+        ("no Connection", good.replace("Connection: Upgrade\r\n", "")),
+        (
+            "Connection without it",
+            good.replace("Connection: Upgrade", "Connection: keep-alive"),
+        ),
+    ] {
+        let mut client = proxy.client();
+        client.send(&request);
+        let reply = client.read_response();
+        assert_eq!(
+            (reply.status(), reply.text().as_str()),
+            (200, "one"),
+            "{what}"
+        );
+        let request = server.last_request();
+        let connection = request.fields("Connection").join(",").to_lowercase();
+        assert!(
+            !request.has("Upgrade") && !connection.contains("upgrade"),
+            "{}",
+            request.head
+        );
+    }
+    // And what follows is another request, on the same connection.
+    let mut client = proxy.client();
+    client.send(
+        good.replace("Connection: Upgrade", "Connection: keep-alive")
+            + "GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!(client.read_response().text(), "one");
+    assert_eq!(client.read_response().text(), "one");
+    assert_eq!(server.last_request().target(), "/next");
+}
+
+/// A switch that nobody asked for is refused in answers to these too.
+fn an_ignored_upgrade_is_not_switched(on: Driver) {
+    let server = Server::answering_once(switching(KEY));
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    client.send(handshake("/").replace("Connection: Upgrade\r\n", ""));
+    assert_eq!(client.read_response().status(), 502);
+}
+
+/// Some libraries send one; it frames nothing.
+fn a_transfer_coding_in_a_101_is_dropped(on: Driver) {
+    let answer = switching(KEY).replace("\r\n\r\n", CHUNKED);
+    let server = Server::script(move |conn| {
+        conn.read_request_head();
+        conn.send(&answer);
+        while let Some(arrived) = conn.try_read_frame() {
+            conn.send(frame(1, &arrived.payload, None));
+        }
+    });
+    let proxy = Proxy::before(on, &[&server]);
+    let mut client = proxy.client();
+    client.send(handshake("/"));
+    let reply = client.read_response();
+    assert_eq!(reply.status(), 101);
+    assert!(!reply.has("Transfer-Encoding"), "{}", reply.head);
+    client.echoes("hello");
+}
+
 fn malformed_handshakes_are_refused(on: Driver) {
     let server = Server::websocket("one");
     let proxy = Proxy::before(on, &[&server]);
@@ -104,8 +208,6 @@ fn malformed_handshakes_are_refused(on: Driver) {
     let key = format!("Sec-WebSocket-Key: {KEY}\r\n");
     let version = "Sec-WebSocket-Version: 13\r\n";
     for (what, bad) in [
-        ("another method", good.replace("GET", "POST")),
-        ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0")),
         ("no key", good.replace(&key, "")),
         ("two keys", good.replace(&key, &format!("{key}{key}"))),
         ("a short key", good.replace(KEY, "c2hvcnQ=")),
@@ -119,14 +221,36 @@ fn malformed_handshakes_are_refused(on: Driver) {
         ),
         ("no version", good.replace(version, "")),
         (
-            "Connection without it",
-            good.replace("Connection: Upgrade", "Connection: keep-alive"),
+            "a body",
+            good.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi"),
+        ),
+        (
+            "a chunk",
+            good.replace("\r\n\r\n", &(CHUNKED.to_owned() + "2\r\nhi\r\n0\r\n\r\n")),
+        ),
+        (
+            "the beginning of a chunk",
+            good.replace("\r\n\r\n", &(CHUNKED.to_owned() + "2\r\n")),
+        ),
+        (
+            "a trailer",
+            good.replace("\r\n\r\n", &(CHUNKED.to_owned() + "0\r\nA: b\r\n\r\n")),
+        ),
+        (
+            "an empty body that is long",
+            good.replace("\r\n\r\n", &(CHUNKED.to_owned() + &"0".repeat(100))),
         ),
     ] {
-        let mut client = proxy.client();
-        client.send(bad);
-        let reply = client.read_response();
-        assert_eq!(reply.status(), 400, "{what}: {}", reply.head);
+        for by_the_byte in [false, true] {
+            let mut client = proxy.client();
+            if by_the_byte {
+                client.send_by_the_byte(&bad);
+            } else {
+                client.send(&bad);
+            }
+            let reply = client.read_response();
+            assert_eq!(reply.status(), 400, "{what}: {}", reply.head);
+        }
     }
     assert_eq!(server.connections(), 0, "{:?}", server.requests());
 }

@@ -9,7 +9,7 @@ use ringbolt::config::Address;
 use ringbolt::ring::{self, Duplex, Received, Stream};
 use ringbolt::wire::chunked::Decoder;
 use ringbolt::wire::response::ResponseHead;
-use ringbolt::wire::{BodyLength, HeadLimits, Known, Method, Progress};
+use ringbolt::wire::{Blame, BodyLength, HeadLimits, Known, Method, Progress};
 
 use crate::{Aim, send_all};
 
@@ -183,7 +183,7 @@ async fn skip(
             Ok(length)
         }
         BodyLength::Chunked => {
-            let mut decoder = Decoder::new(limits);
+            let mut decoder = Decoder::new(limits, Blame::Server);
             let mut step = |bytes: &[u8]| {
                 let step = decoder
                     .step(bytes)

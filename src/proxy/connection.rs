@@ -17,7 +17,7 @@ use super::request::{self, Client, Reading, address_text};
 use super::story::Story;
 use crate::record::{Kind, Record, Termination, Timers};
 use crate::ring::{self, Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
-use crate::wire::reply;
+use crate::wire::{reply, rules};
 
 /// Serves a client of the listener at `place` until its connection ends. Over a stream that may be plain or encrypted.
 pub async fn serve<C: Duplex + 'static>(
@@ -185,7 +185,7 @@ impl<C: Duplex + 'static> Connection<C> {
                 self.own(story, own).await
             }
             Reading::Answer { ending } => self.answer(story, ending).await,
-            Reading::Partial => After::Close,
+            Reading::Partial | Reading::PartialBody => After::Close,
         }
     }
 
@@ -224,31 +224,43 @@ impl<C: Duplex + 'static> Connection<C> {
 
     /// Waits for a head and reads it.
     async fn head(&mut self, story: &mut Story) -> Result<Head, NoHead> {
-        let (mut began, mut seen) = (None, 0);
-        let mut may_be_empty = self.served;
+        let (mut began, mut seen, mut looked_at) = (None, 0, 0);
+        let mut empty_lines = if self.served { rules::EMPTY_LINES } else { 0 };
         loop {
-            // An empty line after a body is no beginning of a head (RFC 9112 section 2.2); a second one is, or
-            // empty lines would keep a connection for ever.
-            if may_be_empty && self.inbox.bytes() == b"\r\n" {
-                may_be_empty = false;
-                self.inbox.consume(2);
+            // A few empty lines after a body are no beginning of a head (RFC 9112 section 2.2); more are, or
+            // they would keep a connection for ever.
+            let empty = rules::empty_lines_only(self.inbox.bytes());
+            if empty > 0 && empty <= empty_lines {
+                empty_lines -= empty;
+                self.inbox.consume(2 * empty);
+                (seen, looked_at) = (0, 0);
             }
-            if self.inbox.len() > seen {
+            if self.inbox.len() > looked_at {
                 let now = self.guest.desk.now();
+                let is_first = began.is_none();
                 let first = *began.get_or_insert(now);
-                if let Some(head) = self.read_head(story, seen, first, now) {
-                    return Ok(head);
-                }
-                if seen == 0 {
+                let (reading, plan) = self.read_head(story, seen, first, now);
+                looked_at = self.inbox.len();
+                seen = match reading {
+                    Reading::Partial => looked_at,
+                    Reading::PartialBody => 0,
+                    reading => return Ok(Head { reading, plan }),
+                };
+                if is_first {
                     self.timer.arm(self.guest.desk.plan().waits.request_head);
                 }
-                seen = self.inbox.len();
             }
             self.receive(began).await?;
         }
     }
 
-    fn read_head(&self, story: &mut Story, seen: usize, began: Stamp, now: Stamp) -> Option<Head> {
+    fn read_head(
+        &self,
+        story: &mut Story,
+        seen: usize,
+        began: Stamp,
+        now: Stamp,
+    ) -> (Reading, Held) {
         let desk = &self.guest.desk;
         let plan = desk.plan();
         #[cfg(debug_assertions)]
@@ -263,8 +275,7 @@ impl<C: Duplex + 'static> Connection<C> {
         let bytes = self.inbox.bytes();
         let reading = request::read(desk, &plan, &client, (bytes, seen), now, story);
         (story.marks.began, story.marks.head) = (began, now);
-        let complete = !matches!(reading, Reading::Partial);
-        complete.then_some(Head { reading, plan })
+        (reading, plan)
     }
 
     /// Waits for more of a head, or for its first byte.

@@ -27,7 +27,8 @@ use crate::balance::{Counter, Pool};
 use crate::ring::{self, Buffer, Duplex, Received, ShutDown, Stream, Timer};
 use crate::upstream::Link;
 use crate::wire::forward::Trailers;
-use crate::wire::{BodyLength, Refusal, rules};
+use crate::wire::rules::Interims;
+use crate::wire::{Blame, BodyLength, Refusal};
 
 /// How an exchange ended.
 pub(super) enum End {
@@ -124,12 +125,12 @@ async fn talk<C: Duplex + 'static>(
     };
     let facts = story.request.facts;
     let mut up = match &story.body {
-        None => Flow::new(facts.body, &plan.limits).without(Trailers {
+        None => Flow::new(facts.body, &plan.limits, Blame::Client).without(Trailers {
             changes: plan.request_changes(story.request.route),
             pool: Some(&pool.settings),
         }),
         // All of it is at hand.
-        Some(_) => Flow::new(BodyLength::None, &plan.limits),
+        Some(_) => Flow::new(BodyLength::None, &plan.limits, Blame::Client),
     };
     if !link.reused
         && let Some(server) = story.chosen()
@@ -140,21 +141,23 @@ async fn talk<C: Duplex + 'static>(
     let head = &story.request.held.bytes()[..story.request.head];
     let again = story.body.as_ref().map_or(&[][..], |body| body.bytes());
     // Most requests are sent from where they lie.
-    let alone = ours == 0 && again.is_empty();
-    if !alone {
-        up.waiting.push(head);
-        up.waiting.push(again);
-    }
     up.copy = match &story.body {
         None => retry::keeps(pool, facts).map(Copy::new),
         Some(_) => None,
     };
     let arrived = connection.inbox.bytes();
-    let along = match alone {
-        true => up.go_along(arrived),
-        false => up.take_along(arrived),
+    let alone = match ours == 0 && again.is_empty() {
+        true => up.go_along(arrived).map_err(Ending::Refused)?,
+        false => None,
     };
-    let along = along.map_err(Ending::Refused)?;
+    let along = match alone {
+        Some(along) => along,
+        None => {
+            up.waiting.push(head);
+            up.waiting.push(again);
+            up.take_along(arrived).map_err(Ending::Refused)?
+        }
+    };
     story.bytes_in = (head.len() + again.len() + along) as u64;
     // Whether the request could be sent once more, to another server: all of it is at hand.
     let repeats = retry::repeats(pool, facts);
@@ -162,8 +165,8 @@ async fn talk<C: Duplex + 'static>(
     let at_hand = |up: &Flow<'_>| repeats && up.received_all() && (bare || up.copy.is_some());
     let repeatable = Cell::new(at_hand(&up));
     let sent = match alone {
-        true => up.send_first(&link.stream, head, &arrived[..along]),
-        false => up.send_now(&link.stream),
+        Some(along) => up.send_first(&link.stream, head, &arrived[..along]),
+        None => up.send_now(&link.stream),
     };
     connection.inbox.consume(along);
     if sent.is_err() && link.reused && up.sent == 0 && along == 0 {
@@ -328,12 +331,13 @@ enum Outcome {
 impl<C: Duplex> Down<'_, C> {
     async fn run(&self, story: &mut Story) -> Result<Outcome, Attempt> {
         let mut inbox = Buffer::new();
-        let (mut seen, mut interims) = (0, 0);
+        let mut seen = 0;
+        let (mut interims, mut is_first) = (Interims::default(), true);
         #[cfg(debug_assertions)]
         super::fault::at(story.request.held.bytes(), "wait");
         loop {
             if inbox.len() == seen
-                && let Err(attempt) = self.receive(&mut inbox, interims == 0).await
+                && let Err(attempt) = self.receive(&mut inbox, is_first).await
             {
                 return Err(match attempt {
                     Attempt::Failed(ending)
@@ -350,8 +354,9 @@ impl<C: Duplex> Down<'_, C> {
             {
                 Reading::Partial => seen = inbox.len(),
                 Reading::Interim { taken, out } => {
-                    interims += 1;
-                    rules::interim(interims).map_err(Ending::BadResponse)?;
+                    let spent = interims.next(taken, self.guest.desk.now().ms());
+                    spent.map_err(Ending::BadResponse)?;
+                    is_first = false;
                     inbox.consume(taken);
                     seen = 0;
                     self.send(story, out).await?;
@@ -440,7 +445,7 @@ impl<C: Duplex> Down<'_, C> {
 
     /// Sends an interim response.
     async fn send(&self, story: &mut Story, out: Buffer) -> Result<(), Ending> {
-        let mut flow = Flow::new(BodyLength::None, &self.plan.limits);
+        let mut flow = Flow::new(BodyLength::None, &self.plan.limits, Blame::Server);
         flow.waiting = out;
         let sent = flow
             .run(&self.link.stream, self.client, |_| (), &self.patience())
@@ -503,7 +508,7 @@ impl<C: Duplex> Down<'_, C> {
         sent.map_err(|stopped| data_ending(&stopped))?;
         Ok(Outcome::Final {
             keep_client: *keep_client,
-            keep_server: *keep_server && !surplus.get(),
+            keep_server: *keep_server && !surplus.get() && !flow.had_bare_lf,
         })
     }
 }

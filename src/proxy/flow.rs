@@ -14,7 +14,7 @@ use super::session::Learning;
 use crate::ring::{self, Buffer, Duplex, Elapsed, Received, Timer};
 use crate::wire::chunked::Decoder;
 use crate::wire::forward::Trailers;
-use crate::wire::{BodyLength, HeadLimits, Refusal};
+use crate::wire::{Blame, BodyLength, HeadLimits, Refusal};
 
 /// What is still to come of a body, and what of it waits to be sent.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Flow<'a> {
     pub(super) copy: Option<Box<Copy>>,
     /// What looks at the payload as it passes.
     pub(super) learning: Option<Box<Learning>>,
+    /// A line of its framing ended with a lone LF.
+    pub(super) had_bare_lf: bool,
 }
 
 #[derive(Debug)]
@@ -62,11 +64,12 @@ pub(super) enum Stopped {
 }
 
 impl<'a> Flow<'a> {
-    pub(super) fn new(body: BodyLength, limits: &HeadLimits) -> Self {
+    /// A body that is sent `from` that side.
+    pub(super) fn new(body: BodyLength, limits: &HeadLimits, from: Blame) -> Self {
         let left = match body {
             BodyLength::None | BodyLength::Length(0) => Left::Nothing,
             BodyLength::Length(length) => Left::Bytes(length),
-            BodyLength::Chunked => Left::Chunks(Decoder::new(limits)),
+            BodyLength::Chunked => Left::Chunks(Decoder::new(limits, from)),
             BodyLength::UntilClose => Left::UntilClose,
         };
         Self {
@@ -77,6 +80,7 @@ impl<'a> Flow<'a> {
             sent: 0,
             copy: None,
             learning: None,
+            had_bare_lf: false,
         }
     }
 
@@ -115,27 +119,31 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Follows the framing over received bytes, and says how many belong to this body.
-    /// With [`Flow::bare`], the payload is put to wait instead of being passed on as it is.
-    fn follow(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+    /// Follows the framing over received bytes, and says how many belong to this body, and whether they are passed on as they
+    /// are. If not, what goes on instead is put to wait: the payload with [`Flow::bare`], or the strict form of chunks.
+    fn follow(&mut self, bytes: &[u8]) -> Result<(usize, bool), Refusal> {
         let Some(mut learning) = self.learning.take() else {
             return self.frame(bytes, |_| ());
         };
         let mut goes_on = true;
-        let taken = self.frame(bytes, |payload| {
+        let followed = self.frame(bytes, |payload| {
             goes_on = goes_on && learning.see(payload);
         })?;
         self.learning = goes_on.then_some(learning);
-        Ok(taken)
+        Ok(followed)
     }
 
     /// The same; `seen` is shown the payload.
-    fn frame(&mut self, bytes: &[u8], mut seen: impl FnMut(&[u8])) -> Result<usize, Refusal> {
+    fn frame(
+        &mut self,
+        bytes: &[u8],
+        mut seen: impl FnMut(&[u8]),
+    ) -> Result<(usize, bool), Refusal> {
         match &mut self.left {
-            Left::Nothing => Ok(0),
+            Left::Nothing => Ok((0, true)),
             Left::UntilClose => {
                 seen(bytes);
-                Ok(bytes.len())
+                Ok((bytes.len(), true))
             }
             Left::Bytes(left) => {
                 let taken = usize::try_from(*left)
@@ -146,9 +154,10 @@ impl<'a> Flow<'a> {
                 if *left == 0 {
                     self.left = Left::Nothing;
                 }
-                Ok(taken)
+                Ok((taken, true))
             }
             Left::Chunks(decoder) => {
+                let before = *decoder;
                 let step = if self.bare {
                     self.waiting.reserve(bytes.len());
                     let out = self.waiting.tail();
@@ -159,24 +168,46 @@ impl<'a> Flow<'a> {
                 } else {
                     decoder.each(bytes, &self.trailers, seen)?
                 };
+                self.had_bare_lf |= decoder.had_bare_lf();
                 if step.done {
                     self.left = Left::Nothing;
                 }
-                Ok(step.taken)
+                if !step.plain && !self.bare {
+                    self.write_strict(before, bytes)?;
+                }
+                Ok((step.taken, step.plain && !self.bare))
             }
         }
     }
 
+    /// Puts the strict form of chunks to wait, as the decoder reads them that was there before.
+    #[cold]
+    fn write_strict(&mut self, mut before: Decoder, bytes: &[u8]) -> Result<(), Refusal> {
+        let from = self.waiting.len();
+        self.waiting.reserve(bytes.len() + STRICT_GROWTH);
+        before.strict(bytes, &self.trailers, self.waiting.tail())?;
+        if let Some(mut copy) = self.copy.take() {
+            self.copy = copy.add(&self.waiting.bytes()[from..]).then_some(copy);
+        }
+        Ok(())
+    }
+
     /// Follows the body's part of bytes that came together with the head, which the caller sends from where they lie. Says how
-    /// many bytes those were.
+    /// many bytes those were; `None`, and nothing has changed, when they do not go on as they are: [`Flow::take_along`].
     ///
     /// # Errors
     /// When they are not framed as they should be.
-    pub(super) fn go_along(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+    pub(super) fn go_along(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         debug_assert!(!self.bare, "chunks are taken off while they are copied");
-        let taken = self.follow(bytes)?;
+        if let Left::Chunks(decoder) = &self.left {
+            let mut trial = *decoder;
+            if !trial.each(bytes, &self.trailers, |_| ())?.plain {
+                return Ok(None);
+            }
+        }
+        let (taken, _) = self.follow(bytes)?;
         self.keep(&bytes[..taken]);
-        Ok(taken)
+        Ok(Some(taken))
     }
 
     /// Takes the body's part of bytes that came together with the head, behind whatever waits.
@@ -185,11 +216,11 @@ impl<'a> Flow<'a> {
     /// # Errors
     /// When they are not framed as they should be.
     pub(super) fn take_along(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
-        let taken = self.follow(bytes)?;
-        if !self.bare && taken > 0 {
+        let (taken, as_it_is) = self.follow(bytes)?;
+        if as_it_is && taken > 0 {
             self.waiting.push(&bytes[..taken]);
+            self.keep(&bytes[..taken]);
         }
-        self.keep(&bytes[..taken]);
         Ok(taken)
     }
 
@@ -329,14 +360,14 @@ impl<'a> Flow<'a> {
                 }
                 Ok(Received::Closed) | Err(_) => return Err(Stopped::SenderLeft),
             };
-            let taken = self.follow(bytes).map_err(Stopped::Malformed)?;
+            let (taken, as_it_is) = self.follow(bytes).map_err(Stopped::Malformed)?;
             if taken < bytes.len() {
                 beyond(&bytes[taken..]);
             }
-            self.keep(&bytes[..taken]);
-            if self.bare {
+            if !as_it_is {
                 return Ok(false);
             }
+            self.keep(&bytes[..taken]);
             let sent = to
                 .try_send(&bytes[..taken])
                 .map_err(|_| Stopped::ReceiverLeft)?;
@@ -427,6 +458,9 @@ fn shut_down_or(slow: Stopped) -> Stopped {
 pub(super) fn is_worth_a_copy(body: &[u8]) -> bool {
     (1..=COPIED).contains(&body.len())
 }
+
+/// What the strict form may have beyond what was received: the start of a trailer's name that was held.
+const STRICT_GROWTH: usize = 64;
 
 /// A third of what a small buffer holds.
 const COPIED: usize = 1_400;

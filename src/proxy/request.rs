@@ -20,7 +20,7 @@ use crate::ring::{Buffer, Stamp};
 use crate::wire::cookie::Crumb;
 use crate::wire::forward::{self, Connection, Edit, RequestEdits};
 use crate::wire::request::{RequestHead, Upgrade};
-use crate::wire::{BodyLength, Method, Progress, Refusal, Span, cookie, text, websocket};
+use crate::wire::{BodyLength, Method, Progress, Refusal, Span, chunked, cookie, text, websocket};
 
 /// The client's side of a connection, as far as requests care.
 pub(super) struct Client<'a> {
@@ -98,6 +98,8 @@ pub const TEXTS: usize = LOGGED_TARGET + 2 * LOGGED_NAME + 32;
 pub(super) enum Reading {
     /// More bytes are needed.
     Partial,
+    /// The head is whole, and its empty body, which is taken with it, is not.
+    PartialBody,
     /// It goes to a server of the story's pool.
     Forward { taken: usize },
     /// It is answered here, as the configuration wants it.
@@ -148,7 +150,7 @@ fn decide(
         Reading::Answer { ending }
     };
     let ip = client.address.map(|address| address.ip());
-    let (listener, path, taken) = (client.listener, head.path(bytes), head.size);
+    let (listener, path, mut taken) = (client.listener, head.path(bytes), head.size);
     if let Some(monitor) = listener.monitor.as_ref()
         && monitor.is_asked(path)
     {
@@ -164,6 +166,12 @@ fn decide(
             Ok(key) => request.facts.upgrade = Some(websocket::accept_for(&key)),
             Err(error) => return answer(request, Ending::BadHandshake(error.status())),
         }
+        match chunked::empty_body(head.body, &bytes[head.size..]) {
+            Ok(Some(size)) => taken += size,
+            Ok(None) => return Reading::PartialBody,
+            Err(_) => return answer(request, Ending::BadHandshake(400)),
+        }
+        request.facts.body = BodyLength::None;
     }
     let lead = plan.lead(listener, ip, head.host.of(bytes), path);
     // Who may not come anyway takes no token from others behind the same address.
@@ -322,7 +330,8 @@ impl Request {
             ..RequestEdits::default()
         };
         let changed = edits.changes.map_or(0, |changes| changes.lines().len());
-        self.held.reserve(head.size + ADDED + changed);
+        self.held
+            .reserve(head.size + 2 * head.above_ascii + ADDED + changed);
         forward::write_request(head, bytes, &edits, self.held.tail());
         self.head = self.held.len();
     }

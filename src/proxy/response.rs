@@ -11,7 +11,7 @@ use crate::config::Capture;
 use crate::ring::Buffer;
 use crate::wire::forward::{self, Changes, Connection, Edit, Framing, ResponseEdits, Trailers};
 use crate::wire::response::ResponseHead;
-use crate::wire::{BodyLength, HeadLimits, Progress, Refusal, Span, cookie, rules};
+use crate::wire::{Blame, BodyLength, HeadLimits, Progress, Refusal, Span, cookie, rules};
 
 /// What a server's bytes lead to.
 pub(super) enum Reading<'a> {
@@ -138,7 +138,7 @@ fn last<'a>(
     } else {
         Framing::AsReceived
     };
-    let mut flow = Flow::new(body, circumstances.limits).without(Trailers {
+    let mut flow = Flow::new(body, circumstances.limits, Blame::Server).without(Trailers {
         changes: circumstances.changes,
         pool: None,
     });
@@ -157,16 +157,19 @@ fn last<'a>(
     );
     flow.learning = Learning::begin(story, head);
     let arrived = &bytes[head.size..];
-    let beside = !bare && !is_worth_a_copy(arrived);
-    let along = match beside {
+    let beside = match !bare && !is_worth_a_copy(arrived) {
         true => flow.go_along(arrived)?,
-        false => flow.take_along(arrived)?,
+        false => None,
+    };
+    let along = match beside {
+        Some(along) => along,
+        None => flow.take_along(arrived)?,
     };
     Ok(Final {
         flow,
         status: head.status,
         taken: head.size + along,
-        beside: if beside { along } else { 0 },
+        beside: beside.unwrap_or(0),
         keep_client,
         keep_server: head.keep_alive && body != BodyLength::UntilClose,
     })

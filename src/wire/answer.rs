@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::forward::{Changes, Connection};
 use super::reply;
 use super::request::RequestHead;
-use super::text::push_decimal;
+use super::text::{push_decimal, push_percent_encoded};
 use crate::config::{Page, Piece, Redirect};
 
 /// An answer whose bytes are known before any request, but for what it says of its connection.
@@ -125,7 +125,7 @@ impl Elsewhere {
     /// the host that the target needs (HTTP/1.0 may).
     ///
     /// The host and the target are what [`RequestHead::parse`] let pass: no space or control character is in them, nor
-    /// anything in a host that could end it.
+    /// anything in a host that could end it. Bytes above ASCII go into `Location` percent-encoded (RFC 3986 section 2.5).
     pub fn write(
         &self,
         request: &RequestHead,
@@ -145,12 +145,12 @@ impl Elsewhere {
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b"Location: ");
         for piece in &self.to {
-            out.extend_from_slice(match piece {
-                Piece::Text(text) => text.as_bytes(),
-                Piece::Host => host,
-                Piece::Path => path,
-                Piece::Query => request.query.of(buf),
-            });
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Host => out.extend_from_slice(host),
+                Piece::Path => push_percent_encoded(out, path),
+                Piece::Query => push_percent_encoded(out, request.query.of(buf)),
+            }
         }
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&self.fields);

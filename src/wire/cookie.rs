@@ -2,9 +2,9 @@
 //!
 //! A `Cookie` field is a row of crumbs, `name=value` with `;` between them (RFC 6265 section 4.2). What
 //! real clients and old servers do is met halfway: spaces around `=`, values in quotes, and `,` between
-//! crumbs unless it stands in quotes (RFC 2965); names that begin with `$` are attributes of that old form
-//! and no cookies. `;` always ends a crumb, because to every server of today it does. Names are compared
-//! exactly.
+//! crumbs (RFC 2965); names that begin with `$` are attributes of that old form and no cookies. As in HAProxy, what a
+//! value has in quotes belongs to it, separators too, so that a cookie whose text contains our name is not taken for ours.
+//! A quote that is not closed is a byte like others. Names are compared exactly.
 
 use super::{Field, Known, Span, forward::Edit};
 
@@ -69,8 +69,9 @@ fn strip_field(field: usize, value: Span, buf: &[u8], name: &[u8], edits: &mut V
             stripped += 1;
             cut_from = cut_from.or(Some(segment.start));
         } else {
-            if let Some(from) = cut_from.take() {
-                cut_between(buf, kept_to, from, segment.start, edits);
+            if let Some(start) = cut_from.take() {
+                let end = segment.start;
+                edits.push(Edit::Cut(Span { start, end }));
             }
             kept_to = Some(segment.end);
         }
@@ -84,36 +85,6 @@ fn strip_field(field: usize, value: Span, buf: &[u8], name: &[u8], edits: &mut V
         (None, _) => {}
     }
     stripped
-}
-
-/// Cuts crumbs of ours that begin at `from`, up to the crumb at `to` that stays. Of the separators around them a `;`
-/// is kept before a comma: a quote that it left open would otherwise reach into the crumb behind.
-fn cut_between(buf: &[u8], kept_to: Option<u32>, from: u32, to: u32, edits: &mut Vec<Edit>) {
-    let cut = |start, end| Edit::Cut(Span { start, end });
-    let ours = Span {
-        start: from,
-        end: to,
-    };
-    let comma_before = |kept: &u32| {
-        let before = Span {
-            start: *kept,
-            end: from,
-        };
-        memchr::memchr(b';', before.of(buf)).is_none()
-    };
-    let semicolon = memchr::memrchr(b';', ours.of(buf));
-    match (kept_to.filter(comma_before), semicolon) {
-        (Some(kept_to), Some(at)) => {
-            let at = Span::new(ours.from() + at, ours.to());
-            let behind = Span::new(at.from() + 1, at.to()).of(buf);
-            let rest = at.to() - behind.trim_ascii_start().len();
-            edits.push(cut(kept_to, at.start));
-            if rest < at.to() {
-                edits.push(Edit::Cut(Span::new(rest, at.to())));
-            }
-        }
-        _ => edits.push(cut(from, to)),
-    }
 }
 
 /// One `Set-Cookie` field that sets the cookie looked for.
@@ -155,15 +126,17 @@ fn cookie_fields(fields: &[Field], known: Known) -> impl Iterator<Item = (usize,
 /// left out.
 fn segments(buf: &[u8], value: Span) -> impl Iterator<Item = Span> {
     let mut rest = value;
+    let mut has_quotes = memchr::memchr(b'"', value.of(buf)).is_some();
     let has_commas = memchr::memchr(b',', value.of(buf)).is_some();
     std::iter::from_fn(move || {
         while !rest.is_empty() {
             let bytes = rest.of(buf);
-            let mut length = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
-            if has_commas {
-                length = comma(&bytes[..length]).unwrap_or(length);
-            }
-            let end = rest.from() + length;
+            let length = match (has_commas, has_quotes) {
+                (false, false) => memchr::memchr(b';', bytes),
+                (true, false) => memchr::memchr2(b';', b',', bytes),
+                (_, true) => separator(bytes, has_commas, &mut has_quotes),
+            };
+            let end = rest.from() + length.unwrap_or(bytes.len());
             let segment = trimmed(buf, rest.from(), end);
             rest = Span::new((end + 1).min(rest.to()), rest.to());
             if !segment.is_empty() {
@@ -174,16 +147,25 @@ fn segments(buf: &[u8], value: Span) -> impl Iterator<Item = Span> {
     })
 }
 
-/// Where a comma outside of quotes stands. A quote that is not closed is a byte like others.
-fn comma(segment: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + memchr::memchr2(b',', b'"', &segment[from..])?;
-        from = match segment[at] {
-            b',' => return Some(at),
-            _ => closing_quote(segment, at + 1).unwrap_or(at) + 1,
-        };
+/// Where a separator outside of quotes stands. Only a value has quotes. `has_quotes` ends with a quote that is not closed:
+/// there is none behind it that could be.
+#[cold]
+fn separator(bytes: &[u8], has_commas: bool, has_quotes: &mut bool) -> Option<usize> {
+    let (mut at, mut in_value) = (0, false);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b';' => return Some(at),
+            b',' if has_commas => return Some(at),
+            b'=' => in_value = true,
+            b'"' if in_value && *has_quotes => match closing_quote(bytes, at + 1) {
+                Some(end) => at = end,
+                None => *has_quotes = false,
+            },
+            _ => {}
+        }
+        at += 1;
     }
+    None
 }
 
 /// The quote that closes what begins at `from`; `\` takes the next byte with it.
@@ -296,7 +278,7 @@ mod tests {
 
     #[test]
     fn one_field() {
-        let table: [(&str, &[&str], Option<&str>); 42] = [
+        let table: [(&str, &[&str], Option<&str>); 48] = [
             ("SID=a", &["a"], None),
             ("SID=a; x=1", &["a"], Some("x=1")),
             ("x=1; SID=a", &["a"], Some("x=1")),
@@ -341,16 +323,18 @@ mod tests {
                 &["b"],
                 Some("x={\"k\":\"v,SID=a\\\",\"}"),
             ),
-            ("x=\"1; SID=a; y=2\"", &["a"], Some("x=\"1; y=2\"")),
+            ("x=\"1; SID=a\"; y=2", &[], Some("x=\"1; SID=a\"; y=2")),
+            ("x=\"1; SID=a; y=2\"", &[], Some("x=\"1; SID=a; y=2\"")),
+            ("x=\"1; SID=a\"; SID=b", &["b"], Some("x=\"1; SID=a\"")),
+            ("x=1\"; SID=a\"2; SID=b", &["b"], Some("x=1\"; SID=a\"2")),
+            ("x=\"\\\"; SID=a\"; y", &[], Some("x=\"\\\"; SID=a\"; y")),
+            ("x=\"1,SID=a;\" y", &[], Some("x=\"1,SID=a;\" y")),
+            ("SID=\"a; b\"; x=1", &["a; b"], Some("x=1")),
+            // A quote that is not closed, or that is in no value, is a byte like others.
             ("x=5\", SID=a", &["a"], Some("x=5\"")),
-            // An open quote ends at the semicolon before and after.
-            ("x=\"1,SID=a;\" y", &["a"], Some("x=\"1;\" y")),
-            (
-                "x=\"1,SID=a; SID=b, y=\"2",
-                &["a", "b"],
-                Some("x=\"1; y=\"2"),
-            ),
-            ("x=\"1;SID=a, y=\"2", &["a"], Some("x=\"1;y=\"2")),
+            ("x=5\"; SID=a; y=2", &["a"], Some("x=5\"; y=2")),
+            ("x=\"\\\"; SID=a; y=\\\"", &["a"], Some("x=\"\\\"; y=\\\"")),
+            ("\"x; SID=a; y\"=2", &["a"], Some("\"x; y\"=2")),
             (";; SID=a ;;", &["a"], None),
             ("; x=1;; SID=a ;;", &["a"], Some("; x=1")),
             ("; ;", &[], Some("; ;")),
@@ -406,7 +390,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_of_ours_is_left_in_any_bytes(value in "[ -~\t]{0,60}", at in 0_usize..60) {
+        fn nothing_of_ours_is_left_in_any_bytes(value in "[ !#-~\t]{0,60}", at in 0_usize..60) {
             let mut value = value;
             value.insert_str(at.min(value.len()), "; SID=a; ");
             let (found, left) = read(&[&value]);

@@ -63,8 +63,15 @@ pub(super) type Lines<'b> = [std::mem::MaybeUninit<httparse::Header<'b>>; HeadLi
 /// Whether the lines should be split now. The first bytes always are (most heads come whole); after
 /// that only when the empty line has come, the first line has become complete, or the bound is reached,
 /// so that a head that drips in byte by byte is not read over and over.
-pub(super) fn is_worth_splitting(window: &[u8], seen: usize, limits: &HeadLimits) -> bool {
-    if seen == 0 || window.len() >= limits.size {
+///
+/// `skip` bytes of empty lines stand before the first line.
+pub(super) fn is_worth_splitting(
+    window: &[u8],
+    skip: usize,
+    seen: usize,
+    limits: &HeadLimits,
+) -> bool {
+    if seen <= skip || window.len() >= limits.size {
         return true;
     }
     let from = seen.saturating_sub(3).min(window.len());
@@ -73,7 +80,7 @@ pub(super) fn is_worth_splitting(window: &[u8], seen: usize, limits: &HeadLimits
     }
     let seen = seen.min(window.len());
     match memchr::memchr(b'\n', &window[seen..]) {
-        Some(at) => memchr::memchr(b'\n', &window[2.min(seen)..seen + at]).is_none(),
+        Some(at) => memchr::memchr(b'\n', &window[skip..seen + at]).is_none(),
         None => false,
     }
 }
@@ -81,6 +88,7 @@ pub(super) fn is_worth_splitting(window: &[u8], seen: usize, limits: &HeadLimits
 /// A head that has not ended: refused if it cannot become a good one.
 pub(super) fn not_yet(
     window: &[u8],
+    skip: usize,
     seen: usize,
     limits: &HeadLimits,
 ) -> Result<Progress, Refusal> {
@@ -88,7 +96,7 @@ pub(super) fn not_yet(
     if window.len() < limits.size {
         return Ok(Progress::Partial);
     }
-    match memchr::memchr(b'\n', window.get(2..).unwrap_or_default()) {
+    match memchr::memchr(b'\n', &window[skip..]) {
         Some(_) => Err(Refusal::HeadTooLarge),
         None => Err(Refusal::TargetTooLong),
     }
@@ -151,8 +159,8 @@ impl Sayings {
             rules::name(line.name.as_bytes())?;
             match known {
                 Known::Other if from == Blame::Client => rules::lookalike(line.name.as_bytes())?,
-                Known::Host => {
-                    rules::no_tabs(buf, name, value, Refusal::BadHost)?;
+                Known::Host if from == Blame::Client => {
+                    rules::no_tab_behind(buf, value)?;
                     (sayings.hosts, sayings.host) = (sayings.hosts + 1, value);
                 }
                 Known::ContentLength => {
@@ -163,7 +171,7 @@ impl Sayings {
                     rules::no_tabs(buf, name, value, Refusal::BadCoding)?;
                     sayings.framing.coding(line.value)?;
                 }
-                Known::Connection => sayings.connection(line.value, &mut named)?,
+                Known::Connection => sayings.connection(line.value, &mut named, from)?,
                 _ => {}
             }
         }
@@ -174,8 +182,12 @@ impl Sayings {
     }
 
     /// RFC 9110 section 7.6.1: options for this connection, and names of fields that end here.
-    fn connection(&mut self, value: &[u8], named: &mut usize) -> Result<(), Refusal> {
+    fn connection(&mut self, value: &[u8], named: &mut usize, from: Blame) -> Result<(), Refusal> {
         for option in rules::list(value) {
+            let option = match from {
+                Blame::Client => option,
+                Blame::Server => rules::without_parameters(option),
+            };
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
             } else if option.eq_ignore_ascii_case(b"close") {

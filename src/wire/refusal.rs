@@ -50,7 +50,7 @@ refusals! {
     TargetTooLong = 414 "target-too-long",
     /// More fields than `limits.headers`.
     TooManyFields = 431 "too-many-fields",
-    /// Bytes before the request line other than one CRLF.
+    /// Bytes before the request line other than a few CRLF.
     BadStart = 400 "bad-start",
     /// A request line that is none (also HTTP/0.9).
     BadRequestLine = 400 "bad-request-line",
@@ -60,7 +60,7 @@ refusals! {
     BadMethod = 400 "bad-method",
     /// CONNECT or TRACE, which are not for a load balancer.
     MethodNotImplemented = 501 "method-not-implemented",
-    /// A target with control bytes, non-ASCII, a fragment or a broken escape.
+    /// A target with control bytes, a fragment or a broken escape.
     BadTarget = 400 "bad-target",
     /// A version that is spelled right but not 1.0 or 1.1 (also the HTTP/2 preface).
     BadVersion = 505 "bad-version",
@@ -95,25 +95,25 @@ refusals! {
     UnknownCoding = 501 "unknown-coding",
     /// `Transfer-Encoding` in HTTP/1.0.
     CodingInOldVersion = 400 "coding-in-old-version",
-    /// A transfer coding in a response that can have no body (1xx, 204).
+    /// A transfer coding in an interim response.
     CodingWithoutBody = 400 "coding-without-body",
-    /// A body in an HTTP/1.0 GET, HEAD or DELETE, which servers are known to leave in the stream.
+    /// A body in an HTTP/1.0 GET, HEAD or DELETE, which servers are known to leave in the stream, or in a handshake.
     BodyNotExpected = 400 "body-not-expected",
-    /// `Connection` lists too many names, or something that is no name.
+    /// `Connection` lists too many names, or something that is no name (a server's may have parameters).
     BadConnection = 400 "bad-connection",
     /// A 101 that nobody asked for, or that fails the handshake's check.
     BadSwitch = 400 "bad-switch",
-    /// More responses before the final one than are passed on.
+    /// More responses before the final one, or more bytes of them, than are passed on in their time.
     TooManyInterims = 400 "too-many-interims",
-    /// A chunk size that is none, or too large.
+    /// A chunk size that is none, or too large, or has too many zeros before it or blanks behind it.
     BadChunkSize = 400 "bad-chunk-size",
-    /// A chunk extension with forbidden bytes, or too long (a line, or all of them).
+    /// A chunk extension that is none, has forbidden bytes, or is too long (a line, or all of them).
     BadChunkExtension = 400 "bad-chunk-extension",
     /// A chunk's data not followed by CRLF.
     BadChunkEnd = 400 "bad-chunk-end",
     /// A trailer line that is none.
     BadTrailer = 400 "bad-trailer",
-    /// A trailer that names a framing, routing, cookie or authentication field.
+    /// A trailer that names a framing, routing, cookie, authentication or content field.
     ForbiddenTrailer = 400 "forbidden-trailer",
     /// Trailers beyond the head's limits.
     TrailersTooLarge = 431 "trailers-too-large",

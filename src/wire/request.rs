@@ -22,10 +22,10 @@ pub enum TargetForm {
     Asterisk,
 }
 
-/// What `Upgrade` asks for.
+/// What `Upgrade` asks for, where it may ask ([`rules::may_upgrade`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Upgrade {
-    /// Nothing.
+    /// Nothing, or nothing that is to be heeded: an ordinary request.
     #[default]
     None,
     /// `websocket` is in the list: [`super::websocket::check_request`] decides.
@@ -49,7 +49,7 @@ pub struct RequestHead {
     pub path_span: Span,
     /// The target's query with its `?`; empty if there is none.
     pub query: Span,
-    /// Host and port as in the target (absolute form) or `Host`; empty if neither is there (HTTP/1.0 only).
+    /// Host and port as in the target (absolute form) or `Host`; empty if `Host` is, or is not there (HTTP/1.0 only).
     pub authority: Span,
     /// `authority` without port, IPv6 in its brackets; compare without regard to case.
     pub host: Span,
@@ -65,7 +65,9 @@ pub struct RequestHead {
     pub upgrade: Upgrade,
     /// `TE` has `trailers`: the client reads trailers.
     pub te_trailers: bool,
-    /// Bytes of the head in the buffer, with an empty line before it: what to consume.
+    /// Bytes above ASCII in the target, which go on percent-encoded.
+    pub above_ascii: usize,
+    /// Bytes of the head in the buffer, with the empty lines before it: what to consume.
     pub size: usize,
     /// The field lines.
     pub fields: Fields,
@@ -92,30 +94,35 @@ impl RequestHead {
         limits: &HeadLimits,
     ) -> Result<Progress, Refusal> {
         let window = &buf[..buf.len().min(limits.size)];
-        let Some(skip) = rules::leading_line(window)? else {
+        let Some(skip) = rules::leading_lines(window)? else {
             return Ok(Progress::Partial);
         };
-        if !head::is_worth_splitting(window, seen, limits) {
-            return head::not_yet(window, seen, limits);
+        if !head::is_worth_splitting(window, skip, seen, limits) {
+            return head::not_yet(window, skip, seen, limits);
         }
         let mut lines: head::Lines<'_> = [const { MaybeUninit::uninit() }; HeadLimits::MOST_FIELDS];
         let room = limits.fields.min(HeadLimits::MOST_FIELDS);
         let mut raw = httparse::Request::new(&mut []);
         match raw.parse_with_uninit_headers(&window[skip..], &mut lines[..room]) {
-            Ok(httparse::Status::Partial) => head::not_yet(window, seen, limits),
+            Ok(httparse::Status::Partial) => head::not_yet(window, skip, seen, limits),
             Ok(httparse::Status::Complete(size)) => {
-                self.read(&window[..skip + size], &raw)?;
+                self.read(&window[..skip + size], &raw, limits)?;
                 Ok(Progress::Complete)
             }
             Err(httparse::Error::Version) => match rules::version_refusal(&window[skip..]) {
                 Some(refusal) => Err(refusal),
-                None => head::not_yet(window, seen, limits),
+                None => head::not_yet(window, skip, seen, limits),
             },
             Err(error) => Err(rules::raw(error)),
         }
     }
 
-    fn read(&mut self, buf: &[u8], raw: &httparse::Request<'_, '_>) -> Result<(), Refusal> {
+    fn read(
+        &mut self,
+        buf: &[u8],
+        raw: &httparse::Request<'_, '_>,
+        limits: &HeadLimits,
+    ) -> Result<(), Refusal> {
         let (Some(name), Some(target), Some(minor)) = (raw.method, raw.path, raw.version) else {
             return Err(Refusal::BadRequestLine);
         };
@@ -127,6 +134,10 @@ impl RequestHead {
         self.target = Span::locate(buf, target.as_bytes());
         let target = rules::target(buf, self.target, self.method)?;
         (self.form, self.path_span, self.query) = (target.form, target.path, target.query);
+        self.above_ascii = target.above_ascii;
+        if self.above_ascii > 0 && buf.len() + 2 * self.above_ascii > limits.size {
+            return Err(Refusal::TargetTooLong);
+        }
         let sayings = Sayings::read(buf, raw.headers, &mut self.fields, Blame::Client)?;
         self.route(buf, &target, &sayings)?;
         self.body = sayings.framing.of_request(minor, self.method)?;
@@ -134,13 +145,12 @@ impl RequestHead {
         self.connection_upgrade = sayings.upgrade;
         self.expect_continue = minor == 1 && self.fields.lists(buf, Known::Expect, b"100-continue");
         self.te_trailers = minor == 1 && self.fields.lists(buf, Known::Te, b"trailers");
-        self.upgrade = match (
-            self.fields.has(Known::Upgrade),
-            self.fields.lists(buf, Known::Upgrade, b"websocket"),
-        ) {
-            (false, _) => Upgrade::None,
-            (true, true) => Upgrade::WebSocket,
-            (true, false) => Upgrade::Other,
+        self.upgrade = match rules::may_upgrade(minor, self.method, sayings.upgrade)
+            && self.fields.has(Known::Upgrade)
+        {
+            false => Upgrade::None,
+            true if self.fields.lists(buf, Known::Upgrade, b"websocket") => Upgrade::WebSocket,
+            true => Upgrade::Other,
         };
         Ok(())
     }
@@ -159,7 +169,8 @@ impl RequestHead {
                 )?;
             }
         }
-        let host = match said.hosts == 0 && self.form != TargetForm::Absolute {
+        // An empty `Host`, or none in HTTP/1.0, is a request for no host in particular.
+        let host = match self.authority.is_empty() && self.form != TargetForm::Absolute {
             true => 0,
             false => rules::host(self.authority.of(buf))?,
         };

@@ -23,6 +23,9 @@ pub struct ResponseHead {
     pub size: usize,
     /// The field lines.
     pub fields: Fields,
+    /// There is a transfer coding where there can be no body: it is not passed on, and neither is the connection used again
+    /// ([`rules::ignores_coding`]).
+    pub(super) idle_coding: bool,
     /// What the fields alone say of the body.
     pub(super) framing: BodyLength,
     /// `Connection` lists `upgrade`.
@@ -48,7 +51,7 @@ impl ResponseHead {
     ) -> Result<Progress, Refusal> {
         let window = &buf[..buf.len().min(limits.size)];
         rules::status_line_start(window)?;
-        if !head::is_worth_splitting(window, seen, limits) {
+        if !head::is_worth_splitting(window, 0, seen, limits) {
             return not_yet(window, seen, limits);
         }
         let mut lines: head::Lines<'_> = [const { MaybeUninit::uninit() }; HeadLimits::MOST_FIELDS];
@@ -76,7 +79,8 @@ impl ResponseHead {
         self.reason = rules::reason(buf);
         let sayings = Sayings::read(buf, raw.headers, &mut self.fields, Blame::Server)?;
         self.framing = sayings.framing.of_response(minor, status)?;
-        self.keep_alive = sayings.keeps_alive(minor);
+        self.idle_coding = self.framing == BodyLength::Chunked && rules::ignores_coding(status);
+        self.keep_alive = sayings.keeps_alive(minor) && !self.idle_coding;
         self.connection_upgrade = sayings.upgrade;
         Ok(())
     }
@@ -99,7 +103,7 @@ impl ResponseHead {
 
 /// A head that has not ended; a status line has no target that could be too long.
 fn not_yet(window: &[u8], seen: usize, limits: &HeadLimits) -> Result<Progress, Refusal> {
-    head::not_yet(window, seen, limits).map_err(|refusal| match refusal {
+    head::not_yet(window, 0, seen, limits).map_err(|refusal| match refusal {
         Refusal::TargetTooLong => Refusal::HeadTooLarge,
         other => other,
     })
@@ -166,6 +170,8 @@ mod tests {
             ("HTTP/1.1 204 No", "Content-Length: 3\n", None),
             ("HTTP/1.1 304 No", "Content-Length: 3\n", None),
             ("HTTP/1.1 304 No", "Transfer-Encoding: chunked\n", None),
+            ("HTTP/1.1 204 No", "Transfer-Encoding: chunked\n", None),
+            ("HTTP/1.1 101 Go", "Transfer-Encoding: chunked\n", None),
             ("HTTP/1.1 100 Go", "", None),
             ("HTTP/1.1 101 Go", "", None),
         ];
@@ -223,17 +229,12 @@ mod tests {
                 CodingInOldVersion,
             ),
             (
-                "HTTP/1.1 204 OK",
-                "Transfer-Encoding: chunked\n",
-                CodingWithoutBody,
-            ),
-            (
                 "HTTP/1.1 100 OK",
                 "Transfer-Encoding: chunked\n",
                 CodingWithoutBody,
             ),
             (
-                "HTTP/1.1 101 OK",
+                "HTTP/1.1 103 OK",
                 "Transfer-Encoding: chunked\n",
                 CodingWithoutBody,
             ),

@@ -6,9 +6,10 @@
 //! repaired. Each function takes the bytes in question and returns their meaning or the [`Refusal`].
 //!
 //! Where both of them are more lenient than a rule, its refusal stays as long as no browser and no common
-//! library sends such a thing: a bare LF, two spaces in a request line, HTTP/1.2, a port without digits, a space
-//! behind a chunk's size, control bytes in values. The next reader may know the older or the stricter
-//! reading, and nobody suffers.
+//! library sends such a thing: a bare LF, two spaces in a request line, HTTP/1.2, a port without digits, control bytes in
+//! values. The next reader may know the older or the stricter reading, and nobody suffers. What some do send and both of them
+//! carry (blanks behind a chunk's size, a few empty lines between requests, UTF-8 in a target) is accepted within a bound, and
+//! goes on in the strict form.
 //!
 //! Two rules are kept by other files. That a name is followed by its colon at once and a line does not begin
 //! with a space (RFC 9112 sections 5.1 and 5.2) is httparse's: [`raw`]. The order of a chunk's parts is the state
@@ -25,13 +26,15 @@ use super::{BodyLength, Known, Method, Refusal, Span, request::TargetForm};
 /// Names that `Connection` may list besides the usual options; more is no honest message.
 pub const CONNECTION_NAMES: usize = 32;
 
-/// Hexadecimal digits of a chunk's size. RFC 9112 section 7.1 asks recipients to bound them.
+/// Hexadecimal digits of a chunk's size behind its leading zeros. RFC 9112 section 7.1 asks recipients to bound them.
 pub const CHUNK_SIZE_DIGITS: u8 = 16;
 
-/// Bytes of a chunk's size line, extensions included (RFC 9112 section 7.1.1: "limit the total length").
+/// Bytes of a chunk's size line: leading zeros, digits, the blanks that embedded servers pad to a width with, and extensions
+/// (RFC 9112 section 7.1.1: "limit the total length").
 pub const CHUNK_LINE: u16 = 256;
 
-/// Extension bytes that a body may have beyond twice its payload so far.
+/// Bytes of size lines that frame nothing (extensions, blanks, further zeros) and that a body may have beyond twice its payload
+/// so far.
 pub const CHUNK_EXTENSIONS: u32 = 16 * 1024;
 
 /// Lengths stop at 63 bits, so that no reader's signed type overflows (nginx's does at that point).
@@ -40,20 +43,54 @@ pub const MOST_LENGTH: u64 = i64::MAX as u64;
 /// One chunk stops at 52 bits, as HAProxy's: what a floating-point number can count.
 pub const MOST_CHUNK: u64 = (1 << 52) - 1;
 
-/// Responses before the final one. RFC 9110 section 15.2 sets no bound, so one is set here.
-pub const MOST_INTERIMS: u32 = 32;
+/// Empty lines before a request line. RFC 9112 section 2.2 asks for one to be skipped; some clients send a few.
+pub const EMPTY_LINES: usize = 8;
+
+/// Bytes of the empty chunked body that a WebSocket handshake may have.
+pub const EMPTY_BODY: usize = 64;
+
+/// Responses before the final one that may come at once. RFC 9110 section 15.2 sets no bound, so a rate is set here: the
+/// budget is refilled while time passes, and is spent by [`INTERIM_COST_MS`] and one millisecond for each [`INTERIM_BYTES`].
+pub const INTERIM_BUDGET_MS: u64 = 32 * INTERIM_COST_MS;
+
+/// What one interim response takes of the budget, in milliseconds: ten a second may come for as long as the server works.
+pub const INTERIM_COST_MS: u64 = 100;
+
+/// Bytes of an interim response that take one millisecond of the budget: 64 KiB a second, and 8 heads of 16 KiB at once.
+pub const INTERIM_BYTES: usize = 64;
 
 // ---- RFC 9112 section 2: lines ------------------------------------------------------------------
 
-/// RFC 9112 section 2.2: one empty line before a request line is skipped. We skip one, not many.
-/// `None`: it cannot be told yet.
-pub fn leading_line(buf: &[u8]) -> Result<Option<usize>, Refusal> {
-    match buf {
-        [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => Ok(None),
-        [b'\r', b'\n', b'\r' | b'\n', ..] | [b'\n', ..] => Err(Refusal::BadStart),
-        [b'\r', b'\n', ..] => Ok(Some(2)),
-        [b'\r', ..] => Err(Refusal::BadStart),
-        _ => Ok(Some(0)),
+/// RFC 9112 section 2.2: empty lines before a request line are skipped, up to [`EMPTY_LINES`]. Returns their bytes;
+/// `None`: more bytes are needed to know.
+#[inline]
+pub fn leading_lines(buf: &[u8]) -> Result<Option<usize>, Refusal> {
+    match buf.first() {
+        None => Ok(None),
+        Some(b'\r' | b'\n') => empty_lines(buf),
+        Some(_) => Ok(Some(0)),
+    }
+}
+
+#[cold]
+fn empty_lines(buf: &[u8]) -> Result<Option<usize>, Refusal> {
+    let mut size = 0;
+    loop {
+        match &buf[size..] {
+            [] | [b'\r'] => return Ok(None),
+            [b'\r', b'\n', ..] if size < 2 * EMPTY_LINES => size += 2,
+            [b'\r' | b'\n', ..] => return Err(Refusal::BadStart),
+            _ => return Ok(Some(size)),
+        }
+    }
+}
+
+/// How many empty lines these bytes are; 0 if they are anything else.
+#[inline]
+pub fn empty_lines_only(buf: &[u8]) -> usize {
+    match buf.first() {
+        Some(b'\r') if buf.chunks(2).all(|line| line == b"\r\n") => buf.len() / 2,
+        _ => 0,
     }
 }
 
@@ -130,17 +167,24 @@ pub struct Target {
     pub path: Span,
     /// The query with its `?`; may be empty.
     pub query: Span,
+    /// Bytes above ASCII, in path and query.
+    pub above_ascii: usize,
 }
 
 /// RFC 9112 section 3.2. Authority form belongs to CONNECT, the asterisk to OPTIONS; a fragment is never
-/// sent (RFC 9110 section 7.1), nor is anything outside visible ASCII (RFC 3986 section 2). Bytes that
-/// RFC 3986 excludes but browsers send in queries (`|`, `"`, `{`…) pass, as in HAProxy and nginx. Stricter, as
-/// HAProxy: no query right behind an authority.
+/// sent (RFC 9110 section 7.1). Bytes that RFC 3986 excludes but browsers send in queries (`|`, `"`, `{`…) pass, as in
+/// HAProxy and nginx. UTF-8, which old clients send as it is (httparse refuses what is none), goes on percent-encoded as
+/// RFC 3986 section 2.5 says: the one form that no reader behind us can refuse or read in another character set. Stricter,
+/// as HAProxy: no query right behind an authority.
 pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal> {
     let bytes = span.of(buf);
-    if !bytes.is_ascii() || memchr::memchr(b'#', bytes).is_some() {
+    if memchr::memchr(b'#', bytes).is_some() {
         return Err(Refusal::BadTarget);
     }
+    let above_ascii = match bytes.is_ascii() {
+        true => 0,
+        false => bytes.iter().filter(|byte| !byte.is_ascii()).count(),
+    };
     let nowhere = Span {
         start: span.start,
         end: span.start,
@@ -158,6 +202,7 @@ pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal>
                 default_port: 80,
                 path,
                 query: path,
+                above_ascii,
             });
         }
         [b'/', ..] => (TargetForm::Origin, nowhere, 80, span.from()),
@@ -187,10 +232,12 @@ pub fn target(buf: &[u8], span: Span, method: Method) -> Result<Target, Refusal>
         default_port,
         path,
         query,
+        above_ascii,
     })
 }
 
-/// RFC 9110 section 4.2: the schemes that are HTTP. Length of scheme and `://`, default port.
+/// RFC 9110 section 4.2 and RFC 6455 section 3: the schemes that are HTTP on the wire. Length of scheme and `://`, default
+/// port.
 fn scheme(target: &[u8]) -> Option<(usize, u16)> {
     let starts = |with: &[u8]| {
         target
@@ -200,6 +247,8 @@ fn scheme(target: &[u8]) -> Option<(usize, u16)> {
     match () {
         () if starts(b"http://") => Some((7, 80)),
         () if starts(b"https://") => Some((8, 443)),
+        () if starts(b"ws://") => Some((5, 80)),
+        () if starts(b"wss://") => Some((6, 443)),
         () => None,
     }
 }
@@ -390,14 +439,13 @@ pub const fn name(name: &[u8]) -> Result<(), Refusal> {
 }
 
 /// RFC 9110 section 5.3: only lists may be repeated; of these a second one is another reading, as nginx
-/// has it. (Lengths, codings and hosts have their own refusals.)
+/// has it. Stricter: `Expect`, which is a list, because it decides on when a body is sent. (Lengths, codings and hosts have
+/// their own refusals.)
 pub const fn repeated(known: Known) -> Result<(), Refusal> {
     match known {
         Known::Authorization
         | Known::ProxyAuthorization
         | Known::Expect
-        | Known::IfMatch
-        | Known::IfNoneMatch
         | Known::IfModifiedSince
         | Known::IfUnmodifiedSince
         | Known::IfRange => Err(Refusal::FieldRepeated),
@@ -406,7 +454,7 @@ pub const fn repeated(known: Known) -> Result<(), Refusal> {
 }
 
 /// RFC 9110 section 5.6.3 counts tabs among the whitespace around values; in the fields that decide on
-/// framing and routing, as nginx, we do not.
+/// framing, as nginx, we do not.
 pub fn no_tabs(buf: &[u8], name: Span, value: Span, refusal: Refusal) -> Result<(), Refusal> {
     let before = &buf[name.to() + 1..value.from().max(name.to() + 1)];
     let after = buf[value.to()..].iter().take_while(|byte| **byte != b'\r');
@@ -459,6 +507,16 @@ pub const fn is_hop_by_hop(known: Known) -> bool {
     )
 }
 
+/// RFC 9110 section 5.6.3: a tab may stand before a host, as HAProxy has it, and does not go on. Stricter, as nginx: none
+/// behind it.
+pub fn no_tab_behind(buf: &[u8], value: Span) -> Result<(), Refusal> {
+    let mut after = buf[value.to()..].iter().take_while(|byte| **byte != b'\r');
+    match after.all(|byte| *byte == b' ') {
+        true => Ok(()),
+        false => Err(Refusal::BadHost),
+    }
+}
+
 /// RFC 9112 section 9.3: HTTP/1.1 keeps a connection unless told not to, HTTP/1.0 only if told to.
 pub const fn persists(minor: u8, close: bool, keep_alive: bool) -> bool {
     !close && (minor == 1 || keep_alive)
@@ -477,6 +535,16 @@ pub fn connection_name(option: &[u8], count: usize) -> Result<(), Refusal> {
     match count <= CONNECTION_NAMES && (option.is_empty() || is_token(option)) {
         true => Ok(()),
         false => Err(Refusal::BadConnection),
+    }
+}
+
+/// A connection option of a server without its parameters: it has none by RFC 9110 section 7.6.1, but some servers write those
+/// of `Keep-Alive` behind it (`Keep-Alive; timeout=5, max=100`), and it does not go on in any case.
+pub fn without_parameters(option: &[u8]) -> &[u8] {
+    match memchr::memchr2(b';', b'=', option) {
+        Some(at) if option[at] == b';' => trim(&option[..at]),
+        Some(_) => b"",
+        None => option,
     }
 }
 
@@ -560,12 +628,12 @@ impl Framing {
         }
     }
 
-    /// A response without framing fields ends with the connection. RFC 9112 section 6.1: none in 1xx and
-    /// 204 may have a coding.
+    /// A response without framing fields ends with the connection. RFC 9112 section 6.1: no interim one may have a coding;
+    /// where others cannot have a body, it frames nothing ([`ignores_coding`]).
     pub fn of_response(self, minor: u8, status: u16) -> Result<BodyLength, Refusal> {
         let body = self.settle(minor)?.unwrap_or(BodyLength::UntilClose);
         match (body, status) {
-            (BodyLength::Chunked, 100..=199 | 204) => Err(Refusal::CodingWithoutBody),
+            (BodyLength::Chunked, 100 | 102..=199) => Err(Refusal::CodingWithoutBody),
             _ => Ok(body),
         }
     }
@@ -582,6 +650,14 @@ pub const fn has_body(request: Method, status: u16) -> bool {
 /// RFC 9110 section 8.6: no length in 1xx and 204. One that a server says all the same is not passed on.
 pub const fn may_have_length(status: u16) -> bool {
     !matches!(status, 100..=199 | 204)
+}
+
+/// RFC 9112 section 6.1: no transfer coding in 101 and 204; in 304 it would only say what another answer had. Servers send one
+/// all the same (Node in 204, WebSocket libraries in 101): it frames nothing, so `chunked` refuses nothing there and is not passed on. The
+/// connection is not used again, because the server may send chunks behind such a head. In other interim responses, where
+/// another response follows on the same connection, it stays refused.
+pub const fn ignores_coding(status: u16) -> bool {
+    matches!(status, 101 | 204 | 304)
 }
 
 /// RFC 9110 section 8.6: digits only; no sign, no space, no list, at most 63 bits.
@@ -607,7 +683,8 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
 
 // ---- RFC 9112 section 7: chunks and trailers ----------------------------------------------------
 
-/// RFC 9112 section 7.1: a size is hexadecimal digits, nothing before or between them.
+/// RFC 9112 section 7.1: a size is hexadecimal digits, nothing before or between them. Blanks may stand behind (section 7.1.1
+/// has them before an extension), and end here.
 pub const fn hex(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -623,14 +700,17 @@ pub const fn is_extension_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~')
 }
 
-/// RFC 9110 section 6.5.1: no trailer for framing, routing, authentication, request modifiers, response
-/// control or content description: a receiver that merges trailers would read another message.
-pub fn trailer(name: &[u8]) -> Result<(), Refusal> {
+/// RFC 9110 section 6.5.1: no trailer for framing, routing, authentication, request modifiers, or content description: a
+/// receiver that merges trailers would read another message. Whether the others go on: one of response control data, which
+/// some servers send and no merging makes dangerous, is left out instead.
+pub fn trailer(name: &[u8]) -> Result<bool, Refusal> {
     lookalike(name)?;
-    let forbidden = |other: &&[u8]| is_same_name(name, other);
+    let is_among = |names: &[&[u8]]| names.iter().any(|other| is_same_name(name, other));
     match Known::of(name) {
-        Known::Other if FORBIDDEN_TRAILERS.iter().any(forbidden) => Err(Refusal::ForbiddenTrailer),
-        Known::Other | Known::ETag | Known::LastModified => Ok(()),
+        Known::Other if is_among(FORBIDDEN_TRAILERS) => Err(Refusal::ForbiddenTrailer),
+        Known::Other => Ok(!is_among(DROPPED_TRAILERS)),
+        Known::ETag | Known::LastModified => Ok(true),
+        Known::CacheControl | Known::Expires | Known::Pragma => Ok(false),
         _ => Err(Refusal::ForbiddenTrailer),
     }
 }
@@ -638,27 +718,45 @@ pub fn trailer(name: &[u8]) -> Result<(), Refusal> {
 /// Those of the names in RFC 9110 section 6.5.1 that are no [`Known`] ones, and the client's address as many
 /// servers expect it.
 const FORBIDDEN_TRAILERS: &[&[u8]] = &[
-    b"age",
-    b"date",
     b"location",
     b"max-forwards",
     b"range",
-    b"retry-after",
-    b"vary",
-    b"warning",
     b"www-authenticate",
     b"x-real-ip",
 ];
 
+/// Response control data that is no [`Known`] one.
+const DROPPED_TRAILERS: &[&[u8]] = &[b"age", b"date", b"retry-after", b"vary", b"warning"];
+
 // ---- RFC 9110 sections 7.8 and 15.2: what comes before a final response -------------------------
 
-/// RFC 9110 section 15.2: the `count`th response before the final one.
-pub const fn interim(count: u32) -> Result<(), Refusal> {
-    if count <= MOST_INTERIMS {
-        Ok(())
-    } else {
-        Err(Refusal::TooManyInterims)
+/// RFC 9110 section 15.2: how many responses before the final one may come, by their rate and their bytes. Their number has
+/// no bound: a job of an hour may report every second.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Interims {
+    /// When the budget is full again, in milliseconds of the caller's clock.
+    full_at: u64,
+}
+
+impl Interims {
+    /// The next one, of so many bytes, has come at `now_ms`, which never goes back.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyInterims`] when the budget does not last.
+    pub fn next(&mut self, bytes: usize, now_ms: u64) -> Result<(), Refusal> {
+        let cost = INTERIM_COST_MS + (bytes / INTERIM_BYTES) as u64;
+        self.full_at = self.full_at.max(now_ms) + cost;
+        match self.full_at - now_ms <= INTERIM_BUDGET_MS {
+            true => Ok(()),
+            false => Err(Refusal::TooManyInterims),
+        }
     }
+}
+
+/// RFC 9110 section 7.8: `Upgrade` is to be ignored in HTTP/1.0, and where `Connection` does not list it. RFC 6455 section 4.1:
+/// a WebSocket begins with GET, and no other protocol is switched to, so it is ignored on other methods too.
+pub const fn may_upgrade(minor: u8, method: Method, connection_upgrade: bool) -> bool {
+    minor == 1 && matches!(method, Method::Get) && connection_upgrade
 }
 
 /// RFC 9110 sections 7.8 and 15.2.2: a 101 answers a request that asked to switch (`asked` is what it asked

@@ -8,6 +8,22 @@ pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// Appends these bytes, those above ASCII percent-encoded (RFC 3986 section 2.5).
+pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.is_ascii() {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    for byte in bytes {
+        if byte.is_ascii() {
+            out.push(*byte);
+        } else {
+            let digit = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
+            out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
 /// Appends an address as text (IPv6 as RFC 5952 has it, without brackets). An IPv4 address that was
 /// mapped into IPv6 is written as IPv4.
 pub fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
@@ -71,6 +87,17 @@ fn push_hex(out: &mut Vec<u8>, group: u16) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn only_what_is_above_ascii_is_percent_encoded() {
+        let encoded = |text: &str| {
+            let mut out = Vec::new();
+            push_percent_encoded(&mut out, text.as_bytes());
+            String::from_utf8(out).expect("ASCII")
+        };
+        assert_eq!(encoded("/a%20|\"?"), "/a%20|\"?");
+        assert_eq!(encoded("/caf\u{e9}/\u{20ac}x"), "/caf%C3%A9/%E2%82%ACx");
+    }
 
     proptest! {
         #[test]

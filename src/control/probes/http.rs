@@ -5,7 +5,7 @@ use super::tcp::Stream;
 use crate::balance::Reason;
 use crate::config::{Address, HttpCheck};
 use crate::wire::chunked::Decoder;
-use crate::wire::{BodyLength, HeadLimits, Method, Refusal};
+use crate::wire::{Blame, BodyLength, HeadLimits, Method, Refusal};
 use memchr::memmem;
 
 /// Bytes of a body that are searched for the expected text.
@@ -92,7 +92,7 @@ impl Body {
         match length {
             BodyLength::None => Self::Length(0),
             BodyLength::Length(left) => Self::Length(left),
-            BodyLength::Chunked => Self::Chunked(Decoder::new(limits)),
+            BodyLength::Chunked => Self::Chunked(Decoder::new(limits, Blame::Server)),
             BodyLength::UntilClose => Self::UntilClose,
         }
     }

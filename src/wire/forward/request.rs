@@ -1,6 +1,7 @@
 use super::lines::Lines;
 use super::{Changes, Connection, Edit};
 use crate::wire::request::{RequestHead, TargetForm};
+use crate::wire::text::push_percent_encoded;
 use crate::wire::{BodyLength, Field, Known, rules};
 
 /// How a request's head differs from what the client sent. `Default` is a head with nothing added.
@@ -60,7 +61,7 @@ impl Default for RequestEdits<'_> {
 /// Appends the head that the server gets, with its empty line.
 pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     let changed = edits.changes.map_or(0, |changes| changes.lines().len());
-    out.reserve(head.size + ADDITIONS + changed);
+    out.reserve(head.size + 2 * head.above_ascii + ADDITIONS + changed);
     write_line(head, buf, out);
     let dropped = |known| {
         edits
@@ -95,7 +96,10 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
             _ => lines.copy(field),
         }
     }
-    framing(head.body, &mut lines);
+    // An empty body of a handshake has been received (RFC 6455 section 4.1 knows none), and is not passed on.
+    if edits.connection != Connection::WebSocket {
+        framing(head.body, &mut lines);
+    }
     additions(head, buf, edits, &mut lines);
     if let Some(changes) = edits.changes {
         lines.ready(changes.lines());
@@ -114,6 +118,10 @@ fn write_line(head: &RequestHead, buf: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_name.of(buf));
     out.push(b' ');
     match head.form {
+        _ if head.above_ascii > 0 => {
+            push_percent_encoded(out, head.path(buf));
+            push_percent_encoded(out, head.query.of(buf));
+        }
         TargetForm::Origin | TargetForm::Asterisk => out.extend_from_slice(head.target.of(buf)),
         TargetForm::Absolute => {
             out.extend_from_slice(head.path(buf));

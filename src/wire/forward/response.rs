@@ -75,6 +75,7 @@ pub fn write_response(
             Known::SetCookie => lines.edited(at, field),
             Known::ContentLength if !rules::may_have_length(head.status) => {}
             Known::TransferEncoding | Known::Trailer if edits.framing == Framing::UntilClose => {}
+            Known::TransferEncoding if rules::ignores_coding(head.status) => {}
             Known::TransferEncoding => lines.line(b"Transfer-Encoding", b"chunked"),
             _ => lines.copy(field),
         }

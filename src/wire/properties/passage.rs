@@ -1,11 +1,13 @@
 use crate::wire::chunked::Decoder;
-use crate::wire::{BodyLength, HeadLimits, Refusal};
+use crate::wire::forward::Trailers;
+use crate::wire::{Blame, BodyLength, HeadLimits, Refusal};
 
 /// One direction of a connection without its sockets: bytes come in any pieces, what goes on is gathered.
 pub(super) struct Passage<H> {
     /// Reads the head at the front of the bytes.
     head: H,
     limits: HeadLimits,
+    from: Blame,
     inbox: Vec<u8>,
     /// Bytes of the inbox that the head's reader was shown before.
     seen: usize,
@@ -64,10 +66,11 @@ enum Left {
 }
 
 impl<H: FnMut(&[u8], usize) -> Result<Option<HeadFound>, Refusal>> Passage<H> {
-    pub(super) fn new(head: H, limits: HeadLimits) -> Self {
+    pub(super) fn new(head: H, limits: HeadLimits, from: Blame) -> Self {
         Self {
             head,
             limits,
+            from,
             inbox: Vec::new(),
             seen: 0,
             left: Left::Head,
@@ -120,8 +123,13 @@ impl<H: FnMut(&[u8], usize) -> Result<Option<HeadFound>, Refusal>> Passage<H> {
                     taken
                 }
                 Left::Chunks(decoder) => {
+                    let mut before = *decoder;
                     let step = decoder.payload(&self.inbox, &mut self.found.payload)?;
-                    self.found.out.extend_from_slice(&self.inbox[..step.taken]);
+                    if step.plain {
+                        self.found.out.extend_from_slice(&self.inbox[..step.taken]);
+                    } else {
+                        before.strict(&self.inbox, &Trailers::default(), &mut self.found.out)?;
+                    }
                     if step.done {
                         self.left = Left::Head;
                     }
@@ -147,7 +155,7 @@ impl<H: FnMut(&[u8], usize) -> Result<Option<HeadFound>, Refusal>> Passage<H> {
             _ if head.last => Left::Nothing,
             BodyLength::None | BodyLength::Length(0) => Left::Head,
             BodyLength::Length(length) => Left::Bytes(length),
-            BodyLength::Chunked => Left::Chunks(Decoder::new(&self.limits)),
+            BodyLength::Chunked => Left::Chunks(Decoder::new(&self.limits, self.from)),
             BodyLength::UntilClose => Left::UntilClose,
         };
         head.size

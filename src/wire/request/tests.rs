@@ -65,6 +65,14 @@ fn targets() {
         ("GET HTTP://H HTTP/1.1", "/", "", "H"),
         ("GET http://h:80 HTTP/1.1", "/", "", "h:80"),
         ("GET https://h:443/ HTTP/1.1", "/", "", "h:443"),
+        ("GET ws://h/p?q HTTP/1.1", "/p", "?q", "h"),
+        ("GET WSS://h:443 HTTP/1.1", "/", "", "h:443"),
+        (
+            "GET /caf\u{e9}/..?\u{20ac}=\u{1f600} HTTP/1.1",
+            "/caf\u{e9}/..",
+            "?\u{20ac}=\u{1f600}",
+            "h",
+        ),
     ];
     for (line, path, query, authority) in table {
         let buf = format!("{line}\r\nHost: h\r\n\r\n");
@@ -108,7 +116,12 @@ fn refused_request_lines() {
         ("GET ?q HTTP/1.1", BadTarget),
         ("GET /#f HTTP/1.1", BadTarget),
         ("GET http://h/#f HTTP/1.1", BadTarget),
-        ("GET /\u{e9} HTTP/1.1", BadTarget),
+        ("GET /\u{e9}#f HTTP/1.1", BadTarget),
+        ("GET /\u{e9}/../.. HTTP/1.1", BadTarget),
+        ("GET \u{e9} HTTP/1.1", BadTarget),
+        ("GET http://\u{e9}/ HTTP/1.1", BadHost),
+        ("GET ws://u@h/ HTTP/1.1", BadHost),
+        ("GET ws://h:443/ HTTP/1.1", HostMismatch),
         ("GET /\u{7f} HTTP/1.1", BadRequestLine),
         ("GET /\u{1} HTTP/1.1", BadRequestLine),
         ("GET /%zz HTTP/1.1", BadTarget),
@@ -147,6 +160,9 @@ fn hosts() {
         ("[::1]", "[::1]"),
         ("[2001:db8::1]:443", "[2001:db8::1]"),
         ("[::ffff:1.2.3.4]", "[::ffff:1.2.3.4]"),
+        ("", ""),
+        ("\th", "h"),
+        (" \t \th:80 ", "h"),
     ];
     for (value, host) in good {
         let buf = format!("GET / HTTP/1.1\r\nHost: {value}\r\n\r\n");
@@ -154,7 +170,6 @@ fn hosts() {
         assert_eq!(head.host.of(buf.as_bytes()), host.as_bytes());
     }
     let bad = [
-        "",
         ":80",
         "h:",
         "h:x",
@@ -174,8 +189,9 @@ fn hosts() {
         "a..b",
         "..",
         "%41",
-        "\th",
+        "h\t",
         "h \t",
+        "a\tb",
         "h\\",
         "[::1",
         "::1",
@@ -195,6 +211,10 @@ fn hosts() {
         );
     }
     assert_eq!(with("GET / HTTP/1.1", "").err(), Some(Refusal::HostMissing));
+    let refused = with("GET http://h/ HTTP/1.1", "Host:\n").err();
+    assert_eq!(refused, Some(Refusal::BadHost));
+    let refused = with("GET http:/// HTTP/1.1", "Host:\n").err();
+    assert_eq!(refused, Some(Refusal::BadHost));
     assert_eq!(
         with("GET http://h/ HTTP/1.1", "").err(),
         Some(Refusal::HostMissing)
@@ -224,6 +244,10 @@ fn framing() {
         ),
         ("Transfer-Encoding: chunked\n", Chunked),
         ("transfer-encoding: Chunked\n", Chunked),
+        (
+            "If-None-Match: a\nIf-None-Match: b\nIf-Match: a\nIf-Match: b\n",
+            None,
+        ),
     ];
     for (fields, body) in good {
         let head = with("POST / HTTP/1.1", &format!("Host: h\n{fields}")).unwrap();
@@ -279,7 +303,12 @@ fn framing() {
             LookalikeField,
         ),
         ("Authorization: a\nauthorization: a\n", FieldRepeated),
-        ("If-None-Match: a\nIf-None-Match: b\n", FieldRepeated),
+        ("If-Range: a\nIf-Range: b\n", FieldRepeated),
+        (
+            "If-Modified-Since: a\nIf-Modified-Since: b\n",
+            FieldRepeated,
+        ),
+        ("Expect: a\nExpect: b\n", FieldRepeated),
     ];
     for (fields, refusal) in bad {
         let result = with("POST / HTTP/1.1", &format!("Host: h\n{fields}"));
@@ -306,7 +335,7 @@ fn framing() {
 #[test]
 fn refused_lines() {
     use Refusal::*;
-    let table: [(&[u8], Refusal); 21] = [
+    let table: [(&[u8], Refusal); 22] = [
         (b"GET / HTTP/1.1\nHost: h\r\n\r\n", BareLineEnd),
         (b"GET / HTTP/1.1\r\nHost: h\n\r\n", BareLineEnd),
         (b"GET / HTTP/1.1\r\nHost: h\r\n\n", BareLineEnd),
@@ -333,7 +362,8 @@ fn refused_lines() {
             BadFieldName,
         ),
         (b"GET / HTTP/1.1\r\nHost: h\r\n(): b\r\n\r\n", BadFieldName),
-        (b"\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", BadStart),
+        (b"\r\n\r\n\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", BadStart),
+        (b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nG", BadStart),
         (b"\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", BadStart),
         (b"\rGET / HTTP/1.1\r\nHost: h\r\n\r\n", BadStart),
         (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", BadRequestLine),
@@ -365,6 +395,20 @@ fn bounds() {
         head.parse(target.as_bytes(), 4000, &LIMITS),
         Err(Refusal::TargetTooLong)
     );
+    let target = format!("\r\n\r\nGET /{} HTTP/1.1\r\n", "x".repeat(5000));
+    assert_eq!(
+        head.parse(target.as_bytes(), 4000, &LIMITS),
+        Err(Refusal::TargetTooLong)
+    );
+    // What is percent-encoded takes three times its bytes, and fits as such.
+    let target = |count: usize| {
+        with(
+            &format!("GET /{} HTTP/1.1", "\u{e9}".repeat(count)),
+            "Host: h\n",
+        )
+    };
+    assert_eq!(target(600).unwrap().above_ascii, 1200);
+    assert_eq!(target(700).err(), Some(Refusal::TargetTooLong));
     let value = format!(
         "GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n",
         "x".repeat(5000)
@@ -425,6 +469,8 @@ fn faults_are_found_before_the_end() {
     assert_eq!(drip(b"GET / HTTP/1.1\n"), Refusal::BareLineEnd);
     assert_eq!(drip(b"GET / HTTP/1.1\r\nHost: h\n"), Refusal::BareLineEnd);
     assert_eq!(drip(b"\x16"), Refusal::BadRequestLine);
+    assert_eq!(drip(b"\r\n\r\n\r\nGET /\r\n"), Refusal::BadRequestLine);
+    assert_eq!(drip(b"\r\n\r\n\x16"), Refusal::BadRequestLine);
 }
 
 #[test]
@@ -460,9 +506,12 @@ fn connection() {
 #[test]
 fn upgrade_and_expect() {
     let upgrade = |fields: &str| {
-        with("GET / HTTP/1.1", &format!("Host: h\n{fields}"))
-            .unwrap()
-            .upgrade
+        with(
+            "GET / HTTP/1.1",
+            &format!("Host: h\nConnection: x, Upgrade\n{fields}"),
+        )
+        .unwrap()
+        .upgrade
     };
     assert_eq!(upgrade(""), Upgrade::None);
     assert_eq!(upgrade("Upgrade: WebSocket\n"), Upgrade::WebSocket);

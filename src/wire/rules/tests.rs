@@ -6,7 +6,7 @@
 use super::*;
 use crate::wire::chunked::Decoder;
 use crate::wire::forward::{RequestEdits, ResponseEdits, write_request, write_response};
-use crate::wire::request::RequestHead;
+use crate::wire::request::{RequestHead, Upgrade};
 use crate::wire::{Blame, HeadLimits, Progress};
 
 /// The message (`{}` is the place that varies), the twin, and a row for each fault: its name, what stands in
@@ -91,13 +91,23 @@ const REQUESTS: &[Group] = &[
             ("chunk size over 64 bits", "10000000000000005\r\n", BadChunkSize, 400),
             ("chunk size over 63 bits", "8000000000000005\r\n", BadChunkSize, 400),
             ("chunk size over 52 bits", "10000000000005\r\n", BadChunkSize, 400),
-            ("chunk size of too many zeros", "00000000000000005\r\n", BadChunkSize, 400),
+            ("too many digits behind zeros", "0000010000000000000005\r\n", BadChunkSize, 400),
             ("plus in a chunk size", "+5\r\n", BadChunkSize, 400),
             ("minus in a chunk size", "-5\r\n", BadChunkSize, 400),
             ("0x in a chunk size", "0x5\r\n", BadChunkSize, 400),
             ("space before a chunk size", " 5\r\n", BadChunkSize, 400),
-            ("space behind a chunk size", "5 \r\n", BadChunkSize, 400),
-            ("tab behind a chunk size", "5\t\r\n", BadChunkSize, 400),
+            ("digit behind a space", "5 5\r\n", BadChunkSize, 400),
+            ("letter behind a space", "5 x\r\n", BadChunkSize, 400),
+            ("vertical tab behind a chunk size", "5\x0b\r\n", BadChunkSize, 400),
+            ("bare LF behind a space", "5 \n", BadChunkSize, 400),
+            ("bare CR behind a space", "5 \r", BadChunkSize, 400),
+            ("only a space", " \r\n", BadChunkSize, 400),
+            ("extension without a name", "5;\r\n", BadChunkExtension, 400),
+            ("two extensions without names", "5;;\r\n", BadChunkExtension, 400),
+            ("extension of a value only", "5; =x\r\n", BadChunkExtension, 400),
+            ("extension without its value", "5;a=\r\n", BadChunkExtension, 400),
+            ("extension of two words", "5;a b\r\n", BadChunkExtension, 400),
+            ("something behind a quoted value", "5;a=\"b\"c\r\n", BadChunkExtension, 400),
             ("bare LF behind a chunk size", "5\n", BadChunkSize, 400),
             ("bare CR behind a chunk size", "5\r", BadChunkSize, 400),
             ("empty chunk size", "\r\n", BadChunkSize, 400),
@@ -202,7 +212,9 @@ const REQUESTS: &[Group] = &[
             ("control byte in a target", "GET /\x01 HTTP/1.1\r\n", BadRequestLine, 400),
             ("NUL in a target", "GET /\0 HTTP/1.1\r\n", BadRequestLine, 400),
             ("DEL in a target", "GET /\x7f HTTP/1.1\r\n", BadRequestLine, 400),
-            ("non-ASCII in a target", "GET /\u{c3}\u{a9} HTTP/1.1\r\n", BadTarget, 400),
+            ("non-ASCII in an absolute target's host", "GET http://\u{c3}\u{a9}/ HTTP/1.1\r\n", BadHost, 400),
+            ("non-ASCII before a fragment", "GET /\u{c3}\u{a9}#f HTTP/1.1\r\n", BadTarget, 400),
+            ("path above the root behind non-ASCII", "GET /\u{c3}\u{a9}/../../b HTTP/1.1\r\n", BadTarget, 400),
             ("no UTF-8 in a target", "GET /\u{e9} HTTP/1.1\r\n", BadRequestLine, 400),
             ("escaped NUL in a path", "GET /%00 HTTP/1.1\r\n", BadTarget, 400),
             ("broken escape in a path", "GET /%zz HTTP/1.1\r\n", BadTarget, 400),
@@ -215,11 +227,16 @@ const REQUESTS: &[Group] = &[
             ("authority for a target", "GET h:80 HTTP/1.1\r\n", BadTarget, 400),
             ("asterisk for a target", "GET * HTTP/1.1\r\n", BadTarget, 400),
             ("another scheme", "GET ftp://h/ HTTP/1.1\r\n", BadTarget, 400),
+            ("half a scheme", "GET ws:/h/ HTTP/1.1\r\n", BadTarget, 400),
+            ("Host's port against a ws target", "GET wss://h:80/ HTTP/1.1\r\n", HostMismatch, 400),
             ("Host against an absolute target", "GET http://other/ HTTP/1.1\r\n", HostMismatch, 400),
             ("Host's port against an absolute target", "GET http://h:8080/ HTTP/1.1\r\n", HostMismatch, 400),
             ("bare LF behind the request line", "GET / HTTP/1.1\n", BareLineEnd, 400),
             ("bare CR behind the request line", "GET / HTTP/1.1\r", BareLineEnd, 400),
-            ("two empty lines before a request", "\r\n\r\nGET / HTTP/1.1\r\n", BadStart, 400),
+            ("nine empty lines before a request", "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n", BadStart, 400),
+            ("bare LF behind an empty line", "\r\n\nGET / HTTP/1.1\r\n", BadStart, 400),
+            ("bare CR behind an empty line", "\r\n\rGET / HTTP/1.1\r\n", BadStart, 400),
+            ("space behind an empty line", "\r\n GET / HTTP/1.1\r\n", BadRequestLine, 400),
             ("bare LF before a request", "\nGET / HTTP/1.1\r\n", BadStart, 400),
             ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03", BadRequestLine, 400),
         ],
@@ -231,12 +248,15 @@ const REQUESTS: &[Group] = &[
             ("missing Host", "", HostMissing, 400),
             ("more than one Host", "Host: h\r\nHost: i\r\n", HostRepeated, 400),
             ("the same Host twice", "Host: h\r\nhost: h\r\n", HostRepeated, 400),
-            ("empty Host", "Host:\r\n", BadHost, 400),
+            ("empty Host twice", "Host:\r\nHost:\r\n", HostRepeated, 400),
+            ("port alone for a Host", "Host: :80\r\n", BadHost, 400),
             ("malformed Host", "Host: h/p\r\n", BadHost, 400),
             ("userinfo in Host", "Host: u@h\r\n", BadHost, 400),
             ("list in Host", "Host: a,b\r\n", BadHost, 400),
             ("space in Host", "Host: a b\r\n", BadHost, 400),
-            ("tab before Host", "Host:\th\r\n", BadHost, 400),
+            ("tab behind Host", "Host: h\t\r\n", BadHost, 400),
+            ("tab within Host", "Host: a\tb\r\n", BadHost, 400),
+            ("vertical tab before Host", "Host:\x0bh\r\n", BadFieldValue, 400),
             ("no number for a port", "Host: h:x\r\n", BadHost, 400),
             ("port without digits", "Host: h:\r\n", BadHost, 400),
             ("port that does not fit", "Host: h:65536\r\n", BadHost, 400),
@@ -272,6 +292,7 @@ const RESPONSES: &[Group] = &[
             ("server's line without a colon", "A", BadFieldName, 502),
             ("server's empty name", ": b", BadFieldName, 502),
             ("server's word salad in Connection", "Connection: a b", BadConnection, 502),
+            ("server's word salad with a parameter", "Connection: keep alive; timeout=5", BadConnection, 502),
         ],
     ),
     (
@@ -296,8 +317,10 @@ const RESPONSES: &[Group] = &[
         "103 Early Hints\r\nLink: x",
         &[
             ("coding in a 100", "100 Continue\r\nTransfer-Encoding: chunked", CodingWithoutBody, 502),
-            ("coding in a 204", "204 No Content\r\nTransfer-Encoding: chunked", CodingWithoutBody, 502),
-            ("coding in a 101", "101 Switching Protocols\r\nTransfer-Encoding: chunked", CodingWithoutBody, 502),
+            ("coding in a 103", "103 Early Hints\r\nTransfer-Encoding: chunked", CodingWithoutBody, 502),
+            ("coding in an unasked-for 101", "101 Switching Protocols\r\nTransfer-Encoding: chunked", BadSwitch, 502),
+            ("bad length in a 204", "204 No Content\r\nContent-Length: x", BadLength, 502),
+            ("two lengths in a 304", "304 Not Modified\r\nContent-Length: 5\r\nContent-Length: 6", LengthRepeated, 502),
             ("unasked-for 101", "101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", BadSwitch, 502),
             ("101 to another protocol", "101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade", BadSwitch, 502),
             ("bare 101", "101 Switching Protocols", BadSwitch, 502),
@@ -326,32 +349,34 @@ const LIMITS: HeadLimits = HeadLimits {
 fn request(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut head = RequestHead::new(&LIMITS);
     match head.parse(bytes, 0, &LIMITS)? {
-        Progress::Complete => body(head.body, &bytes[head.size..]),
+        Progress::Complete => body(head.body, &bytes[head.size..], Blame::Client),
         Progress::Partial => panic!("no end: {}", bytes.escape_ascii()),
     }
 }
 
 /// What an answer to a GET is to us, with those that come before it.
 fn response(bytes: &[u8], asked: Option<&Accept>) -> Result<Vec<u8>, Refusal> {
-    let (mut head, mut rest, mut interims) = (ResponseHead::new(&LIMITS), bytes, 0);
+    let (mut head, mut rest) = (ResponseHead::new(&LIMITS), bytes);
+    let mut interims = Interims::default();
     loop {
         match head.parse(rest, 0, &LIMITS)? {
             Progress::Partial => panic!("no end: {}", bytes.escape_ascii()),
             Progress::Complete if head.is_interim() => {
-                interims += 1;
-                interim(interims)?;
+                interims.next(head.size, 0)?;
                 rest = &rest[head.size..];
             }
             Progress::Complete if head.status == 101 => {
                 return switch(&head, rest, asked).map(|()| Vec::new());
             }
-            Progress::Complete => return body(head.body(Method::Get), &rest[head.size..]),
+            Progress::Complete => {
+                return body(head.body(Method::Get), &rest[head.size..], Blame::Server);
+            }
         }
     }
 }
 
-fn body(length: BodyLength, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut decoder = Decoder::new(&LIMITS);
+fn body(length: BodyLength, bytes: &[u8], from: Blame) -> Result<Vec<u8>, Refusal> {
+    let mut decoder = Decoder::new(&LIMITS, from);
     let size = match length {
         BodyLength::None => 0,
         BodyLength::Length(length) => usize::try_from(length).unwrap(),
@@ -498,6 +523,11 @@ fn what_has_no_end_is_refused() {
     for (name, bytes, refusal) in [
         ("endless 1xx", hint.repeat(33) + last, TooManyInterims),
         (
+            "endless 1xx by their bytes",
+            format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", a(960)).repeat(28) + last,
+            TooManyInterims,
+        ),
+        (
             "server's endless status line",
             format!("HTTP/1.1 200 {}", a(1024)),
             HeadTooLarge,
@@ -538,8 +568,7 @@ fn a_switch_that_was_asked_for_passes() {
 }
 
 /// RFC 6455 section 4.2.1 through the eyes of framing: what a server could take for the beginning of a tunnel and we
-/// could not, or the other way round. (RFC 9110 section 7.8 would ignore some of them; their `Upgrade` would have
-/// to go, and nobody who sends them wants that.)
+/// could not, or the other way round.
 #[test]
 fn a_handshake_that_is_none_is_refused() {
     let good = "GET / HTTP/1.1\nHost: h\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
@@ -550,20 +579,6 @@ fn a_handshake_that_is_none_is_refused() {
             "Host: h\nContent-Length: 5",
             400,
         ),
-        (
-            "upgrade with an empty body",
-            "Host: h",
-            "Host: h\nContent-Length: 0",
-            400,
-        ),
-        (
-            "upgrade with chunks",
-            "Host: h",
-            "Host: h\nTransfer-Encoding: chunked",
-            400,
-        ),
-        ("upgrade by POST", "GET", "POST", 400),
-        ("upgrade in HTTP/1.0", "HTTP/1.1", "HTTP/1.0", 400),
         (
             "upgrade to two protocols",
             "websocket",
@@ -576,12 +591,6 @@ fn a_handshake_that_is_none_is_refused() {
             "Host: h\nUpgrade: websocket",
             400,
         ),
-        (
-            "upgrade that Connection does not name",
-            "Connection: Upgrade\n",
-            "",
-            400,
-        ),
         ("another version", "13", "12", 426),
     ];
     let check = |request: &str| {
@@ -591,6 +600,10 @@ fn a_handshake_that_is_none_is_refused() {
         websocket::check_request(&head, &bytes)
     };
     assert!(check(good).is_ok());
+    for empty in ["Content-Length: 0", "Transfer-Encoding: chunked"] {
+        let good = good.replace("Host: h", &format!("Host: h\n{empty}"));
+        assert!(check(&good).is_ok(), "{empty}");
+    }
     for (name, from, to, status) in rows {
         let error = check(&good.replacen(from, to, 1)).unwrap_err();
         assert_eq!(error.status(), status, "{name}");
@@ -615,6 +628,91 @@ fn several_final_responses_are_not_one() {
         let taken = response(format!("{first}{more}").as_bytes(), None);
         assert_eq!(taken, Ok(body.as_bytes().to_vec()), "{first}");
     }
+}
+
+/// RFC 9110 section 7.8: an `Upgrade` that is to be ignored makes an ordinary request, of which nothing of it goes on.
+#[test]
+fn an_upgrade_that_is_to_be_ignored_is_ignored() {
+    let good = "GET / HTTP/1.1\nHost: h\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
+    let upgrade = |request: &str| {
+        let bytes = request.replace('\n', "\r\n").into_bytes();
+        let (mut head, mut out) = (RequestHead::new(&LIMITS), Vec::new());
+        head.parse(&bytes, 0, &LIMITS).unwrap();
+        write_request(&head, &bytes, &RequestEdits::default(), &mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert!(!out.contains("pgrade"), "{out}");
+        head.upgrade
+    };
+    assert_eq!(upgrade(good), Upgrade::WebSocket);
+    for (from, to) in [
+        ("GET", "POST"),
+        ("GET", "OPTIONS"),
+        ("HTTP/1.1", "HTTP/1.0"),
+        ("Connection: Upgrade\n", ""),
+        ("Connection: Upgrade", "Connection: keep-alive"),
+        ("Connection: Upgrade", "Connection: close"),
+    ] {
+        assert_eq!(upgrade(&good.replacen(from, to, 1)), Upgrade::None, "{to}");
+    }
+}
+
+/// RFC 9112 section 6.1: a coding that frames nothing is not passed on, and the link is not kept. One that no reader knows
+/// stays refused.
+#[test]
+fn a_coding_without_a_body_is_dropped() {
+    for status in ["101", "204", "304"] {
+        let read = |fields: &str| {
+            let bytes = format!("HTTP/1.1 {status} X\r\n{fields}\r\nA: b\r\n\r\n");
+            let (mut head, mut out) = (ResponseHead::new(&LIMITS), Vec::new());
+            assert_eq!(
+                head.parse(bytes.as_bytes(), 0, &LIMITS)?,
+                Progress::Complete
+            );
+            assert_eq!(head.body(Method::Get), BodyLength::None, "{bytes}");
+            write_response(&head, bytes.as_bytes(), &ResponseEdits::default(), &mut out);
+            Ok((head.keep_alive, String::from_utf8(out).unwrap()))
+        };
+        let dropped = (false, format!("HTTP/1.1 {status} X\r\nA: b\r\n\r\n"));
+        let fields = "Connection: keep-alive\r\nTransfer-Encoding: Chunked";
+        assert_eq!(read(fields), Ok(dropped));
+        for (fields, refusal) in [
+            ("Transfer-Encoding: gzip", BadCoding),
+            ("Transfer-Encoding: gzip, chunked", UnknownCoding),
+            ("Transfer-Encoding: chunked, chunked", BadCoding),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 0",
+                LengthAndCoding,
+            ),
+        ] {
+            assert_eq!(read(fields), Err(refusal), "{status} {fields}");
+        }
+    }
+}
+
+/// RFC 9110 section 15.2: an hour of them at a pace passes; at once, only so many and so many bytes.
+#[test]
+fn interim_responses_are_bounded_by_their_rate_and_their_bytes() {
+    let hint = "HTTP/1.1 103 Early Hints\r\n\r\n".len();
+    let mut interims = Interims::default();
+    for second in 0..3_600 {
+        for _ in 0..9 {
+            assert_eq!(interims.next(hint, second * 1_000), Ok(()));
+        }
+    }
+    let at_once = |size: usize, now_ms: u64| {
+        let mut interims = Interims::default();
+        (0..)
+            .take_while(|_| interims.next(size, now_ms).is_ok())
+            .count()
+    };
+    for now_ms in [0, 1, 1 << 40] {
+        assert_eq!(at_once(hint, now_ms), 32);
+        assert_eq!(at_once(16 * 1024, now_ms), 8);
+    }
+    // Silence does not save up for more.
+    let mut interims = Interims::default();
+    let burst = (0..100).filter(|_| interims.next(hint, 3_600_000).is_ok());
+    assert_eq!(burst.count(), 32);
 }
 
 /// What is not refused and all the same never passed on: name, what the peer sends, what must not be in the
