@@ -137,6 +137,7 @@ Signals:
                    close what is left; a second one closes it at once
   SIGHUP           read the configuration again; a bad one changes nothing
   SIGUSR1          reopen log files (after rotation)
+  SIGQUIT          as SIGTERM; SIGUSR2 and others do nothing
 
 Exit codes: 0 stopped in good order, 1 problems in the configuration, 2 wrong arguments,
 3 could not start, 128+N the serving process was ended by signal N.";

@@ -166,7 +166,7 @@ pub(super) const MAX_DESCRIPTORS: usize = 240;
 /// Bytes of JSON in one message: a configuration of several megabytes, escaped.
 const MAX_FRAME: usize = 16 << 20;
 
-/// One end of the socket.
+/// One end of the socket, which waits: the generation's.
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: OwnedFd,
@@ -177,7 +177,7 @@ pub(super) struct Channel {
 pub(super) enum Received<T> {
     /// A message and its descriptors.
     Message(T, Vec<OwnedFd>),
-    /// Nothing for now; only from [`Channel::try_receive`].
+    /// Nothing for now; only where it is not waited for.
     Nothing,
     /// The other end is gone.
     Closed,
@@ -195,34 +195,9 @@ impl Channel {
         message: &T,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        assert!(
-            descriptors.len() <= MAX_DESCRIPTORS,
-            "callers send in pieces"
-        );
-        let json = serde_json::to_vec(message)?;
-        let mut frame = Vec::with_capacity(HEADER + json.len());
-        frame.extend_from_slice(&length(json.len())?.to_le_bytes());
-        frame.extend_from_slice(&length(descriptors.len())?.to_le_bytes());
-        frame.extend_from_slice(&json);
-
-        let mut space = vec![MaybeUninit::uninit(); ANCILLARY_SPACE];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            let fits = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-            assert!(fits, "the space is for MAX_DESCRIPTORS");
-        }
-        let mut sent = 0;
-        while sent < frame.len() {
-            let rest = [IoSlice::new(&frame[sent..])];
-            match sendmsg(&self.socket, &rest, &mut ancillary, SendFlags::NOSIGNAL) {
-                Ok(count) => {
-                    sent += count;
-                    ancillary.clear();
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT)?,
-                Err(error) => return Err(error.into()),
-            }
+        let mut frame = Frame::new(message, descriptors)?;
+        while !frame.send(self.socket.as_fd())? {
+            self.wait(PollFlags::OUT)?;
         }
         Ok(())
     }
@@ -287,7 +262,7 @@ impl Channel {
                 Err(Errno::AGAIN) if flags.contains(RecvFlags::DONTWAIT) => {
                     return Ok(Filled::Nothing);
                 }
-                // Whoever sends puts a whole frame on its way, so the rest comes at once.
+                // The launcher puts a whole frame on its way and sends it on as it is read.
                 Err(Errno::AGAIN) => {
                     self.wait(PollFlags::IN)?;
                     continue;
@@ -322,6 +297,85 @@ impl Channel {
     }
 }
 
+/// A message on its way, with its descriptors.
+#[derive(Debug)]
+pub(super) struct Frame {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Until the first byte is sent.
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Frame {
+    /// Of a message; the descriptors are copied.
+    pub(super) fn new<T: Serialize>(
+        message: &T,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Self> {
+        assert!(
+            descriptors.len() <= MAX_DESCRIPTORS,
+            "callers send in pieces"
+        );
+        let json = serde_json::to_vec(message)?;
+        let mut bytes = Vec::with_capacity(HEADER + json.len());
+        bytes.extend_from_slice(&length(json.len())?.to_le_bytes());
+        bytes.extend_from_slice(&length(descriptors.len())?.to_le_bytes());
+        bytes.extend_from_slice(&json);
+        let copies = descriptors.iter().map(BorrowedFd::try_clone_to_owned);
+        Ok(Self {
+            bytes,
+            sent: 0,
+            descriptors: copies.collect::<io::Result<_>>()?,
+        })
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether a part of it has been sent.
+    pub(super) fn is_begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Sends as much as the socket takes now; true when that was the rest.
+    pub(super) fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        while self.sent < self.bytes.len() {
+            let mut space = [MaybeUninit::uninit(); ANCILLARY_SPACE];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let descriptors: Vec<BorrowedFd<'_>> =
+                self.descriptors.iter().map(AsFd::as_fd).collect();
+            if !descriptors.is_empty() {
+                let fits = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+                assert!(fits, "the space is for MAX_DESCRIPTORS");
+            }
+            let rest = [IoSlice::new(&self.bytes[self.sent..])];
+            match sendmsg(socket, &rest, &mut ancillary, flags) {
+                Ok(count) => {
+                    self.sent += count;
+                    self.descriptors.clear();
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Bytes of the frame that begins with these, as far as they tell: its header's while that is not whole.
+pub(super) fn frame_size(start: &[u8]) -> io::Result<usize> {
+    let Some(size) = start.first_chunk::<4>().filter(|_| start.len() >= HEADER) else {
+        return Ok(HEADER);
+    };
+    match u32::from_le_bytes(*size) as usize {
+        size if size > MAX_FRAME => Err(invalid(format!("a message of {size} bytes"))),
+        size => Ok(HEADER + size),
+    }
+}
+
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -334,7 +388,8 @@ enum Filled {
     Closed,
 }
 
-const HEADER: usize = 8;
+/// Bytes before the JSON.
+pub(super) const HEADER: usize = 8;
 const ANCILLARY_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
 
 fn length(count: usize) -> io::Result<u32> {

@@ -18,14 +18,13 @@ use super::probes::Probes;
 #[cfg(debug_assertions)]
 use super::sandbox;
 use super::sandbox::Sandbox;
-use super::{identity, limits, pace, passive, sources, started_ms};
+use super::{caught_signals, identity, limits, pace, passive, sources, started_ms};
 use crate::config::{self, Config, Level, Timeout, host_names, hosts};
 use crate::proxy::Plan;
 use crate::record::Event;
 use crate::worker::{Setup, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::fs::{Mode, OFlags};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -167,7 +166,7 @@ fn load(path: &Path, text: &str, answers: &Answers) -> Result<Arc<Config>, Strin
 /// They are the launcher's. A terminal's Ctrl-C reaches every process of its group, and a service
 /// manager may send its signals to all of them.
 fn ignore_signals() -> io::Result<()> {
-    for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+    for signal in caught_signals::all() {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     Ok(())

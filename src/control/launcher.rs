@@ -7,32 +7,34 @@
 //! exit status. It waits in one place: a poll over the signal pipe and the generation's channel.
 
 use super::channel::{
-    Channel, Command, Identity, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
+    Command, Identity, MAX_DESCRIPTORS, PROTOCOL, Received, Report, Socket, Start,
 };
 use super::environment::Answers;
 use super::file::{self, Loaded};
 use super::generation::LONGEST_END;
 use super::listen::{self, Listening};
 use super::opening::{self, AdminSockets};
-use super::{identity, limits, notify};
+use super::{caught_signals, identity, limits, notify};
 use crate::config::{Config, Problems};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
+mod generation_channel;
 mod hosts;
 mod restart;
 mod signals;
 
+use generation_channel::GenerationChannel;
 use hosts::HostsWatch;
 use restart::Restarts;
 
@@ -71,6 +73,8 @@ struct Launcher {
     workers: usize,
     cores: Vec<usize>,
     generation: Child,
+    /// Its exit status has been taken: its process id may be another's.
+    reaped: bool,
     /// When it was started.
     began: Instant,
     /// A generation has been ready before: the configuration can serve.
@@ -78,7 +82,7 @@ struct Launcher {
     restarts: Restarts,
     /// Why the last one was needed.
     because: String,
-    channel: Channel,
+    channel: GenerationChannel,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     listening: Vec<Listening>,
     /// Their files go with the launcher.
@@ -86,6 +90,8 @@ struct Launcher {
     state: State,
     /// SIGHUP came while the answer to it had to wait.
     reload_again: bool,
+    /// SIGUSR1 did.
+    reopen_again: bool,
     /// The hosts file, where names of servers are looked up.
     hosts: Option<HostsWatch>,
     /// It has changed, and the generation has not been sent it.
@@ -109,14 +115,19 @@ struct Sources {
 ///    │ ▼ died     ▼ died       ▼ died
 ///   Waiting ───────────────────────────────────────► Stopped
 /// ```
+///
+/// Each `until` is a deadline, which is `None` when there is none or when what follows from it has been done.
 #[derive(Debug)]
 enum State {
-    /// Until the generation reports.
-    Starting,
+    /// Until the generation reports; killed at that moment if it has not.
+    Starting {
+        until: Option<Instant>,
+    },
     Serving,
-    /// A new configuration is on its way.
+    /// A new configuration is on its way. At that moment the reload counts as refused, though the generation may still take it.
     Reloading {
         next: Box<Sources>,
+        until: Option<Instant>,
     },
     /// The generation has died; the next one starts at that moment.
     Waiting {
@@ -128,7 +139,7 @@ enum State {
     },
     /// Told to end at once; likewise.
     Stopping {
-        until: Instant,
+        until: Option<Instant>,
     },
     /// Told to end while there was no generation.
     Stopped,
@@ -168,16 +179,18 @@ impl Launcher {
             workers,
             cores,
             generation,
+            reaped: false,
             began: Instant::now(),
             proven: false,
             restarts: Restarts::default(),
             because: String::new(),
-            channel,
+            channel: GenerationChannel::new(channel),
             signals,
             listening,
             admin,
-            state: State::Starting,
+            state: State::starting(),
             reload_again: false,
+            reopen_again: false,
             hosts: None,
             hosts_changed: false,
             closed: false,
@@ -190,7 +203,7 @@ impl Launcher {
     }
 
     /// Sends a new generation what it needs. `because` is why there is another one, for its log.
-    fn hand_over(&self, because: Option<String>, logs: &[(usize, File)]) -> io::Result<()> {
+    fn hand_over(&mut self, because: Option<String>, logs: &[(usize, File)]) -> io::Result<()> {
         let start = Start {
             protocol: PROTOCOL,
             launcher: std::process::id(),
@@ -240,7 +253,7 @@ impl Launcher {
         self.channel.send(&Command::Go, &[])
     }
 
-    fn send_logs(&self, logs: &[(usize, File)]) -> io::Result<()> {
+    fn send_logs(&mut self, logs: &[(usize, File)]) -> io::Result<()> {
         for (log, file) in logs {
             self.channel
                 .send(&Command::LogFile { log: *log }, &[file.as_fd()])?;
@@ -259,6 +272,10 @@ impl Launcher {
             for signal in pending {
                 self.signal(signal);
             }
+            if !self.closed && self.channel.flush().is_err() {
+                // Its end, or what it reports, says why.
+                self.closed = true;
+            }
             self.reports();
             self.follow_hosts();
             if let Some(code) = self.look_after() {
@@ -270,9 +287,8 @@ impl Launcher {
 
     fn wait(&self) -> io::Result<()> {
         let deadline = match &self.state {
-            State::Draining { until } => *until,
-            State::Stopping { until } | State::Waiting { until } => Some(*until),
-            State::Starting | State::Serving | State::Reloading { .. } | State::Stopped => None,
+            State::Waiting { until } => Some(*until),
+            _ => self.deadline(),
         };
         let left = deadline.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -284,7 +300,13 @@ impl Launcher {
         let mut waiting = vec![PollFd::new(self.signals.get_read(), PollFlags::IN)];
         // A generation that closed its end is about to exit: SIGCHLD will say so.
         if !self.closed {
-            waiting.push(PollFd::new(&self.channel, PollFlags::IN));
+            let unsent = self.channel.stuck_since().is_some();
+            let out = if unsent {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
+            waiting.push(PollFd::new(&self.channel, PollFlags::IN | out));
         }
         let hosts = self.hosts.as_ref();
         waiting.extend(hosts.map(|hosts| PollFd::new(hosts, PollFlags::IN)));
@@ -294,16 +316,16 @@ impl Launcher {
         }
     }
 
-    /// Takes what the generation has said.
+    /// Takes what the generation has reported. Their number in a while is bounded.
     fn reports(&mut self) {
         while !self.closed {
-            match self.channel.try_receive() {
+            match self.channel.receive() {
                 Ok(Received::Message(report, _)) => self.report(report),
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => self.closed = true,
                 Err(error) => {
                     say(&format!(
-                        "ringbolt: the serving process said what nobody understands: {error}"
+                        "ringbolt: the serving process sent an invalid report and is killed: {error}"
                     ));
                     self.closed = true;
                     self.kill();
@@ -319,6 +341,9 @@ impl Launcher {
                 sandbox,
                 missing,
             } => {
+                if !matches!(self.state, State::Starting { .. }) {
+                    return;
+                }
                 say(&format!("ringbolt: sandbox: {sandbox}"));
                 for missing in missing {
                     say(&format!("ringbolt: the sandbox is without {missing}"));
@@ -326,31 +351,34 @@ impl Launcher {
                 let (workers, served) = (workers(self.workers), self.served());
                 say(&format!("ringbolt: ready: {workers} on {driver}; {served}"));
                 self.proven = true;
-                if matches!(self.state, State::Starting) {
-                    self.serving(&format!("Serving {served}"));
-                }
+                self.serving(&format!("Serving {served}"));
             }
             Report::Failed { why } => say(&format!("ringbolt: {why}")),
-            Report::Reloaded => {
-                say(&format!("ringbolt: reloaded {}", self.path.display()));
-                match std::mem::replace(&mut self.state, State::Serving) {
-                    State::Reloading { next } => {
-                        self.current = *next;
-                        self.watch_hosts();
-                        self.serving(&format!("Serving {}", self.served()));
-                    }
-                    // A signal to stop came meanwhile.
-                    other => self.state = other,
+            Report::Reloaded => match std::mem::replace(&mut self.state, State::Serving) {
+                State::Reloading { next, .. } => {
+                    say(&format!("ringbolt: reloaded {}", self.path.display()));
+                    self.current = *next;
+                    self.watch_hosts();
+                    self.serving(&format!("Serving {}", self.served()));
+                }
+                // A signal to stop came meanwhile.
+                other => self.state = other,
+            },
+            Report::ReloadFailed { why } => {
+                if matches!(self.state, State::Reloading { .. }) {
+                    self.not_reloaded(&why);
                 }
             }
-            Report::ReloadFailed { why } => self.not_reloaded(&why),
         }
     }
 
-    /// Serving (again): says so to systemd, and takes up a reload that was asked for meanwhile.
+    /// Serving (again): says so to systemd, and takes up what was asked for meanwhile.
     fn serving(&mut self, status: &str) {
         self.state = State::Serving;
         notify::ready(status);
+        if std::mem::take(&mut self.reopen_again) {
+            self.reopen();
+        }
         if std::mem::take(&mut self.reload_again) {
             self.reload();
         }
@@ -371,44 +399,108 @@ impl Launcher {
         text
     }
 
-    /// A generation that does not end when it should is ended.
-    fn overdue(&self) {
-        let until = match &self.state {
-            State::Draining { until } => *until,
-            State::Stopping { until } => Some(*until),
-            State::Starting
-            | State::Serving
-            | State::Reloading { .. }
-            | State::Waiting { .. }
-            | State::Stopped => None,
-        };
-        if until.is_some_and(|until| Instant::now() >= until) {
-            say("ringbolt: the serving process did not end in time and is killed");
-            self.kill();
+    /// When the generation must have done what it was told.
+    fn deadline(&self) -> Option<Instant> {
+        // One that does not even take the command will not do what it says.
+        let untaken = || Some(self.channel.stuck_since()? + UNTAKEN_MAX);
+        match &self.state {
+            State::Draining { until } => [*until, untaken()].into_iter().flatten().min(),
+            State::Starting { until }
+            | State::Reloading { until, .. }
+            | State::Stopping { until } => *until,
+            State::Serving | State::Waiting { .. } | State::Stopped => None,
+        }
+    }
+
+    /// Does what follows from a deadline that has passed, once.
+    fn overdue(&mut self) {
+        if self.deadline().is_none_or(|until| Instant::now() < until) {
+            return;
+        }
+        match &mut self.state {
+            State::Reloading { until, .. } => {
+                *until = None;
+                let why = format!(
+                    "the serving process has not answered for {} s; should it still take the new configuration, that is in force then",
+                    REPLY_MAX.as_secs()
+                );
+                let text = format!("reload refused, the configuration in force stays: {why}");
+                say(&format!("ringbolt: {text}"));
+                notify::ready(&text);
+            }
+            State::Starting { until } => {
+                *until = None;
+                say(&format!(
+                    "ringbolt: the serving process was not ready within {} s and is killed",
+                    START_MAX.as_secs()
+                ));
+                self.kill();
+            }
+            State::Draining { .. } | State::Stopping { .. } => {
+                self.state = State::Stopping { until: None };
+                say("ringbolt: the serving process did not end in time and is killed");
+                self.kill();
+            }
+            State::Serving | State::Waiting { .. } | State::Stopped => {}
         }
     }
 
     fn kill(&self) {
-        let _ = kill_process(Pid::from_child(&self.generation), Signal::KILL);
+        // Once its status has been taken, the process id may be another's.
+        if !self.reaped {
+            let _ = kill_process(Pid::from_child(&self.generation), Signal::KILL);
+        }
+    }
+}
+
+impl State {
+    fn starting() -> Self {
+        Self::Starting {
+            until: Some(Instant::now() + START_MAX),
+        }
     }
 }
 
 /// Beyond `process.drain_timeout`, and after a second SIGTERM, until SIGKILL: all that the generation needs to end what is left.
 const GRACE: Duration = LONGEST_END;
 
+/// For a generation to report that it serves; it waits three seconds for DNS.
+const START_MAX: Duration = Duration::from_secs(60);
+/// For a generation to answer a reload.
+const REPLY_MAX: Duration = Duration::from_secs(30);
+/// For a generation to take a command to end, where how long it may take to end has no bound.
+const UNTAKEN_MAX: Duration = Duration::from_secs(60);
+
 /// To be read from one pipe.
 fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
     let (read, write) = UnixStream::pair()?;
-    let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD];
+    let wanted = caught_signals::all().chain([SIGCHLD]);
     SignalDelivery::with_pipe(read, write, SignalOnly, wanted)
 }
 
 /// To standard error, each line at once. A terminal or pipe that has gone is no reason to end, as the
-/// print macros would.
+/// print macros would, and one that nobody reads is no reason to wait: it has a moment for each page, then the rest is dropped.
 fn say(text: &str) {
     let line = format!("{}\n", text.trim_end());
-    let _ = io::stderr().write_all(line.as_bytes());
+    let stderr = rustix::stdio::stderr();
+    for page in line.as_bytes().chunks(PIPE_BUF) {
+        let mut writable = [PollFd::new(&stderr, PollFlags::OUT)];
+        let moment = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        // A pipe that polls as writable takes as much at once (pipe(7)).
+        match poll(&mut writable, Some(&moment)) {
+            Ok(1..) => {
+                let _ = rustix::io::retry_on_intr(|| rustix::io::write(stderr, page));
+            }
+            _ => return,
+        }
+    }
 }
+
+/// What a pipe takes in one piece (pipe(7)).
+const PIPE_BUF: usize = 4096;
 
 fn warn(warnings: &Problems) {
     if !warnings.is_empty() {

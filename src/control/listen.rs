@@ -6,13 +6,12 @@
 
 use crate::config::{Address, Bind, Config, Listener};
 use rustix::event::Timespec;
-use rustix::fs::{Mode, chmod};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// The sockets of one address.
@@ -113,24 +112,51 @@ pub(super) fn open(config: &Config, workers: usize) -> Result<Vec<Listening>, St
     Ok(all)
 }
 
-/// A unix socket that listens, mode as given. A file left behind by a process that is gone is
+/// A unix socket that listens, mode and owner as given. A file left behind by a process that is gone is
 /// replaced; one that somebody answers on is an error, and so is anything that is not a socket.
 ///
 /// # Errors
 /// Those of `bind(2)`; `AddrInUse` also for a file that is no socket.
-pub(super) fn unix(path: &Path, backlog: u32, mode: u32) -> io::Result<Unix> {
+pub(super) fn unix(
+    path: &Path,
+    backlog: u32,
+    mode: u32,
+    owner: Option<(Uid, Gid)>,
+) -> io::Result<Unix> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile(path.to_owned());
     // Nobody can connect before `listen`, so nobody slips in under the default mode.
-    chmod(path, Mode::from_raw_mode(mode))?;
+    set_access(path, mode, owner)?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
     Ok(Unix {
         socket: socket.into(),
         file,
     })
+}
+
+/// Gives a socket's file its mode and owner. They are set on the file that was looked at, not on its path: who may write to the
+/// folder could have put a link in its place.
+fn set_access(path: &Path, mode: u32, owner: Option<(Uid, Gid)>) -> io::Result<()> {
+    let how = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, how, Mode::empty())?;
+    let found = rustix::fs::fstat(&file)?;
+    let is_ours = FileType::from_raw_mode(found.st_mode) == FileType::Socket
+        && found.st_uid == rustix::process::geteuid().as_raw();
+    if !is_ours {
+        return Err(io::Error::other(
+            "another user has put something else in its place",
+        ));
+    }
+    // fchmod(2) does not take such a descriptor; its name in /proc leads to the same file.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::chmod(name, Mode::from_raw_mode(mode))?;
+    if let Some((user, group)) = owner {
+        rustix::fs::chownat(&file, "", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
+    }
+    Ok(())
 }
 
 /// Everybody may connect, as to a TCP port on the loopback; the folder's mode narrows that.
@@ -229,7 +255,7 @@ fn unix_shared(
     backlog: u32,
     workers: usize,
 ) -> io::Result<(Vec<OwnedFd>, SocketFile)> {
-    let Unix { socket, file } = unix(path, backlog, UNIX_LISTENER_MODE)?;
+    let Unix { socket, file } = unix(path, backlog, UNIX_LISTENER_MODE, None)?;
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers.max(1) {
         sockets.push(socket.try_clone()?);
@@ -248,12 +274,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             "there is a file of that name, and it is not a socket",
         ));
     }
-    match UnixStream::connect(path) {
+    // Without waiting: a process that accepts nobody would keep the launcher from its signals.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
         // Somebody answers, or is too busy to (EAGAIN), or we may not know (EACCES).
-        Ok(_) => Err(io::Error::new(
+        Ok(()) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
             "another process answers there",
         )),
@@ -372,18 +401,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());
-        let live = unix(&path, 16, 0o600).unwrap();
+        let live = unix(&path, 16, 0o600, None).unwrap();
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(
-            unix(&path, 16, 0o600).unwrap_err().kind(),
+            unix(&path, 16, 0o600, None).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
         drop(live);
 
         let plain = folder.path().join("plain");
         std::fs::write(&plain, "x").unwrap();
-        assert!(unix(&plain, 16, 0o600).is_err());
+        assert!(unix(&plain, 16, 0o600, None).is_err());
         assert_eq!(std::fs::read(&plain).unwrap(), b"x");
+    }
+
+    /// The mode and owner are a socket's of ours, never those of what a link leads to.
+    #[test]
+    fn a_link_in_a_sockets_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, link) = (folder.path().join("victim"), folder.path().join("link"));
+        std::fs::write(&victim, "precious").unwrap();
+        let before = victim.metadata().unwrap().permissions();
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        // bind(2) does not follow it either.
+        assert!(unix(&link, 16, 0o666, None).is_err());
+        assert!(set_access(&link, 0o666, None).is_err());
+        assert!(set_access(&victim, 0o666, None).is_err());
+        assert_eq!(victim.metadata().unwrap().permissions(), before);
     }
 }

@@ -8,6 +8,7 @@
 
 mod admin;
 mod auth;
+mod caught_signals;
 mod channel;
 mod closing;
 mod command;
@@ -23,6 +24,7 @@ mod leaving;
 mod limits;
 mod listen;
 pub mod logs;
+mod log_file;
 pub mod memory;
 mod notify;
 mod opening;

@@ -1,14 +1,15 @@
 //! What the launcher opens and starts for a generation: where it runs, its sockets for the control
 //! thread, its log files, and itself.
 
-use super::channel::{Channel, Identity};
+use super::channel::Identity;
 use super::listen::{self, Unix};
+use super::log_file;
 use crate::config::{Config, LogTarget, Workers};
-use rustix::fs::{Gid, Uid, chown};
-use std::fs::{File, OpenOptions};
+use rustix::fs::{Gid, Uid};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -99,13 +100,8 @@ pub(super) fn admin_sockets(
     let mut stats = control.as_os_str().to_owned();
     stats.push(".stats");
     let open = |path: &Path, mode: u32| {
-        let opened = listen::unix(path, ADMIN_BACKLOG, mode).and_then(|unix| {
-            if let Some(to) = identity {
-                let (user, group) = (Uid::from_raw(to.user), Gid::from_raw(to.group));
-                chown(path, Some(user), Some(group))?;
-            }
-            Ok(unix)
-        });
+        let owner = identity.map(|to| (Uid::from_raw(to.user), Gid::from_raw(to.group)));
+        let opened = listen::unix(path, ADMIN_BACKLOG, mode, owner);
         opened.map_err(|error| {
             let advice = match error.kind() {
                 io::ErrorKind::AddrInUse => ": is another Ringbolt running?",
@@ -135,24 +131,16 @@ pub(super) fn open_logs(config: &Config) -> Result<Vec<(usize, File)>, String> {
     let mut files = Vec::new();
     for (index, log) in config.logs.iter().enumerate() {
         if let LogTarget::File(path) = &log.target {
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(LOG_MODE)
-                .open(path);
             let failed = |error| format!("cannot open log file {}: {error}", path.display());
-            files.push((index, file.map_err(failed)?));
+            files.push((index, log_file::open(path).map_err(failed)?));
         }
     }
     Ok(files)
 }
 
-/// Readable by the group, so that people in it can read logs.
-const LOG_MODE: u32 = 0o640;
-
-/// Starts the generation. It stays in the process group, so that whoever ends the group ends both;
+/// Starts the generation; with our end of its channel. It stays in the process group, so that whoever ends the group ends both;
 /// Ctrl-C in a terminal reaches it too, but it heeds the channel only.
-pub(super) fn spawn(program: &Path) -> Result<(Child, Channel), String> {
+pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedFd), String> {
     let (here, there) =
         UnixStream::pair().map_err(|error| format!("cannot make a socketpair: {error}"))?;
     let mut generation = Command::new(program);
@@ -168,7 +156,7 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, Channel), String> {
     }
     generation
         .spawn()
-        .map(|child| (child, Channel::new(here.into())))
+        .map(|child| (child, here.into()))
         .map_err(|error| format!("cannot start {}: {error}", program.display()))
 }
 

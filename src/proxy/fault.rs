@@ -3,7 +3,7 @@
 //!
 //! `RINGBOLT_TEST_PANIC` names a header field. A request that carries it with the name of a place panics
 //! there: `head`, `wait`, `data`. In a tunnel the line that does so may be anywhere in a message. `accept`
-//! and `tick` make the worker's next accept or tick panic, `abort` ends the process on the spot.
+//! and `tick` make the worker's next accept or tick panic, `accept-error` makes the next accept fail, `abort` ends the process on the spot.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -16,16 +16,20 @@ pub(super) fn at(text: &[u8], place: &str) {
     if asks(text, "abort") {
         std::process::abort();
     }
-    for later in [Later::Accept, Later::Tick] {
+    for later in [Later::Accept, Later::AcceptError, Later::Tick] {
         if asks(text, later.word()) {
             LATER.set(Some(later));
         }
     }
 }
 
-/// Panics if a request asked this worker to.
-pub(crate) fn at_accept() {
+/// Panics, or fails, if a request asked this worker to.
+pub(crate) fn at_accept() -> std::io::Result<()> {
     later(Later::Accept);
+    match LATER.get() == Some(Later::AcceptError) {
+        true => Err(std::io::Error::other("on purpose")),
+        false => Ok(()),
+    }
 }
 
 /// Panics if a request asked this worker to.
@@ -36,6 +40,7 @@ pub(crate) fn at_tick() {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Later {
     Accept,
+    AcceptError,
     Tick,
 }
 
@@ -43,6 +48,7 @@ impl Later {
     fn word(self) -> &'static str {
         match self {
             Self::Accept => "accept",
+            Self::AcceptError => "accept-error",
             Self::Tick => "tick",
         }
     }

@@ -193,13 +193,6 @@ pub enum Event {
         /// Where the last of them did, and what it said.
         place: String,
     },
-    /// A worker can accept no more from one of its sockets.
-    ListenerFailed {
-        /// The worker's number.
-        worker: usize,
-        /// The system's words.
-        why: String,
-    },
     /// A connection could not be accepted; the worker pauses for a moment.
     AcceptFailed {
         /// The system's words.
@@ -242,12 +235,6 @@ impl Event {
             tasks,
             place,
         }
-    }
-
-    /// A worker lost one of its sockets.
-    pub fn listener_failed(worker: usize, why: &str) -> Self {
-        let why = why.to_owned();
-        Self::ListenerFailed { worker, why }
     }
 
     /// `max_connections` clients are there; the workers stop accepting.
@@ -300,7 +287,7 @@ impl Event {
             Self::ReloadFailed { .. } | Self::AcceptFailed { .. } | Self::NameFailed { .. } => {
                 Level::Error
             }
-            Self::Panicked { .. } | Self::ListenerFailed { .. } => Level::Critical,
+            Self::Panicked { .. } => Level::Critical,
             Self::LimitReached { .. } | Self::LinesDropped { .. } => Level::Warning,
             Self::Said { level, .. } => *level,
         }
@@ -331,7 +318,6 @@ impl Event {
             Self::NameAnswered { .. } => "name_answered",
             Self::LimitReached { .. } => "limit_reached",
             Self::Panicked { .. } => "panicked",
-            Self::ListenerFailed { .. } => "listener_failed",
             Self::AcceptFailed { .. } => "accept_failed",
             Self::AcceptingAgain => "accepting_again",
             Self::LinesDropped { .. } => "lines_dropped",
@@ -486,9 +472,6 @@ impl Event {
                 ),
                 place,
             ),
-            Self::ListenerFailed { worker, why } => {
-                format!("worker {worker} cannot accept any more: {why}")
-            }
             Self::AcceptFailed { why } => format!("cannot accept, pausing: {why}"),
             Self::AcceptingAgain => "accepting again".to_owned(),
             Self::LinesDropped { lines, target } => {
@@ -676,9 +659,6 @@ impl Event {
                 ("tasks", Number(*tasks)),
                 ("place", Text(place)),
             ],
-            Self::ListenerFailed { worker, why } => {
-                vec![("worker", Number(*worker as u64)), ("reason", Text(why))]
-            }
             Self::AcceptFailed { why } => vec![("reason", Text(why))],
             Self::LinesDropped { lines, target } => {
                 vec![("lines", Number(*lines)), ("target", Text(target))]

@@ -15,12 +15,17 @@ pub fn spawn(work: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(Task(work)));
 }
 
-/// Starts work that the thread cannot do without: if it panics, `lost` is called with the place, and should
-/// end the process.
-pub fn spawn_vital(work: impl Future<Output = ()> + 'static, lost: impl FnOnce(&str) + 'static) {
+/// Starts work that the thread cannot do without: if it panics or ends with an error, `lost` is called with the place or the
+/// error, and should end the process.
+pub fn spawn_vital<E: std::fmt::Display>(
+    work: impl Future<Output = Result<(), E>> + 'static,
+    lost: impl FnOnce(&str) + 'static,
+) {
     spawn(async move {
-        if caught(work).await.is_err() {
-            LAST_PLACE.with_borrow(|place| lost(place));
+        match caught(work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => lost(&error.to_string()),
+            Err(Panicked) => LAST_PLACE.with_borrow(|place| lost(&format!("a panic at {place}"))),
         }
     });
 }

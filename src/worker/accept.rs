@@ -3,6 +3,7 @@
 //! At the limit newcomers take the places of those who have sent nothing for the longest time, so that silent
 //! connections, however many, keep nobody out. Where there is none of those, newcomers wait.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Poll;
@@ -13,14 +14,17 @@ use crate::record::{Event, Events};
 use crate::ring::{self, Accepted, Call, Listener, Stamp, Timer};
 
 /// Accepts from one socket until the worker drains.
-pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket: OwnedFd) {
+///
+/// # Errors
+/// The socket cannot be watched: its clients would wait for ever.
+pub(super) async fn run(
+    desk: Rc<Desk>,
+    events: Events,
+    listener: usize,
+    socket: OwnedFd,
+) -> io::Result<()> {
     let listener_index = listener;
-    let listener = match Listener::adopt(socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            return events.send(Event::listener_failed(desk.worker, &error.to_string()));
-        }
-    };
+    let listener = Listener::adopt(socket)?;
     let timer = Timer::new();
     let mut pause = Pause::default();
     while !desk.draining.get() {
@@ -28,11 +32,11 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
         timer.heed(Some(Call::Drain));
         match timer.limit(listener.readable()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                return events.send(Event::listener_failed(desk.worker, &error.to_string()));
-            }
+            Ok(Err(error)) => return Err(error),
             Err(ring::Elapsed) => continue,
         }
+        #[cfg(debug_assertions)]
+        proxy::fault::at_accept()?;
         match batch(&desk, &listener, listener_index) {
             Batch::Taken => {
                 pause.over(&events, &desk);
@@ -55,18 +59,17 @@ pub(super) async fn run(desk: Rc<Desk>, events: Events, listener: usize, socket:
             }
         }
     }
+    Ok(())
 }
 
 enum Batch {
     Taken,
     Full(u32),
-    Exhausted(std::io::Error),
+    Exhausted(io::Error),
 }
 
 /// Takes the clients who wait, some at a time so that those who are served already have their turn.
 fn batch(desk: &Rc<Desk>, listener: &Listener, index: usize) -> Batch {
-    #[cfg(debug_assertions)]
-    proxy::fault::at_accept();
     let plan = desk.plan();
     let limit = plan.config.process.max_connections;
     for _ in 0..BATCH {

@@ -68,20 +68,15 @@ impl Worker {
         let ticker = Ticker::new()?;
         for (listener, socket) in sockets {
             let accepting = accept::run(desk.clone(), events.clone(), listener, socket);
-            ring::spawn_vital(accepting, move |place| lost(index, "accepting", place));
+            ring::spawn_vital(accepting, move |why| lost(index, "accepting", why));
         }
         let reader = desk.clone();
-        let reading = async move {
-            // The mailbox ends with the thread; a ring that cannot poll cannot serve either.
-            let _ = mailbox.deliver(|command| obey(&reader, command)).await;
-        };
-        ring::spawn_vital(reading, move |place| lost(index, "its mailbox", place));
+        let reading = async move { mailbox.deliver(|command| obey(&reader, command)).await };
+        ring::spawn_vital(reading, move |why| lost(index, "its mailbox", why));
         let waker = desk.clone();
-        let waking = async move {
-            let _ = waker.wake_tunnels().await;
-        };
-        ring::spawn_vital(waking, move |place| {
-            lost(index, "waking tunnels", place);
+        let waking = async move { waker.wake_tunnels().await };
+        ring::spawn_vital(waking, move |why| {
+            lost(index, "waking tunnels", why);
         });
         let _ = report.send(Ok(driver));
         RUNNING.set(true);
@@ -109,8 +104,8 @@ impl Drop for Last {
 }
 
 /// Without this task the worker is a trap for clients: the process ends, and the launcher starts another.
-fn lost(index: usize, what: &str, place: &str) {
-    eprintln!("ringbolt: worker {index} has lost {what} by a panic, and the process ends: {place}");
+fn lost(index: usize, what: &str, why: &str) {
+    eprintln!("ringbolt: worker {index} has lost {what}, and the process ends: {why}");
     std::process::exit(WORKER_ENDED);
 }
 

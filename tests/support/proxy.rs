@@ -316,6 +316,11 @@ impl Proxy {
         stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 
+    /// How it ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits for its end.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;

@@ -6,6 +6,7 @@
 //! fills the log nor takes a core; a generation that lived for a minute starts the count anew.
 
 use super::super::{limits, notify, opening};
+use super::generation_channel::GenerationChannel;
 use super::{Launcher, State, say};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
@@ -26,10 +27,11 @@ impl Launcher {
         let Ok(Some(status)) = self.generation.try_wait() else {
             return None;
         };
+        self.reaped = true;
         self.reports();
         match self.state {
             State::Serving | State::Reloading { .. } => {}
-            State::Starting if self.proven => {}
+            State::Starting { .. } if self.proven => {}
             _ => return Some(self.ended(status)),
         }
         self.died(&cause(status));
@@ -72,9 +74,10 @@ impl Launcher {
         self.began = Instant::now();
         match started {
             Ok(((generation, channel), logs)) => {
-                (self.generation, self.channel) = (generation, channel);
-                self.closed = false;
-                self.state = State::Starting;
+                self.generation = generation;
+                self.channel = GenerationChannel::new(channel);
+                (self.reaped, self.closed) = (false, false);
+                self.state = State::starting();
                 // If it has died already, its end says so.
                 let _ = self.hand_over(Some(self.because.clone()), &logs);
             }
@@ -89,7 +92,7 @@ impl Launcher {
             return ExitCode::from(128 + u8::try_from(signal).unwrap_or(127));
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
-        if code == Some(0) && matches!(self.state, State::Starting) {
+        if code == Some(0) && matches!(self.state, State::Starting { .. }) {
             say("ringbolt: the serving process ended on its own");
         }
         ExitCode::from(code.unwrap_or(1))

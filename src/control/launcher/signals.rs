@@ -4,30 +4,38 @@ use super::super::channel::Command;
 use super::super::file::{self, Loaded};
 use super::super::listen::Listening;
 use super::super::{limits, notify, opening, reload};
-use super::{GRACE, Launcher, Sources, State, say, warn};
+use super::{GRACE, Launcher, REPLY_MAX, Sources, State, say, warn};
 use crate::config::Timeout;
 use rustix::process::Pid;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::time::Instant;
 
 impl Launcher {
     pub(super) fn signal(&mut self, signal: i32) {
         match signal {
-            SIGTERM | SIGINT => self.stop(),
+            SIGTERM | SIGINT | SIGQUIT => self.stop(),
             SIGHUP => self.reload(),
             SIGUSR1 => self.reopen(),
-            // SIGCHLD: the loop looks for itself.
+            // As nginx and others have it; here it is not there yet, and must not end anything.
+            SIGUSR2 => say(
+                "ringbolt: SIGUSR2: an upgrade without a restart is not available: replace the binary and restart",
+            ),
+            // SIGCHLD: the loop looks for itself. The others have no meaning here.
             _ => {}
         }
     }
 
-    /// The first time in good order, the second at once.
+    /// The first time in good order, the second at once, and the third by force.
     fn stop(&mut self) {
         let (command, state) = match self.state {
-            State::Starting | State::Draining { .. } | State::Stopping { .. } => (
+            State::Stopping { .. } => {
+                self.kill();
+                return;
+            }
+            State::Starting { .. } | State::Draining { .. } => (
                 Command::Stop,
                 State::Stopping {
-                    until: Instant::now() + GRACE,
+                    until: Some(Instant::now() + GRACE),
                 },
             ),
             State::Waiting { .. } | State::Stopped => (Command::Stop, State::Stopped),
@@ -40,6 +48,8 @@ impl Launcher {
             }
         };
         notify::stopping();
+        // What it has not taken is of no use to it any more; a descriptor in there would keep a listening socket open.
+        self.channel.take_back_unsent();
         let _ = self.channel.send(&command, &[]);
         // As long as a copy of a listening socket is open here, the kernel goes on completing
         // handshakes that nobody will accept.
@@ -50,7 +60,7 @@ impl Launcher {
     pub(super) fn reload(&mut self) {
         match self.state {
             State::Serving | State::Waiting { .. } => {}
-            State::Starting | State::Reloading { .. } => {
+            State::Starting { .. } | State::Reloading { .. } => {
                 self.reload_again = true;
                 return;
             }
@@ -120,6 +130,7 @@ impl Launcher {
             .map_err(|error| format!("cannot reach the serving process: {error}"))?;
         self.state = State::Reloading {
             next: Box::new(next),
+            until: Some(Instant::now() + REPLY_MAX),
         };
         Ok(())
     }
@@ -135,14 +146,23 @@ impl Launcher {
             State::Serving | State::Reloading { .. } => self.serving(&text),
             // The reload is over for systemd too.
             State::Waiting { .. } => notify::ready(&text),
-            State::Starting | State::Draining { .. } | State::Stopping { .. } | State::Stopped => {}
+            State::Starting { .. }
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Stopped => {}
         }
     }
 
-    fn reopen(&self) {
-        if !matches!(self.state, State::Serving | State::Draining { .. }) {
-            // During a reload the files are fresh.
-            return;
+    pub(super) fn reopen(&mut self) {
+        match self.state {
+            State::Serving | State::Draining { .. } => {}
+            // Its files may have been opened before they were renamed.
+            State::Starting { .. } | State::Reloading { .. } => {
+                self.reopen_again = true;
+                return;
+            }
+            // The next generation gets fresh ones.
+            State::Waiting { .. } | State::Stopping { .. } | State::Stopped => return,
         }
         match opening::open_logs(&self.current.config) {
             Ok(logs) => {
@@ -156,7 +176,7 @@ impl Launcher {
         }
     }
 
-    fn log(&self, text: String) {
+    fn log(&mut self, text: String) {
         let _ = self.channel.send(&Command::Say { text }, &[]);
     }
 }
