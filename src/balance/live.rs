@@ -29,6 +29,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Live {
     id: usize,
+    /// The server's, for what outlives the plan: its address and its name stay the same for as long as it lives.
+    name: Box<str>,
     /// Its number in the pool, for as long as it lives.
     slot: u32,
     gate: Gate,
@@ -98,6 +100,8 @@ pub struct Totals([u64; Counter::COUNT]);
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct PoolLive {
+    /// The pool's, for what outlives the plan.
+    name: Box<str>,
     load: Load,
     /// Who waits for the first server with room.
     pub(super) line: Line,
@@ -195,6 +199,7 @@ impl Live {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self {
             id: NEXT.fetch_add(1, Relaxed),
+            name: Box::default(),
             slot: pool.slots.fetch_add(1, Relaxed),
             gate: Gate {
                 admin: AtomicU8::new(admin as u8),
@@ -224,6 +229,17 @@ impl Live {
             heard: ArcSwapOption::empty(),
             pool,
         }
+    }
+
+    /// With the server's name.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The server's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// A small number of its own, for tables that workers keep by server; never used again.
@@ -768,6 +784,19 @@ impl PoolLive {
     /// may still be waited for.
     pub(super) fn heed_waiters(&self) {
         self.load.heeded.fetch_or(WAITERS, Relaxed);
+    }
+
+    /// Of a pool of this name, which no plan has had yet.
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The pool's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// A further plan has the pool; its number.

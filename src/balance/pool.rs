@@ -126,7 +126,10 @@ impl Pool {
     /// `workers` is the number of slots for counters; it does not change while a process lives.
     pub fn new(settings: &config::Pool, previous: Option<&Self>, workers: usize) -> Self {
         let previous = previous.filter(|p| p.settings.name == settings.name);
-        let live = previous.map_or_else(Arc::default, |p| Arc::clone(&p.live));
+        let live = previous.map_or_else(
+            || Arc::new(PoolLive::named(&settings.name)),
+            |p| Arc::clone(&p.live),
+        );
         let plan = live.next_plan();
         let name: Arc<str> = settings.name.as_str().into();
         let servers: Box<[_]> = settings
@@ -137,7 +140,8 @@ impl Pool {
                     .and_then(|p| p.carried_over(server, settings, workers))
                     .unwrap_or_else(|| {
                         let pool = Arc::clone(&live);
-                        Arc::new(Live::new(server.state, server.weight, workers, pool))
+                        let live = Live::new(server.state, server.weight, workers, pool);
+                        Arc::new(live.named(&server.name))
                     });
                 live.set_bounds(&server.bounds);
                 Arc::new(Server {

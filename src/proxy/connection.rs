@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::ending::{Ending, Phase};
 use super::exchange;
 use super::handover::{self, Handshake};
-use super::plan::{Held, Listener, Plan};
+use super::plan::{Captures, Held, Listener, ListenerLive, Plan};
 use super::request::{self, Client, Reading, address_text};
 use super::story::Story;
 use crate::record::{Kind, Record, Termination, Timers};
@@ -55,11 +55,14 @@ pub async fn serve<C: Duplex + 'static>(
     }
 }
 
-/// The client as counted and as logged; outlives its connection in a tunnel.
+/// The client as counted and as logged; outlives its connection in a tunnel. It holds nothing of a plan but values that
+/// plans share: whoever is idle, or tunnels, keeps no configuration alive.
 pub(super) struct Guest {
     pub(super) desk: Rc<Desk>,
     pub(super) address: Option<SocketAddr>,
-    pub(super) listener: Arc<Listener>,
+    pub(super) listener: Arc<ListenerLive>,
+    /// Which fields its lines in the log have.
+    pub(super) capture: Arc<Captures>,
     /// The listener's place, the same in every plan.
     place: u32,
     /// Counted as a tunnel.
@@ -68,24 +71,33 @@ pub(super) struct Guest {
 
 impl Guest {
     fn new(desk: Rc<Desk>, address: Option<SocketAddr>, place: usize) -> Self {
-        let listener = desk.plan().listeners[place].clone();
-        listener.live.enter();
+        let (listener, capture) = {
+            let of_plan = &desk.plan().listeners[place];
+            (of_plan.live.clone(), of_plan.capture.clone())
+        };
+        listener.enter();
         desk.gauge.entered();
         Self {
             desk,
             address,
             listener,
+            capture,
             place: u32::try_from(place).unwrap_or(u32::MAX),
             tunnel: false,
         }
     }
 
-    /// Takes the listener of the plan that the exchange follows, for its lines in the log.
+    /// Takes the captured fields of the plan that the exchange follows, for its lines in the log.
     fn follow(&mut self, plan: &Plan) {
-        let listener = &plan.listeners[self.place as usize];
-        if !Arc::ptr_eq(listener, &self.listener) {
-            self.listener = listener.clone();
+        let capture = &self.of(plan).capture;
+        if !Arc::ptr_eq(capture, &self.capture) {
+            self.capture = capture.clone();
         }
+    }
+
+    /// Its listener as a plan has it.
+    pub(super) fn of<'a>(&self, plan: &'a Plan) -> &'a Listener {
+        &plan.listeners[self.place as usize]
     }
 
     /// Counts the client as a tunnel from now on.
@@ -97,7 +109,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.listener.live.leave();
+        self.listener.leave();
         if self.tunnel {
             self.desk.gauge.tunnel_ended();
         }
@@ -184,7 +196,7 @@ impl<C: Duplex + 'static> Connection<C> {
                 self.inbox.consume(taken);
                 self.own(story, own).await
             }
-            Reading::Answer { ending } => self.answer(story, ending).await,
+            Reading::Answer { ending } => self.answer(story, ending, &plan).await,
             Reading::Partial | Reading::PartialBody => After::Close,
         }
     }
@@ -214,7 +226,9 @@ impl<C: Duplex + 'static> Connection<C> {
             }
             exchange::End::Switched(switched) => Handshake::new(story, *switched, plan)
                 .map_or(After::Close, |handshake| After::Tunnel(Box::new(handshake))),
-            exchange::End::Failed(ending) if story.status == 0 => self.answer(story, ending).await,
+            exchange::End::Failed(ending) if story.status == 0 => {
+                self.answer(story, ending, plan).await
+            }
             exchange::End::Failed(ending) => {
                 story.log(&self.guest, ending);
                 After::Close
@@ -270,7 +284,7 @@ impl<C: Duplex + 'static> Connection<C> {
             address: self.guest.address,
             text: &text[..*length],
             // The plan's, not the one that accepted: their routes and pools belong together.
-            listener: &plan.listeners[self.guest.place as usize],
+            listener: self.guest.of(&plan),
         };
         let bytes = self.inbox.bytes();
         let reading = request::read(desk, &plan, &client, (bytes, seen), now, story);
@@ -346,7 +360,7 @@ impl<C: Duplex + 'static> Connection<C> {
                 },
                 counts: crate::record::Counts {
                     process: desk.gauge.connections(),
-                    listener: self.guest.listener.live.connections(),
+                    listener: self.guest.listener.connections(),
                     ..Default::default()
                 },
                 ..Record::empty(
@@ -370,11 +384,11 @@ impl<C: Duplex + 'static> Connection<C> {
         self.guest.follow(&plan);
         let mut story = Story::blank(began);
         story.marks.head = now;
-        self.answer(&mut story, ending).await
+        self.answer(&mut story, ending, &plan).await
     }
 
     /// Answers a request here, without a server. The connection ends after it.
-    async fn answer(&self, story: &mut Story, ending: Ending) -> After {
+    async fn answer(&self, story: &mut Story, ending: Ending, plan: &Plan) -> After {
         let status = ending.status();
         if status == 0 {
             story.log(&self.guest, ending);
@@ -382,7 +396,7 @@ impl<C: Duplex + 'static> Connection<C> {
         }
         let head_only = story.request.facts.method == crate::wire::Method::Head;
         let mut later = Buffer::new();
-        let (page, retry_after) = (self.guest.listener.page(status), ending.retry_after());
+        let (page, retry_after) = (self.guest.of(plan).page(status), ending.retry_after());
         let (bytes, body) = match (page, retry_after) {
             (Some(page), _) => {
                 page.write_error_head(retry_after, later.tail());

@@ -400,7 +400,7 @@ impl<C: Duplex> Down<'_, C> {
             now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
             via: self.pool.settings.via,
             changes: self.plan.response_changes(story.request.route),
-            captures: &self.guest.listener.capture.response,
+            captures: &self.guest.capture.response,
             spoke_early: &spoke_early,
         };
         response::read(desk, story, inbox.bytes(), seen, &circumstances)

@@ -1,11 +1,10 @@
 //! From an exchange to a tunnel: what is carried over, and the two lines that tell of it.
 //!
 //! A tunnel may live for days, so it keeps little: the log's texts in one allocation of their own
-//! size, its server's and its listener's counts, its timeout. It never holds a plan.
+//! size, its server's and its listener's counts and names, its timeout. It never holds anything that belongs to a plan.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Guest;
@@ -14,7 +13,7 @@ use super::plan::{self, Plan};
 use super::request::CAPTURES;
 use super::story::Story;
 use super::tunnel::{Direction, Pause, Still, Tunnel, TunnelEnd, counts};
-use crate::balance::{Busy, Counter, Pool, Server};
+use crate::balance::{Busy, Counter};
 use crate::record::{Counts, Kind, Record, Termination, Timers, TunnelCounts};
 use crate::ring::{self, Buffer, Call, Duplex, Pair, Stamp, Stream, Timer};
 use crate::wire::Span;
@@ -34,7 +33,7 @@ impl Handshake {
     /// be once a server has answered.
     pub(super) fn new(story: &mut Story, switched: Switched, plan: &Plan) -> Option<Self> {
         let pool = story.pool.clone()?;
-        let notes = Notes::new(story, &pool)?;
+        let notes = Notes::new(story);
         Some(Self {
             switched,
             timeout: plan::wait(pool.settings.timeouts.tunnel),
@@ -313,7 +312,6 @@ struct Notes {
     /// Of the first four.
     lengths: [u16; 4],
     rare: Option<Box<Rare>>,
-    server: Arc<Server>,
     began: Stamp,
     /// TR, Tw, Tc and Tr in milliseconds; -1 is none.
     timers: [i32; 4],
@@ -340,7 +338,7 @@ impl Rare {
 }
 
 impl Notes {
-    fn new(story: &Story, pool: &Pool) -> Option<Self> {
+    fn new(story: &Story) -> Self {
         let (request, marks) = (&story.request, &story.marks);
         let asked = [&request.texts.captures, &story.response_captures];
         let firsts = &request.texts;
@@ -362,11 +360,10 @@ impl Notes {
             redispatched: story.redispatched,
         };
         let ms = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
-        Some(Self {
+        Self {
             texts: texts.into(),
             lengths: firsts.map(|span| u16::try_from(span.len()).unwrap_or(u16::MAX)),
             rare: rare.is_any().then(|| Box::new(rare)),
-            server: pool.servers[story.server?].clone(),
             began: marks.began,
             timers: [
                 ms(marks.head.since(marks.began).cast_signed()),
@@ -378,7 +375,7 @@ impl Notes {
             handshake_out: u32::try_from(story.bytes_out).unwrap_or(u32::MAX),
             cookies: [story.cookie_letter(), story.cookie_response],
             minor: request.facts.minor,
-        })
+        }
     }
 
     /// Method, target, host and request id.
@@ -415,15 +412,15 @@ impl Notes {
         let rare = self.rare.as_deref();
         let queued = rare.map_or([0; 2], |rare| rare.queued);
         let (captured_request, captured_response) = (self.captured(0), self.captured(1));
-        let capture = &guest.listener.capture;
+        let capture = &*guest.capture;
         let record = Record {
             kind,
             accepted_ms: desk.clock.get().wall_ms(self.began),
             now_ms: desk.clock.get().wall_ms(now),
             client: guest.address,
             listener: &guest.listener.name,
-            pool: Some(&self.server.pool),
-            server: Some(&self.server.name),
+            pool: Some(busy.live().pool().name()),
+            server: Some(busy.live().name()),
             timers: Timers {
                 request,
                 queue,
@@ -442,7 +439,7 @@ impl Notes {
             },
             counts: Counts {
                 process: desk.gauge.connections(),
-                listener: guest.listener.live.connections(),
+                listener: guest.listener.connections(),
                 pool: busy.live().pool().sessions(),
                 server: busy.live().sessions(),
                 server_queue: queued[0],

@@ -19,7 +19,8 @@ use crate::wire::proxy_header::{self, Endpoints, ProxyHeader, Verdict};
 impl<C: Duplex + 'static> Connection<C> {
     /// Whether this client's connection begins with a PROXY header.
     pub(super) fn is_introduced(&self) -> bool {
-        let senders = &self.guest.listener.senders;
+        let plan = self.guest.desk.plan();
+        let senders = &self.guest.of(&plan).senders;
         !senders.is_empty() && senders.include(self.guest.address.map(|address| address.ip()))
     }
 

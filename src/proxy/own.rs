@@ -95,7 +95,7 @@ impl<C: Duplex + 'static> Connection<C> {
             story.request.facts.body.is_empty(),
         );
         match complete {
-            _ if own.quiet => self.guest.listener.live.add_monitored(),
+            _ if own.quiet => self.guest.listener.add_monitored(),
             true => story.log(&self.guest, Ending::Answered),
             false if ring::is_shutting_down() => {
                 story.log(&self.guest, Ending::Shutdown(Phase::Data));

@@ -36,7 +36,7 @@ pub struct Plan {
     pub waits: Waits,
 }
 
-/// A listener as the workers see it. A tunnel may hold it: it belongs to no plan.
+/// A listener as the workers see it, for as long as its plan is in use. What outlives plans is in [`ListenerLive`].
 #[derive(Debug)]
 pub struct Listener {
     /// For the log.
@@ -55,8 +55,8 @@ pub struct Listener {
     pub trusted: Vec<config::Network>,
     /// Whose connections begin with a PROXY header.
     pub senders: config::ProxySenders,
-    /// What is copied into the log.
-    pub capture: Captures,
+    /// What is copied into the log. Shared with the plans before and after while the settings stay the same.
+    pub capture: Arc<Captures>,
     /// What may begin in a second, if that is limited.
     pub rates: Option<Box<Rates>>,
     /// Shared with the plans before and after.
@@ -71,7 +71,7 @@ impl Listener {
 }
 
 /// Header fields that a listener copies into its log lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Captures {
     /// Of requests.
     pub request: Vec<config::Capture>,
@@ -83,9 +83,11 @@ pub struct Captures {
     pub response_names: Vec<String>,
 }
 
-/// Counts of a listener.
-#[derive(Debug, Default)]
+/// Name and counts of a listener. Belongs to no plan, so a connection or a tunnel may hold it for as long as it lives.
+#[derive(Debug)]
 pub struct ListenerLive {
+    /// For the log.
+    pub name: Box<str>,
     connections: AtomicU32,
     total: AtomicU64,
     monitored: AtomicU64,
@@ -94,6 +96,17 @@ pub struct ListenerLive {
 }
 
 impl ListenerLive {
+    /// Of a listener without a connection yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            connections: AtomicU32::new(0),
+            total: AtomicU64::new(0),
+            monitored: AtomicU64::new(0),
+            rates: RatesLive::default(),
+        }
+    }
+
     /// Client connections now.
     pub fn connections(&self) -> u32 {
         self.connections.load(Relaxed)
@@ -291,6 +304,12 @@ fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> 
     let before = previous.and_then(|previous| previous.rates.as_deref());
     let rates = Rates::new(config, settings, before);
     let names = |captures: &[config::Capture]| captures.iter().map(|c| c.header.clone()).collect();
+    let capture = Captures {
+        request_names: names(&settings.capture_request),
+        response_names: names(&settings.capture_response),
+        request: settings.capture_request.clone(),
+        response: settings.capture_response.clone(),
+    };
     Listener {
         name: settings.name.as_str().into(),
         table: Table::new(&config.routes, index),
@@ -300,14 +319,15 @@ fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> 
         monitor: settings.monitor.as_ref().map(Monitor::new),
         trusted: settings.trusted_proxies.clone(),
         senders: settings.proxy_protocol.clone(),
-        capture: Captures {
-            request_names: names(&settings.capture_request),
-            response_names: names(&settings.capture_response),
-            request: settings.capture_request.clone(),
-            response: settings.capture_response.clone(),
+        capture: match previous {
+            Some(previous) if *previous.capture == capture => previous.capture.clone(),
+            _ => Arc::new(capture),
         },
         rates: rates.map(Box::new),
-        live: previous.map_or_else(Arc::default, |previous| previous.live.clone()),
+        live: previous.map_or_else(
+            || Arc::new(ListenerLive::new(&settings.name)),
+            |previous| previous.live.clone(),
+        ),
     }
 }
 

@@ -157,7 +157,7 @@ impl Story {
         };
         let texts = &self.request.texts;
         let text = |span: Span| self.request.text(span);
-        let capture = &guest.listener.capture;
+        let capture = &*guest.capture;
         let captured = |spans: &[Span; CAPTURES], asked: &[Capture]| match asked {
             [] => [&b""[..]; CAPTURES],
             _ => spans.map(text),
@@ -247,7 +247,7 @@ impl Story {
     pub(super) fn counts(&self, guest: &Guest) -> Counts {
         Counts {
             process: guest.desk.gauge.connections(),
-            listener: guest.listener.live.connections(),
+            listener: guest.listener.connections(),
             pool: self.pool.as_deref().map_or(0, |pool| pool.live.sessions()),
             server: self.busy.as_ref().map_or(0, |busy| busy.live().sessions()),
             server_queue: self.queued[0],
