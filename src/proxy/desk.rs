@@ -235,12 +235,15 @@ impl Desk {
         }
     }
 
-    /// Ends the tunnels that have rested for longer than their timeout.
-    pub fn end_idle_tunnels(&self) {
-        let now = self.now().seconds();
-        for pair in self.resting.take_all(|deadline, _| deadline <= now) {
+    /// Ends tunnels that have rested for longer than their timeout, a few at a time. True when there may be more: then other
+    /// tasks should have their turn first.
+    pub fn end_idle_tunnels(&self) -> bool {
+        let due = self.resting.take_due(ring::step(), ring::AT_A_TIME);
+        let more = due.len() == ring::AT_A_TIME;
+        for pair in due {
             handover::end(pair, TunnelEnd::Idle);
         }
+        more
     }
 
     /// Ends everything that is left: every wait of an exchange or a tunnel ends now, and each writes its line. Lines that the
@@ -249,7 +252,7 @@ impl Desk {
         self.draining.set(true);
         self.log.borrow_mut().hold();
         ring::shut_down();
-        for pair in self.resting.take_all(|_, _| true) {
+        for pair in self.resting.take_all() {
             handover::end(pair, TunnelEnd::Killed);
         }
     }

@@ -6,12 +6,15 @@
 //! worth.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::retry::Copy;
 use super::session::Learning;
-use crate::ring::{self, Buffer, Duplex, Elapsed, Received, Timer};
+use crate::ring::{self, Buffer, Duplex, Elapsed, Hangup, Moment, Received, Tick, Timer};
 use crate::wire::chunked::Decoder;
 use crate::wire::forward::Trailers;
 use crate::wire::{Blame, BodyLength, HeadLimits, Refusal};
@@ -407,32 +410,73 @@ impl<C: Duplex> Patience<'_, C> {
         self.watching(from, client).await
     }
 
-    /// Waits for the server and looks after the client now and then. Looking costs a system call a
-    /// second, and only while a server is slow; watching the client's socket as well would cost
-    /// every request a poll and its cancellation.
+    /// Waits for the server, and once that is late, for the client to leave as well. Watching the client's socket from the
+    /// start would cost every request two system calls.
     async fn watching(&self, from: &impl Duplex, client: &C) -> Result<(), Stopped> {
-        let mut left = self.sender;
+        let began = Tick::now();
+        let is_short = !self.is_excused() && self.sender.is_some_and(|sender| sender <= LOOK);
+        self.timer.arm(match is_short {
+            true => self.sender,
+            false => Some(LOOK),
+        });
+        match self.timer.limit(from.readable()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(_)) => return Err(Stopped::SenderLeft),
+            Err(Elapsed) if ring::is_shutting_down() => return Err(Stopped::ShutDown),
+            Err(Elapsed) if client.peer_left() => return Err(Stopped::ClientLeft),
+            Err(Elapsed) if is_short => return Err(Stopped::SenderSlow),
+            Err(Elapsed) => {}
+        }
+        // Apart, so that only those who wait long have room for it in their task.
+        Box::pin(self.late(from, client, began.end())).await
+    }
+
+    /// Goes on waiting for a server that should have sent something since `began`.
+    async fn late(&self, from: &impl Duplex, client: &C, began: Moment) -> Result<(), Stopped> {
+        let hangup = Hangup::watch(client.socket()).ok();
+        let mut readable = pin!(from.readable());
+        let (mut began, mut excused) = (began, self.is_excused());
         loop {
-            let step = left.map_or(LOOK, |left| left.min(LOOK));
-            self.timer.arm(Some(step));
-            match self.timer.limit(from.readable()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(_)) => return Err(Stopped::SenderLeft),
+            // The sender's time begins when the other direction's is over.
+            let deadline = self.sender.filter(|_| !excused).map(|wait| began + wait);
+            let look = hangup.is_none().then(|| Moment::now() + LOOK);
+            self.timer.arm_at(deadline.into_iter().chain(look).min());
+            let came = poll_fn(|cx| {
+                if let Poll::Ready(came) = readable.as_mut().poll(cx) {
+                    return Poll::Ready(
+                        came.map(|()| Came::Bytes).map_err(|_| Stopped::SenderLeft),
+                    );
+                }
+                if hangup
+                    .as_ref()
+                    .is_some_and(|hangup| hangup.is_over(cx.waker()))
+                {
+                    return Poll::Ready(Err(Stopped::ClientLeft));
+                }
+                match excused && !self.is_excused() {
+                    true => Poll::Ready(Ok(Came::End)),
+                    false => Poll::Pending,
+                }
+            });
+            match self.timer.limit(came).await {
+                Ok(Ok(Came::Bytes)) => return Ok(()),
+                Ok(Ok(Came::End)) => (began, excused) = (Moment::now(), false),
+                Ok(Err(stopped)) => return Err(stopped),
                 Err(Elapsed) if ring::is_shutting_down() => return Err(Stopped::ShutDown),
+                Err(Elapsed) if hangup.is_none() && client.peer_left() => {
+                    return Err(Stopped::ClientLeft);
+                }
+                Err(Elapsed) if deadline.is_some_and(|deadline| deadline <= Moment::now()) => {
+                    return Err(Stopped::SenderSlow);
+                }
                 Err(Elapsed) => {}
             }
-            if client.peer_left() {
-                return Err(Stopped::ClientLeft);
-            }
-            if self.meanwhile.is_some_and(Cell::get) {
-                left = self.sender;
-                continue;
-            }
-            left = left.map(|left| left.saturating_sub(step));
-            if left == Some(Duration::ZERO) {
-                return Err(Stopped::SenderSlow);
-            }
         }
+    }
+
+    /// Whether the other direction is at work.
+    fn is_excused(&self) -> bool {
+        self.meanwhile.is_some_and(Cell::get)
     }
 
     /// Waits for the receiver.
@@ -454,6 +498,14 @@ fn shut_down_or(slow: Stopped) -> Stopped {
     }
 }
 
+/// What a late wait brought.
+enum Came {
+    /// The sender has something.
+    Bytes,
+    /// The other direction is at its end.
+    End,
+}
+
 /// Whether part of a body is put behind its head, for one send of one piece: a send of two costs more than to copy so little.
 pub(super) fn is_worth_a_copy(body: &[u8]) -> bool {
     (1..=COPIED).contains(&body.len())
@@ -465,7 +517,8 @@ const STRICT_GROWTH: usize = 64;
 /// A third of what a small buffer holds.
 const COPIED: usize = 1_400;
 
-/// How often a waiting exchange looks whether its client is still there.
+/// How long a server may take until its client is watched as well, which may leave. Where it cannot be watched, how often it is
+/// looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Full scratch buffers that are moved before the worker's other connections have their turn.

@@ -15,7 +15,7 @@ use super::story::Story;
 use super::tunnel::{Direction, Pause, Still, Tunnel, TunnelEnd, counts};
 use crate::balance::{Busy, Counter};
 use crate::record::{Counts, Kind, Record, Termination, Timers, TunnelCounts};
-use crate::ring::{self, Buffer, Call, Duplex, Pair, Stamp, Stream, Timer};
+use crate::ring::{self, Buffer, Call, Duplex, Moment, Pair, Stamp, Stream, Tick, Timer};
 use crate::wire::Span;
 use crate::wire::websocket::{FrameTracker, From};
 
@@ -71,7 +71,7 @@ pub(super) fn start<C: Duplex + 'static>(
         outbound: Direction::new(tracker(From::Server), head, early.bytes()),
         timeout,
         rests: true,
-        moved: Cell::new(false),
+        moved: Cell::new(Tick::now()),
     };
     notes.log(
         &guest,
@@ -170,7 +170,7 @@ fn spawn<C: Duplex + 'static, S: Duplex + 'static>(awake: Awake<C, S>) {
             let pause = ring::caught(awake.tunnel.run(&timer)).await;
             match pause.unwrap_or(Pause::End(TunnelEnd::Panicked)) {
                 Pause::End(end) => return awake.end(end),
-                Pause::Rest(quiet) => match awake.lay_down(quiet) {
+                Pause::Rest(since) => match awake.lay_down(since) {
                     Ok(()) => return,
                     Err(up) => awake = up,
                 },
@@ -198,7 +198,7 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
         clippy::result_large_err,
         reason = "the tunnel itself, once every two quiet seconds"
     )]
-    fn lay_down(self, quiet: Duration) -> Result<(), Self> {
+    fn lay_down(self, since: Moment) -> Result<(), Self> {
         let descriptors = self
             .tunnel
             .client
@@ -220,13 +220,7 @@ impl<C: Duplex, S: Duplex> Awake<C, S> {
             ..
         } = tunnel;
         let desk = guest.desk.clone();
-        let left =
-            timeout.map(|timeout| timeout.saturating_sub(quiet).as_millis().div_ceil(1_000) + 1);
-        let deadline = left.map_or(u32::MAX, |left| {
-            desk.now()
-                .seconds()
-                .saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
-        });
+        let deadline = timeout.map_or(u32::MAX, |timeout| (since + timeout).step());
         let value = Box::new(Resting {
             inbound: inbound.still(),
             outbound: outbound.still(),
@@ -268,7 +262,7 @@ fn revive(pair: Pair<Resting>, rests: bool) {
         let counts = counts(inbound, outbound);
         return finish(&guest, &busy, &notes, TunnelEnd::ClientBroke, counts);
     };
-    let moved = Cell::new(false);
+    let moved = Cell::new(Tick::now());
     let tunnel = Tunnel {
         client,
         server,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::flow::BREATH;
 use crate::record::TunnelCounts;
-use crate::ring::{self, Buffer, Call, Duplex, Received, Timer};
+use crate::ring::{self, Buffer, Call, Duplex, Moment, Received, Tick, Timer};
 use crate::wire::websocket::FrameTracker;
 
 /// What a tunnel is made of, all of it plain values: nothing lives only in a future.
@@ -30,8 +30,8 @@ pub struct Tunnel<C, S> {
     pub timeout: Option<Duration>,
     /// Whether it may be laid to rest when it is quiet.
     pub rests: bool,
-    /// A byte was received since this was last asked.
-    pub moved: Cell<bool>,
+    /// When a byte was last received or sent.
+    pub moved: Cell<Tick>,
 }
 
 /// Why a tunnel stopped running.
@@ -39,9 +39,9 @@ pub struct Tunnel<C, S> {
 pub enum Pause {
     /// It has ended.
     End(TunnelEnd),
-    /// It has been quiet for so long, nothing waits in it, and both directions are open: its task can go
+    /// It has been quiet since then, nothing waits in it, and both directions are open: its task can go
     /// until a byte comes.
-    Rest(Duration),
+    Rest(Moment),
 }
 
 /// One direction of a tunnel.
@@ -149,8 +149,8 @@ impl Direction {
 }
 
 impl<C: Duplex, S: Duplex> Tunnel<C, S> {
-    /// Moves bytes until the end, or until it may rest. `timer` is the tunnel's only deadline; it ticks in
-    /// steps, and a byte only leaves a mark: so a timeout ends up to a step late, never early.
+    /// Moves bytes until the end, or until it may rest. `timer` is the tunnel's only deadline. A byte only leaves a mark, by
+    /// which the deadline is set anew when it comes: so a timeout ends [`ring::LATENESS`] late at most, never early.
     pub async fn run(&self, timer: &Timer) -> Pause {
         let (client, server, moved) = (&self.client, &self.server, &self.moved);
         let directions = (&self.inbound, &self.outbound);
@@ -182,10 +182,17 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
                 _ => Poll::Pending,
             }
         }));
-        let step = step(self.timeout);
-        let mut quiet = Duration::ZERO;
+        // Since when the tunnel is quiet, and by which mark that is known for good.
+        let mut since = Moment::now();
+        let (mut looked, mut known) = (since, None);
         loop {
-            timer.arm(Some(step));
+            let next = match self.rests {
+                true if since + REST > looked => since + REST,
+                true => looked + REST,
+                false => looked + LOOK,
+            };
+            let deadline = self.patience().map(|patience| since + patience);
+            timer.arm_at(Some(deadline.map_or(next, |deadline| deadline.min(next))));
             match timer.limit(both.as_mut()).await {
                 Ok(end) => return Pause::End(end),
                 Err(ring::Elapsed) => match timer.heard() {
@@ -194,16 +201,18 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
                     Some(_) => return Pause::End(TunnelEnd::Killed),
                 },
             }
-            quiet = if self.moved.take() {
-                Duration::ZERO
-            } else {
-                quiet + step
-            };
+            looked = Moment::now();
+            let mark = self.moved.get();
+            if known != Some(mark) {
+                since = since.max(mark.end());
+                known = mark.is_over().then_some(mark);
+            }
+            let quiet = looked.since(since);
             if self.patience().is_some_and(|patience| quiet >= patience) {
                 return Pause::End(TunnelEnd::Idle);
             }
             if self.rests && quiet >= REST && self.inbound.is_open() && self.outbound.is_open() {
-                return Pause::Rest(quiet);
+                return Pause::Rest(since);
             }
         }
     }
@@ -243,7 +252,7 @@ async fn pump(
     from: &impl Duplex,
     to: &impl Duplex,
     (direction, opposite): (&Direction, &Direction),
-    moved: &Cell<bool>,
+    moved: &Cell<Tick>,
 ) -> Result<(), At> {
     let mut received = 0_u32;
     loop {
@@ -256,7 +265,7 @@ async fn pump(
                 continue;
             }
             direction.waiting.borrow_mut().consume(sent);
-            moved.set(true);
+            moved.set(Tick::now());
         }
         if direction.ended.get() {
             if !opposite.is_through() {
@@ -265,7 +274,7 @@ async fn pump(
             return Ok(());
         }
         from.readable().await.map_err(|_| At::From)?;
-        moved.set(true);
+        moved.set(Tick::now());
         let mut turns = TURNS;
         while turns > 0 && relay(from, to, direction)? {
             turns -= 1;
@@ -298,13 +307,11 @@ fn relay(from: &impl Duplex, to: &impl Duplex, direction: &Direction) -> Result<
     })
 }
 
-/// How often a tunnel looks at the time: often enough for its timeout, and no more.
-fn step(timeout: Option<Duration>) -> Duration {
-    timeout.map_or(REST, |timeout| (timeout / 10).clamp(ring::TICK, REST))
-}
-
 /// Quiet for so long, a tunnel is laid to rest. Waking it costs about as much as a message.
 const REST: Duration = Duration::from_secs(2);
+
+/// How often a tunnel that cannot rest looks when a byte was last moved: so long marks tell it exactly.
+const LOOK: Duration = Duration::from_secs(45);
 
 /// How long a tunnel with only one direction left may be quiet.
 const HALF_OPEN: Duration = Duration::from_secs(60);
@@ -346,7 +353,7 @@ mod tests {
             outbound: direction(From::Server),
             timeout: None,
             rests: false,
-            moved: Cell::new(false),
+            moved: Cell::new(Tick::now()),
         }
     }
 

@@ -22,6 +22,7 @@ mod buffer;
 mod connect;
 #[cfg(debug_assertions)]
 pub mod escape;
+mod hangup;
 mod listener;
 mod mailbox;
 mod rest;
@@ -38,6 +39,7 @@ pub use allocator::{Counting, allocations, watch_allocations};
 pub use bell::Bell;
 pub use buffer::{Buffer, GENEROUS, KEPT, SCRATCH, trim, with_scratch};
 pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is_not_here};
+pub use hangup::Hangup;
 pub use listener::{Accepted, Listener};
 pub use mailbox::{Mailbox, Sender, mailbox};
 pub use rest::{Pair, Rest};
@@ -48,6 +50,6 @@ pub use task::{
 };
 pub use time::{Clock, Stamp};
 pub use timer::{
-    Call, Elapsed, ShutDown, TICK, Ticker, Timer, call, call_some, is_shutting_down, make_room,
-    shut_down, until_shutdown,
+    AT_A_TIME, Call, Elapsed, LATENESS, Moment, ShutDown, TICK, Tick, Ticker, Timer, call,
+    call_some, is_shutting_down, make_room, shut_down, step, until_shutdown,
 };

@@ -13,7 +13,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::{Duplex, Stream};
 
-/// Pairs at rest, each with a value and a deadline in the caller's seconds.
+/// Pairs at rest, each with a value and a deadline: a step of the thread's wheel ([`Moment::step`](super::Moment::step)).
 pub struct Rest<T> {
     set: Stream,
     slots: RefCell<Slots<T>>,
@@ -27,13 +27,24 @@ pub struct Pair<T> {
     pub second: OwnedFd,
     /// Kept small by being elsewhere.
     pub value: Box<T>,
-    /// When its rest ends at the latest.
+    /// When its rest ends at the latest; `u32::MAX` is never.
     pub deadline: u32,
 }
 
 struct Slots<T> {
-    pairs: Vec<Option<Pair<T>>>,
+    pairs: Vec<Option<Place<T>>>,
+    /// Of the same pairs, in a row of their own: looking for those that are due reads nothing else.
+    deadlines: Vec<u32>,
     free: Vec<u32>,
+    /// Nothing is due before.
+    soonest: u32,
+}
+
+/// A pair without its deadline.
+struct Place<T> {
+    first: OwnedFd,
+    second: OwnedFd,
+    value: Box<T>,
 }
 
 impl<T> Rest<T> {
@@ -45,7 +56,9 @@ impl<T> Rest<T> {
         let set = Stream::adopt(epoll::create(CreateFlags::CLOEXEC)?)?;
         let slots = RefCell::new(Slots {
             pairs: Vec::new(),
+            deadlines: Vec::new(),
             free: Vec::new(),
+            soonest: NEVER,
         });
         Ok(Self { set, slots })
     }
@@ -58,6 +71,7 @@ impl<T> Rest<T> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.free.pop().unwrap_or_else(|| {
             slots.pairs.push(None);
+            slots.deadlines.push(NEVER);
             u32::try_from(slots.pairs.len() - 1).expect("fewer pairs than descriptors")
         });
         let data = EventData::new_u64(u64::from(slot));
@@ -71,7 +85,19 @@ impl<T> Rest<T> {
             slots.free.push(slot);
             return Err(pair);
         }
-        slots.pairs[slot as usize] = Some(pair);
+        let Pair {
+            first,
+            second,
+            value,
+            deadline,
+        } = pair;
+        slots.soonest = slots.soonest.min(deadline);
+        slots.deadlines[slot as usize] = deadline;
+        slots.pairs[slot as usize] = Some(Place {
+            first,
+            second,
+            value,
+        });
         Ok(())
     }
 
@@ -114,20 +140,31 @@ impl<T> Rest<T> {
         self.len() == 0
     }
 
-    /// Takes every pair for which `which` holds, given its deadline and its value.
-    pub fn take_all(&self, mut which: impl FnMut(u32, &T) -> bool) -> Vec<Pair<T>> {
-        let chosen: Vec<u64> = (0_u64..)
-            .zip(&self.slots.borrow().pairs)
-            .filter(|(_, pair)| {
-                pair.as_ref()
-                    .is_some_and(|pair| which(pair.deadline, &pair.value))
-            })
-            .map(|(slot, _)| slot)
-            .collect();
-        chosen
-            .into_iter()
-            .filter_map(|slot| self.take(slot))
-            .collect()
+    /// Takes pairs whose deadline has come, `most` of them.
+    pub fn take_due(&self, now: u32, most: usize) -> Vec<Pair<T>> {
+        let mut due = Vec::new();
+        {
+            let mut slots = self.slots.borrow_mut();
+            if slots.soonest > now {
+                return Vec::new();
+            }
+            let mut soonest = NEVER;
+            for (slot, deadline) in (0_u64..).zip(&slots.deadlines) {
+                if *deadline <= now && *deadline != NEVER && due.len() < most {
+                    due.push(slot);
+                } else {
+                    soonest = soonest.min(*deadline);
+                }
+            }
+            slots.soonest = soonest;
+        }
+        due.into_iter().filter_map(|slot| self.take(slot)).collect()
+    }
+
+    /// Takes every pair.
+    pub fn take_all(&self) -> Vec<Pair<T>> {
+        let count = self.slots.borrow().pairs.len() as u64;
+        (0..count).filter_map(|slot| self.take(slot)).collect()
     }
 
     /// Takes pairs for whose value `which` holds, as long as there `may` be one more. Looks once through all that rest,
@@ -163,14 +200,27 @@ impl<T> Rest<T> {
     fn take(&self, slot: u64) -> Option<Pair<T>> {
         let mut slots = self.slots.borrow_mut();
         let slot = u32::try_from(slot).ok()?;
-        let pair = slots.pairs.get_mut(slot as usize)?.take()?;
+        let Place {
+            first,
+            second,
+            value,
+        } = slots.pairs.get_mut(slot as usize)?.take()?;
+        let deadline = std::mem::replace(&mut slots.deadlines[slot as usize], NEVER);
         slots.free.push(slot);
-        for descriptor in [pair.first.as_fd(), pair.second.as_fd()] {
+        for descriptor in [first.as_fd(), second.as_fd()] {
             let _ = epoll::delete(&self.set, descriptor);
         }
-        Some(pair)
+        Some(Pair {
+            first,
+            second,
+            value,
+            deadline,
+        })
     }
 }
+
+/// A deadline that does not come.
+const NEVER: u32 = u32::MAX;
 
 /// Events taken at a time.
 const WOKEN: usize = 128;
@@ -226,6 +276,39 @@ mod tests {
     }
 
     #[test]
+    fn those_that_are_due_are_taken_a_few_at_a_time() {
+        super::super::block_on(super::super::Operations::All, |_| async {
+            let rest = Rest::new().unwrap();
+            for deadline in [5, 7, NEVER, 5, 9] {
+                let pair = Pair {
+                    deadline,
+                    ..pair(deadline)
+                };
+                assert!(rest.put(pair).is_ok());
+            }
+            let due = |now, most| {
+                let pairs = rest.take_due(now, most);
+                pairs.iter().map(|pair| *pair.value).collect::<Vec<_>>()
+            };
+            assert_eq!(due(4, 9), [0; 0]);
+            assert_eq!(due(5, 1), [5]);
+            assert_eq!(due(5, 1), [5]);
+            assert_eq!(due(6, 1), [0; 0]);
+            assert!(
+                rest.put(Pair {
+                    deadline: 6,
+                    ..pair(6)
+                })
+                .is_ok()
+            );
+            assert_eq!(due(8, 9), [7, 6]);
+            assert_eq!(due(NEVER, 9), [9]);
+            assert_eq!(rest.len(), 1);
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_byte_or_an_end_wakes_a_pair_once() {
         super::super::block_on(super::super::Operations::All, |_| async {
             let rest = Rest::new().unwrap();
@@ -258,8 +341,7 @@ mod tests {
             .await;
             woken.borrow_mut().sort_unstable();
             assert_eq!(*woken.borrow(), [1, 2]);
-            assert!(rest.take_all(|deadline, _| deadline > 0).is_empty());
-            assert_eq!(rest.take_all(|deadline, _| deadline == 0).len(), 1);
+            assert_eq!(rest.take_all().len(), 1);
         })
         .unwrap();
     }

@@ -71,6 +71,8 @@ pub trait Duplex {
     /// A copy of the descriptor, so that the stream can be laid to rest and dropped. `None` where there is
     /// more to a stream than its descriptor, or no descriptor left.
     fn descriptor(&self) -> Option<OwnedFd>;
+    /// The descriptor of the socket below, to be watched and nothing else.
+    fn socket(&self) -> BorrowedFd<'_>;
     /// What the peer connected to; `None` where that has no IP address.
     fn local_address(&self) -> Option<SocketAddr>;
     /// Whether bytes (or the end) wait to be received.
@@ -214,6 +216,10 @@ impl Duplex for Stream {
     fn descriptor(&self) -> Option<OwnedFd> {
         // The ring may hold the old one until a wait in flight has been cancelled.
         rustix::io::fcntl_dupfd_cloexec(self, 0).ok()
+    }
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
     }
 
     fn local_address(&self) -> Option<SocketAddr> {

@@ -3,6 +3,10 @@
 //! monoio's own timers add 768 bytes to every waiting future. Here a deadline is a slot of a table:
 //! arming it writes a number, and because a later deadline needs no new place on the wheel (the old
 //! place looks again and moves on), a request re-arms it for the price of that write.
+//!
+//! Arming reads no clock. It is known to lie between two ticks, whose times the wheel keeps, and counts as if it had come
+//! at the later one: so a deadline is never early, however long the thread was kept from its ticks, and [`LATENESS`] late at
+//! most while the thread runs.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -13,10 +17,14 @@ use std::time::Duration;
 
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
-use super::{Duplex, Stream};
+use super::{Alarm, Duplex, Stream};
 
-/// The wheel's step. A deadline fires up to one step late, never early.
+/// The wheel's step.
 pub const TICK: Duration = Duration::from_millis(100);
+
+/// How much later than its deadline a timer fires at most, if the thread is free: a step because arming reads no clock, and a
+/// step because nothing fires between two ticks.
+pub const LATENESS: Duration = Duration::from_millis(200);
 
 /// What can end a wait before its deadline: the worker says it to all who heed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +126,15 @@ impl Timer {
     /// Sets the deadline `after` from now, in place of any earlier setting. `None` never fires.
     pub fn arm(&self, after: Option<Duration>) {
         WHEEL.with_borrow_mut(|wheel| match after {
-            Some(after) => wheel.arm(self.slot, ticks(after)),
+            Some(after) => wheel.arm(self.slot, micros(after)),
+            None => wheel.disarm(self.slot),
+        });
+    }
+
+    /// Sets the deadline, in place of any earlier setting. `None` never fires.
+    pub fn arm_at(&self, deadline: Option<Moment>) {
+        WHEEL.with_borrow_mut(|wheel| match deadline {
+            Some(deadline) => wheel.arm_at(self.slot, deadline.0),
             None => wheel.disarm(self.slot),
         });
     }
@@ -218,9 +234,72 @@ impl<F: Future> Future for Limit<'_, F> {
     }
 }
 
+/// A moment of the monotonic clock, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Reads the clock.
+    pub fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Self(time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_nsec.cast_unsigned() / 1_000)
+    }
+
+    /// How long it has been since an earlier moment.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The first step of this thread's wheel that is not before it, as [`Rest`](super::Rest) takes deadlines.
+    pub fn step(self) -> u32 {
+        WHEEL.with_borrow(|wheel| wheel.step_of(self.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(micros(wait)))
+    }
+}
+
+/// The time between two ticks of this thread, by its number: noting that something happens now costs a read of memory, and
+/// [`Tick::end`] says later when that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick(u32);
+
+impl Tick {
+    /// The present one.
+    #[inline]
+    pub fn now() -> Self {
+        Self(TICKS.get())
+    }
+
+    /// Whether the next one has come.
+    pub fn is_over(self) -> bool {
+        self.0 != TICKS.get()
+    }
+
+    /// A moment before which it was over, or at least everything in it so far. Exact to [`TICK`], if it was one of the last
+    /// 512.
+    pub fn end(self) -> Moment {
+        match self.is_over() {
+            true => Moment(WHEEL.with_borrow(|wheel| wheel.end_of(self.0))),
+            false => Moment::now(),
+        }
+    }
+}
+
+/// The present step of this thread's wheel: what of it lies behind has passed.
+pub fn step() -> u32 {
+    WHEEL.with_borrow(|wheel| wheel.now)
+}
+
 /// What drives the wheel: one task per thread waits on it.
 pub struct Ticker {
     descriptor: Stream,
+    pause: Alarm,
 }
 
 impl Ticker {
@@ -235,6 +314,7 @@ impl Ticker {
             tv_sec: 0,
             tv_nsec: i64::from(TICK.subsec_nanos()),
         };
+        WHEEL.with_borrow_mut(|wheel| wheel.begin(Moment::now().0));
         rustix::time::timerfd_settime(
             &descriptor,
             TimerfdTimerFlags::empty(),
@@ -245,10 +325,12 @@ impl Ticker {
         )?;
         Ok(Self {
             descriptor: Stream::adopt(descriptor)?,
+            pause: Alarm::new()?,
         })
     }
 
-    /// Waits for the next step and wakes whoever's deadline has passed.
+    /// Waits for the next step and wakes whoever's deadline has passed: a few at a time, so that the thread's other tasks have
+    /// their turn however many there are.
     ///
     /// # Errors
     /// When the poll fails, which nothing but a broken ring can cause.
@@ -256,16 +338,38 @@ impl Ticker {
         self.descriptor.readable().await?;
         let mut steps = [0_u8; 8];
         if rustix::io::read(&self.descriptor, &mut steps[..]).is_ok() {
-            let passed = u32::try_from(u64::from_ne_bytes(steps)).unwrap_or(u32::MAX);
-            WHEEL.with_borrow_mut(|wheel| wheel.advance(passed));
+            WHEEL.with_borrow_mut(|wheel| wheel.tick(Moment::now().0));
+            while WHEEL.with_borrow_mut(|wheel| wheel.fire(AT_A_TIME)) {
+                self.pause().await?;
+            }
         }
         Ok(())
     }
+
+    /// Lets everything else that is ready have its turn, within long work.
+    ///
+    /// # Errors
+    /// When the poll fails, which nothing but a broken ring can cause.
+    pub async fn pause(&self) -> io::Result<()> {
+        self.pause.after(Duration::from_micros(1)).await
+    }
 }
+
+/// Timers that fire, and tunnels that end, before other tasks have their turn: ending a tunnel takes some 25 µs.
+pub const AT_A_TIME: usize = 64;
+
+/// Places that are looked at before other tasks have their turn; most of them move on.
+const LOOKED_AT: usize = 8_192;
 
 /// Slots of the wheel: at 100 ms a step one turn takes 51 s; later deadlines go round again.
 const SLOTS: usize = 512;
+
+/// Ticks whose times are kept: no timer stands for longer without being looked at.
+const KEPT: usize = SLOTS;
+
 const NONE: u32 = u32::MAX;
+/// A deadline that never comes.
+const NEVER: u64 = u64::MAX;
 /// Of a timer that [`call_some`] does not find.
 const NOTHING: u32 = u32::MAX;
 
@@ -275,12 +379,21 @@ const LATE: u32 = 10;
 /// Timers that [`make_room`] fires at most.
 const MOST_AT_ONCE: usize = 32;
 
-/// [`TICK`] in milliseconds.
-const STEP_MS: u64 = 100;
+/// [`TICK`] in microseconds.
+const STEP: u64 = 100_000;
 
 #[derive(Default)]
 struct Wheel {
+    /// When step 0 was, in microseconds of the monotonic clock.
+    start: u64,
+    /// The present step.
     now: u32,
+    /// The last step whose slot has been looked at; behind the present one only within a tick.
+    done: u32,
+    /// Counts ticks; one may be several steps after the one before.
+    ticks: u32,
+    /// When they came, the last of them, by their number.
+    times: Box<[u64]>,
     entries: Vec<Entry>,
     free: Vec<u32>,
     slots: Vec<Vec<u32>>,
@@ -289,13 +402,15 @@ struct Wheel {
 }
 
 struct Entry {
-    /// The step at which it fires, or [`NONE`].
-    deadline: u32,
+    /// When it fires, in microseconds, or [`NEVER`].
+    due: u64,
     /// The step at whose slot it stands, or [`NONE`]: other places that name it are stale.
     place: u32,
-    /// The step at which it was last armed, and which arming that was.
+    /// The tick in which it was last armed, and which arming that was.
     since: u32,
     order: u32,
+    /// `due` counts from the beginning of that tick, as long as its end is not known.
+    open: bool,
     fired: bool,
     /// The deadline had passed before a call came.
     passed: bool,
@@ -322,10 +437,11 @@ impl Entry {
 impl Wheel {
     fn add(&mut self) -> u32 {
         let entry = Entry {
-            deadline: NONE,
+            due: NEVER,
             place: NONE,
             since: 0,
             order: 0,
+            open: false,
             fired: false,
             passed: false,
             heard: None,
@@ -351,18 +467,56 @@ impl Wheel {
         entry.used = false;
         entry.heeds = None;
         entry.of = NOTHING;
-        entry.deadline = NONE;
+        entry.due = NEVER;
         entry.waker = None;
         self.free.push(slot);
     }
 
-    fn arm(&mut self, slot: u32, after: u32) {
-        let deadline = self.now.saturating_add(after).min(NONE - 1);
-        let place = deadline.min(self.now + (SLOTS as u32 - 1));
+    /// The first time is step 0.
+    fn begin(&mut self, now: u64) {
+        self.start = now - u64::from(self.now) * STEP;
+        self.note(now);
+    }
+
+    fn note(&mut self, now: u64) {
+        if self.times.is_empty() {
+            self.times = vec![self.start; KEPT].into();
+        }
+        self.times[self.ticks as usize % KEPT] = now;
+    }
+
+    /// When a tick was over; one that is too long ago ends when the first that is kept did.
+    fn end_of(&self, tick: u32) -> u64 {
+        let age = self.ticks.wrapping_sub(tick).clamp(1, KEPT as u32);
+        let next = self.ticks.wrapping_sub(age - 1);
+        self.times.get(next as usize % KEPT).copied().unwrap_or(0)
+    }
+
+    /// The first step that is not before this time.
+    fn step_of(&self, time: u64) -> u32 {
+        let steps = time.saturating_sub(self.start).div_ceil(STEP);
+        u32::try_from(steps).unwrap_or(NONE).min(NONE - 1)
+    }
+
+    /// Arms it for `after` microseconds from now, which lies before the end of the present tick.
+    fn arm(&mut self, slot: u32, after: u64) {
+        let now = self.times.get(self.ticks as usize % KEPT);
+        let due = now.copied().unwrap_or(self.start).saturating_add(after);
+        let place = self.step_of(due.saturating_add(STEP));
+        self.set(slot, due.min(NEVER - 1), place, true);
+    }
+
+    fn arm_at(&mut self, slot: u32, due: u64) {
+        let place = self.step_of(due);
+        self.set(slot, due.min(NEVER - 1), place, false);
+    }
+
+    fn set(&mut self, slot: u32, due: u64, place: u32, open: bool) {
+        let place = self.within(place);
         self.armed = self.armed.wrapping_add(1);
         let entry = &mut self.entries[slot as usize];
-        (entry.since, entry.order) = (self.now, self.armed);
-        entry.deadline = deadline;
+        (entry.since, entry.order, entry.open) = (self.ticks, self.armed, open);
+        entry.due = due;
         entry.fired = false;
         entry.passed = false;
         entry.heard = None;
@@ -372,9 +526,14 @@ impl Wheel {
         }
     }
 
+    /// A place at which nothing has been looked at yet, and of the present turn.
+    fn within(&self, place: u32) -> u32 {
+        place.clamp(self.done + 1, self.done + (SLOTS as u32 - 1))
+    }
+
     fn disarm(&mut self, slot: u32) {
         let entry = &mut self.entries[slot as usize];
-        entry.deadline = NONE;
+        entry.due = NEVER;
         entry.fired = false;
         entry.passed = false;
         entry.waker = None;
@@ -446,7 +605,9 @@ impl Wheel {
         let kinds = [(Call::Fresh, 0), (Call::Idle, 0), (Call::Late, LATE)];
         for (call, age) in kinds {
             let ready = |entry: &Entry| {
-                entry.heeds == Some(call) && !entry.fired && self.now - entry.since >= age
+                entry.heeds == Some(call)
+                    && !entry.fired
+                    && self.ticks.wrapping_sub(entry.since) >= age
             };
             let mut found: Vec<(u32, usize)> = (0..)
                 .zip(&self.entries)
@@ -473,57 +634,96 @@ impl Wheel {
         self.slots[place as usize % SLOTS].push(slot);
     }
 
-    /// Every step is taken, also after the process was stopped for an hour: a place is found by its step.
-    fn advance(&mut self, steps: u32) {
-        for _ in 0..steps {
-            self.now += 1;
-            self.turn();
-        }
+    /// It is this time now.
+    fn tick(&mut self, now: u64) {
+        self.ticks = self.ticks.wrapping_add(1);
+        TICKS.set(self.ticks);
+        self.note(now);
+        let steps = now.saturating_sub(self.start) / STEP;
+        self.now = self.now.max(u32::try_from(steps).unwrap_or(NONE - 1));
     }
 
-    /// Looks at all who stand at the present step: some fire, some move on, some are stale.
-    fn turn(&mut self) {
-        if self.slots.is_empty() {
-            return;
+    /// Looks at all who stand at steps that have come: some fire, some move on, some are stale. True when `most` have
+    /// fired and there may be more. Every step is taken, also after the process was stopped for an hour: a place is found
+    /// by its step.
+    fn fire(&mut self, most: usize) -> bool {
+        let now = self.times.get(self.ticks as usize % KEPT);
+        let now = now.copied().unwrap_or(0);
+        let (mut fired, mut looked) = (0, 0);
+        while self.done < self.now {
+            let step = self.done + 1;
+            let index = step as usize % SLOTS;
+            let mut standing = match self.slots.get_mut(index) {
+                Some(slot) => std::mem::take(slot),
+                None => Vec::new(),
+            };
+            self.done = step;
+            while let Some(slot) = standing.pop() {
+                fired += usize::from(self.look(slot, step, now));
+                looked += 1;
+                if (fired == most || looked == LOOKED_AT) && !standing.is_empty() {
+                    // The rest is looked at in the same place later.
+                    self.done = step - 1;
+                    break;
+                }
+            }
+            // Give the slot its storage back, so that a steady load allocates nothing.
+            if let Some(slot) = self.slots.get_mut(index) {
+                debug_assert!(slot.is_empty(), "places are of the present turn");
+                *slot = standing;
+            }
+            if fired >= most || looked >= LOOKED_AT {
+                return true;
+            }
         }
-        let index = self.now as usize % SLOTS;
-        let mut standing = std::mem::take(&mut self.slots[index]);
-        for slot in standing.drain(..) {
-            let entry = &mut self.entries[slot as usize];
-            if entry.place != self.now {
-                continue;
-            }
-            entry.place = NONE;
-            if !entry.used || entry.deadline == NONE {
-                continue;
-            }
-            if entry.deadline > self.now {
-                let place = entry.deadline.min(self.now + (SLOTS as u32 - 1));
-                entry.place = place;
-                self.put(slot, place);
-                continue;
-            }
-            entry.fired = true;
-            entry.deadline = NONE;
-            if let Some(waker) = entry.waker.take() {
-                waker.wake();
-            }
+        false
+    }
+
+    /// Looks at one who may stand at this step. True when it fires.
+    fn look(&mut self, slot: u32, step: u32, now: u64) -> bool {
+        let entry = &self.entries[slot as usize];
+        if entry.place != step {
+            return false;
         }
-        // Give the slot its storage back, so that a steady load allocates nothing.
-        if self.slots[index].is_empty() {
-            self.slots[index] = standing;
+        let (open, since) = (entry.open && entry.since != self.ticks, entry.since);
+        let gap = match open {
+            true => self.end_of(since) - self.end_of(since.wrapping_sub(1)),
+            false => 0,
+        };
+        let entry = &mut self.entries[slot as usize];
+        entry.place = NONE;
+        if !entry.used || entry.due == NEVER {
+            return false;
         }
+        if open {
+            (entry.due, entry.open) = (entry.due.saturating_add(gap).min(NEVER - 1), false);
+        }
+        if entry.due > now || entry.open {
+            let due = entry.due.saturating_add(if entry.open { STEP } else { 0 });
+            let place = self.within(self.step_of(due));
+            self.entries[slot as usize].place = place;
+            self.put(slot, place);
+            return false;
+        }
+        entry.passed |= entry.heard.is_some();
+        entry.fired = true;
+        entry.due = NEVER;
+        if let Some(waker) = entry.waker.take() {
+            waker.wake();
+        }
+        true
     }
 }
 
-/// Whole steps that are at least `duration`, plus the one that is under way.
-fn ticks(duration: Duration) -> u32 {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1);
-    let steps = millis.div_ceil(STEP_MS).saturating_add(1);
-    u32::try_from(steps).unwrap_or(NONE - 1)
+/// Whole microseconds that are at least `duration`.
+fn micros(duration: Duration) -> u64 {
+    let whole = duration.as_secs().saturating_mul(1_000_000);
+    whole.saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000)))
 }
 
 thread_local! {
+    /// Counts this thread's ticks.
+    static TICKS: Cell<u32> = const { Cell::new(0) };
     static WHEEL: RefCell<Wheel> = RefCell::new(Wheel::default());
     static SHUTDOWN: Cell<bool> = const { Cell::new(false) };
 }
@@ -533,7 +733,16 @@ mod tests {
     use super::*;
 
     fn advance(steps: u32) {
-        WHEEL.with_borrow_mut(|wheel| wheel.advance(steps));
+        (0..steps).for_each(|_| tick_after(STEP));
+    }
+
+    /// The next tick comes so many microseconds after the last one.
+    fn tick_after(passed: u64) {
+        WHEEL.with_borrow_mut(|wheel| {
+            let last = wheel.end_of(wheel.ticks.wrapping_sub(1));
+            wheel.tick(last + passed);
+            while wheel.fire(AT_A_TIME) {}
+        });
     }
 
     #[test]
@@ -593,6 +802,69 @@ mod tests {
         call(Call::Plan);
         timer.resume();
         assert!(timer.expired(), "a deadline that has passed stays passed");
+    }
+
+    #[test]
+    fn a_thread_that_was_kept_from_its_ticks_fires_nothing_early() {
+        let timers = [(); 3].map(|()| Timer::new());
+        advance(1);
+        // All three are armed somewhere in the second that follows, the last one with a deadline of its own.
+        for timer in &timers[..2] {
+            timer.arm(Some(Duration::from_millis(300)));
+        }
+        timers[1].arm(Some(Duration::from_secs(60)));
+        let last = WHEEL.with_borrow(|wheel| wheel.end_of(wheel.ticks.wrapping_sub(1)));
+        timers[2].arm_at(Some(Moment(last) + Duration::from_millis(300)));
+        let mark = Tick::now();
+        let fired = || timers.each_ref().map(Timer::expired);
+        tick_after(1_000_000);
+        assert_eq!(fired(), [false, false, true]);
+        assert_eq!(mark.end(), Moment(last) + Duration::from_secs(1));
+        advance(2);
+        assert_eq!(fired(), [false, false, true]);
+        advance(1);
+        assert_eq!(fired(), [true, false, true]);
+        advance(596);
+        assert_eq!(fired(), [true, false, true]);
+        advance(1);
+        assert_eq!(fired(), [true, true, true]);
+        // A tick comes late, those after it come when they should.
+        for late in [1_000, 60_000, 99_000] {
+            timers[0].arm(Some(Duration::from_millis(300)));
+            let (mut next, mut passed) = (STEP + late, 0);
+            while !timers[0].expired() {
+                tick_after(next);
+                passed += next;
+                next = STEP - passed % STEP;
+            }
+            let earliest = STEP + late + 300_000;
+            assert!((earliest..earliest + STEP).contains(&passed), "{passed}");
+        }
+    }
+
+    #[test]
+    fn many_fire_a_few_at_a_time() {
+        let timers: Vec<Timer> = (0..150).map(|_| Timer::new()).collect();
+        for timer in &timers {
+            timer.arm(Some(Duration::from_millis(100)));
+        }
+        let fired = || timers.iter().filter(|timer| timer.expired()).count();
+        advance(1);
+        WHEEL.with_borrow_mut(|wheel| {
+            let last = wheel.end_of(wheel.ticks.wrapping_sub(1));
+            wheel.tick(last + STEP);
+        });
+        let more = || WHEEL.with_borrow_mut(|wheel| wheel.fire(AT_A_TIME));
+        assert!(more());
+        assert_eq!(fired(), 64);
+        // Meanwhile one whose turn has not come is armed anew.
+        timers[0].arm(Some(Duration::from_millis(100)));
+        assert!(more());
+        assert_eq!(fired(), 128);
+        assert!(!more());
+        assert_eq!(fired(), 149);
+        advance(2);
+        assert_eq!(fired(), 150);
     }
 
     #[test]

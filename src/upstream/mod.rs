@@ -1,7 +1,7 @@
 //! Connections to servers, one store per worker: open, lend, keep, let go.
 //!
-//! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent, and swept
-//! once a second, so that links the server has closed, or that have waited too long, do not pile up.
+//! A kept [`Link`] is idle and owns no buffer and no task. It is looked at when it is lent; those that have waited too long are
+//! closed when that is so, and those that the server has closed once a second, so that they do not pile up.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -122,8 +122,12 @@ pub struct Links {
     /// the rest can age.
     idle: RefCell<Vec<Kept>>,
     limit: Cell<usize>,
+    /// In steps of the thread's wheel, as all times here.
     age: Cell<Option<u32>>,
-    now: Cell<u32>,
+    /// No link has waited too long before.
+    soonest: Cell<u32>,
+    /// Where the sweep under way goes on: a place in `idle`, and one of its links.
+    swept: Cell<(usize, usize)>,
     owners: Cell<u64>,
 }
 
@@ -152,7 +156,8 @@ impl Links {
     pub fn bound(&self, limit: usize, age: Option<Duration>) {
         self.limit.set(limit);
         self.age
-            .set(age.map(|age| u32::try_from(age.as_secs().max(1)).unwrap_or(u32::MAX)));
+            .set(age.map(|age| u32::try_from(age.as_millis().div_ceil(STEP)).unwrap_or(u32::MAX)));
+        self.soonest.set(0);
     }
 
     /// Keeps links to the servers in these slots from now on, and closes those to all others: slots are never used again, so
@@ -200,9 +205,15 @@ impl Links {
         if let Some(links) = of(&mut idle, slot)
             && links.len() < self.limit.get()
         {
+            // It is kept before the next step at the latest.
+            let since = ring::step() + 1;
+            if let Some(age) = self.age.get() {
+                let due = since.saturating_add(age);
+                self.soonest.set(self.soonest.get().min(due));
+            }
             links.push(Idle {
                 stream: link.stream,
-                since: self.now.get(),
+                since,
                 owner,
             });
         }
@@ -230,26 +241,70 @@ impl Links {
         longest.is_some_and(|kept| !kept.links.is_empty() && kept.links.drain(..1).count() == 1)
     }
 
-    /// Closes what the server has closed and what has waited too long. Called once a second.
-    pub fn sweep(&self) {
-        let now = self.now.get().wrapping_add(1);
-        self.now.set(now);
-        for Kept { links, .. } in self
-            .idle
-            .borrow_mut()
-            .iter_mut()
-            .filter(|kept| !kept.links.is_empty())
-        {
-            links.retain(|idle| {
-                let fresh = self
-                    .age
-                    .get()
-                    .is_none_or(|age| now.wrapping_sub(idle.since) <= age);
-                fresh && idle.stream.is_quiet()
-            });
+    /// Closes links that have waited too long, `most` of them. To be called at every step. True when there may be more: then
+    /// other tasks should have their turn first.
+    pub fn expire(&self, most: usize) -> bool {
+        let Some(age) = self.age.get() else {
+            return false;
+        };
+        let now = ring::step();
+        if now < self.soonest.get() {
+            return false;
         }
+        let (mut closed, mut soonest) = (0, u32::MAX);
+        for kept in self.idle.borrow_mut().iter_mut() {
+            // The oldest come first.
+            let due = |link: &Idle| link.since.saturating_add(age);
+            let old = kept.links.iter().take(most - closed);
+            let old = old.take_while(|link| due(link) <= now).count();
+            drop(kept.links.drain(..old));
+            closed += old;
+            soonest = kept
+                .links
+                .first()
+                .map_or(soonest, |link| soonest.min(due(link)));
+        }
+        self.soonest.set(soonest);
+        closed == most
+    }
+
+    /// [`Links::sweep`] begins anew.
+    pub fn begin_sweep(&self) {
+        self.swept.set((0, 0));
+    }
+
+    /// Closes what the server has closed, `most` links at a time; others are only looked at, which is quicker. True when there may be more: then other tasks should have their turn first.
+    pub fn sweep(&self, most: usize) -> bool {
+        let (mut slot, mut at) = self.swept.get();
+        let (mut closed, mut looked) = (0, 0);
+        let mut idle = self.idle.borrow_mut();
+        // Between two pieces of a sweep the servers may become others: what is passed over then has its turn in a second.
+        while let Some(kept) = idle.get_mut(slot) {
+            while let Some(link) = kept.links.get(at) {
+                if closed == most || looked == LOOKED_AT {
+                    self.swept.set((slot, at));
+                    return true;
+                }
+                looked += 1;
+                if link.stream.is_quiet() {
+                    at += 1;
+                } else {
+                    kept.links.remove(at);
+                    closed += 1;
+                }
+            }
+            (slot, at) = (slot + 1, 0);
+        }
+        self.swept.set((slot, at));
+        false
     }
 }
+
+/// A step of the wheel, in milliseconds.
+const STEP: u128 = ring::TICK.as_millis();
+
+/// Links that are looked at in one piece of a sweep: a receive each, which finds nothing.
+const LOOKED_AT: usize = 1_024;
 
 /// The links kept for a slot: with three servers two comparisons, with ten thousand fourteen.
 fn of(idle: &mut [Kept], slot: usize) -> Option<&mut Vec<Idle>> {

@@ -167,8 +167,8 @@ fn flush(desk: &Desk) {
     }
 }
 
-/// Ten times a second: deadlines, log lines that wait, room for another worker's newcomers. Once a second: kept links, the wall's
-/// time, panics.
+/// Ten times a second: deadlines, tunnels that have rested for too long, log lines that wait, room for another worker's newcomers.
+/// Once a second: kept links, the wall's time, panics.
 async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
     let (steps, panics) = (Cell::new(0_u32), Cell::new(0));
     let mut exhaustion = Exhaustion::default();
@@ -180,12 +180,17 @@ async fn tick(desk: &Desk, events: &Events, ticker: &Ticker) -> io::Result<()> {
         if desk.gauge.room_is_wanted() && ring::make_room() > 0 {
             desk.gauge.want_room(false);
         }
+        while desk.end_idle_tunnels() || desk.links.expire(ring::AT_A_TIME) {
+            ticker.pause().await?;
+        }
         steps.set(steps.get().wrapping_add(1));
         if !steps.get().is_multiple_of(10) {
             continue;
         }
-        desk.links.sweep();
-        desk.end_idle_tunnels();
+        desk.links.begin_sweep();
+        while desk.links.sweep(ring::AT_A_TIME) {
+            ticker.pause().await?;
+        }
         desk.trim();
         desk.clock.set(Clock::new());
         exhaustion.look(desk, events);
