@@ -91,6 +91,11 @@ fn table(status: &Status, colours: bool) -> String {
             paint("33", "draining: nothing is accepted any more")
         );
     }
+    if status.lame_duck {
+        let stopping =
+            "stopping: new connections are still served, monitors answer 503 (process.lame_duck)";
+        let _ = writeln!(text, "{}", paint("33", stopping));
+    }
     if let Some(why) = &status.refused_reload {
         let _ = writeln!(
             text,

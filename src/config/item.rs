@@ -106,6 +106,14 @@ impl<'a> Item<'a> {
         })
     }
 
+    /// A length of time that ends, or 0 for none.
+    pub(super) fn duration_or_zero(&self) -> Option<Duration> {
+        match is_zero(self.raw) {
+            true => Some(Duration::ZERO),
+            false => self.duration(),
+        }
+    }
+
     /// A length of time, or `"never"`.
     pub(super) fn timeout(&self) -> Option<Timeout> {
         match self.raw.as_str() {

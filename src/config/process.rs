@@ -36,7 +36,12 @@ pub(super) const PROCESS: Section = Section::new(
         setting(
             "drain_timeout",
             "\"30s\"",
-            "how long a stopping process waits for its tunnels, or \"never\" to give up",
+            "how long a stopping process waits for its exchanges and tunnels, or \"never\" to cut them",
+        ),
+        setting(
+            "lame_duck",
+            "0",
+            "how long a process that was told to stop goes on taking connections while its monitors answer 503",
         ),
         setting(
             "sandbox",
@@ -158,6 +163,7 @@ pub(super) fn process(table: &Table<'_>) -> Process {
         user: table.optional("user", account),
         group: table.optional("group", account),
         drain_timeout: table.setting("drain_timeout", |item| item.timeout()),
+        lame_duck: table.setting("lame_duck", |item| item.duration_or_zero()),
         sandbox: table.setting("sandbox", |item| item.switch()),
         tunnel_ramp: table.optional("tunnel_ramp", tunnel_ramp),
     }

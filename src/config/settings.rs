@@ -153,6 +153,9 @@ pub struct Process {
     pub group: Option<String>,
     /// `drain_timeout`: how long a stopping process waits for its exchanges and tunnels before it cuts them (default `"30s"`).
     pub drain_timeout: Timeout,
+    /// `lame_duck`: how long a process that was told to stop goes on serving as before, new connections too, while its monitors
+    /// answer 503 (default 0).
+    pub lame_duck: Duration,
     /// `sandbox`: whether the serving process confines itself with seccomp, Landlock and a restricted ring
     /// (default true).
     pub sandbox: bool,

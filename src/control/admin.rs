@@ -71,7 +71,7 @@ async fn health(State(source): State<Arc<dyn Source>>) -> (StatusCode, Json<serd
         .iter()
         .filter(|pool| pool.active == 0)
         .collect();
-    let (code, word) = match (status.draining, empty.is_empty()) {
+    let (code, word) = match (status.draining || status.lame_duck, empty.is_empty()) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         (false, true) => (StatusCode::OK, "ok"),
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "pools without a server"),

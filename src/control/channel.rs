@@ -78,7 +78,7 @@ pub(super) enum Command {
         /// One line.
         text: String,
     },
-    /// Stop accepting, finish, wait for tunnels, exit.
+    /// Wait for `process.lame_duck`, stop accepting, finish, wait for tunnels, exit.
     Drain,
     /// Exit at once.
     Stop,
@@ -150,6 +150,8 @@ pub(super) enum Report {
         /// One line.
         why: String,
     },
+    /// It accepts nothing more: after `process.lame_duck`, or at once.
+    Draining,
     /// The new configuration is in force.
     Reloaded,
     /// The old one still is.
@@ -160,7 +162,7 @@ pub(super) enum Report {
 }
 
 /// Changes with every change of the messages above.
-pub(super) const PROTOCOL: u32 = 4;
+pub(super) const PROTOCOL: u32 = 5;
 /// Descriptors on one message; the kernel's bound is 253 (`SCM_MAX_FD`).
 pub(super) const MAX_DESCRIPTORS: usize = 240;
 /// Bytes of JSON in one message: a configuration of several megabytes, escaped.

@@ -35,6 +35,8 @@ pub(super) struct Desk {
     /// By listener: where it really listens.
     pub(super) addresses: Vec<Vec<String>>,
     pub(super) draining: AtomicBool,
+    /// `process.lame_duck` has begun, and draining not yet.
+    pub(super) lame_duck: AtomicBool,
     pub(super) reloads: AtomicU64,
     pub(super) refused: ArcSwapOption<String>,
     /// Wakes [`super::pace`]: a server may have come back.
@@ -118,6 +120,7 @@ impl Source for Desk {
             sandbox: self.sandbox.words(),
             workers: self.workers.count(),
             draining: self.draining.load(Relaxed),
+            lame_duck: self.lame_duck.load(Relaxed),
             connections: self.workers.connections(),
             max_connections: plan.config.process.max_connections,
             tunnels: self.workers.tunnels(),

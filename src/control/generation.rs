@@ -118,6 +118,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         restarts: start.restarts,
         addresses,
         draining: AtomicBool::new(false),
+        lame_duck: AtomicBool::new(false),
         reloads: AtomicU64::new(0),
         refused: ArcSwapOption::empty(),
         came_back: Notify::new(),
@@ -143,6 +144,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
             discovery: &mut discovery,
             path: &start.path,
             stats_socket: &start.stats_socket,
+            drains_at: None,
             ends: None,
         };
         desk.say_started(&start);
@@ -183,6 +185,8 @@ struct Control<'a> {
     discovery: &'a mut Discovery,
     path: &'a Path,
     stats_socket: &'a Path,
+    /// During `process.lame_duck`: when it is over.
+    drains_at: Option<Instant>,
     /// While draining: when patience ends; `None` inside is never.
     ends: Option<Option<Instant>>,
 }
@@ -207,6 +211,10 @@ impl Control<'_> {
             let next = tokio::select! {
                 order = receive(&orders, self.channel) => self.obey(order.map_err(text)?).await,
                 () = self.discovery.changed() => self.rediscover(),
+                () = tokio::time::sleep_until(self.drains_at.unwrap_or_else(Instant::now)), if self.drains_at.is_some() => {
+                    self.drain();
+                    Next::Listen
+                }
                 () = tokio::time::sleep(DRAIN_TICK), if self.ends.is_some() => self.drained(),
             };
             if matches!(next, Next::End) {
@@ -240,7 +248,7 @@ impl Control<'_> {
             }
             Command::Hosts { lines } => self.take_hosts(&lines).await,
             Command::Say { text } => self.desk.events.say(Level::Error, text),
-            Command::Drain => self.drain(),
+            Command::Drain => self.stop(),
             Command::Stop => return Next::End,
             // Only before `Go`.
             Command::Start(_) | Command::Listener { .. } | Command::Socket(_) | Command::Go => {}
@@ -317,10 +325,31 @@ impl Control<'_> {
         plan
     }
 
+    fn stop(&mut self) {
+        let lame_duck = self.desk.plan.load().config.process.lame_duck;
+        if lame_duck.is_zero() {
+            return self.drain();
+        }
+        if self.drains_at.is_some() || self.ends.is_some() {
+            return;
+        }
+        self.drains_at = Instant::now().checked_add(lame_duck);
+        self.desk.lame_duck.store(true, Relaxed);
+        self.desk.workers.lame_duck();
+        let text = format!(
+            "stopping: process.lame_duck, new connections are served for {} ms more, monitors answer 503",
+            lame_duck.as_millis()
+        );
+        self.desk.events.say(Level::Notice, text);
+    }
+
     fn drain(&mut self) {
+        self.drains_at = None;
         if self.ends.is_some() {
             return;
         }
+        self.report(&Report::Draining);
+        self.desk.lame_duck.store(false, Relaxed);
         let patience = match self.desk.plan.load().config.process.drain_timeout {
             Timeout::After(patience) => Instant::now().checked_add(patience),
             Timeout::Never => None,
@@ -334,7 +363,7 @@ impl Control<'_> {
 
     fn drained(&self) -> Next {
         let (connections, tunnels) = (self.desk.workers.connections(), self.desk.workers.tunnels());
-        if connections == 0 && tunnels == 0 {
+        if connections == 0 && tunnels == 0 && self.desk.workers.listening() == 0 {
             return Next::End;
         }
         if self.ends.flatten().is_none_or(|end| Instant::now() < end) {

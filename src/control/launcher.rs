@@ -353,6 +353,7 @@ impl Launcher {
                 self.proven = true;
                 self.serving(&format!("Serving {served}"));
             }
+            Report::Draining => self.stop_listening(),
             Report::Failed { why } => say(&format!("ringbolt: {why}")),
             Report::Reloaded => match std::mem::replace(&mut self.state, State::Serving) {
                 State::Reloading { next, .. } => {

@@ -50,7 +50,7 @@ fn header(html: &mut String, status: &Status, version: bool) {
         let _ = write!(html, " <small>{}</small>", Text(&status.version));
     }
     html.push_str("</h1><p>");
-    if status.draining {
+    if status.draining || status.lame_duck {
         html.push_str("<b class=\"drain\">draining</b> · ");
     }
     let _ = write!(html, "up {}", span(status.uptime));

@@ -32,6 +32,9 @@ pub struct Status {
     pub workers: usize,
     /// Whether it is on its way out: nothing is accepted any more.
     pub draining: bool,
+    /// Whether it was told to stop and serves as before for `process.lame_duck`, while its monitors answer 503.
+    #[serde(default)]
+    pub lame_duck: bool,
     /// Client connections now.
     pub connections: u32,
     /// How many there may be.

@@ -39,6 +39,9 @@ pub async fn serve<C: Duplex + 'static>(
         owner: Cell::new(None),
     };
     if connection.is_introduced() && !connection.introduction().await {
+        if connection.guest.desk.draining.get() {
+            connection.linger().await;
+        }
         return;
     }
     let after = loop {
@@ -296,14 +299,16 @@ impl<C: Duplex + 'static> Connection<C> {
     pub(super) async fn receive(&mut self, began: Option<Stamp>) -> Result<(), NoHead> {
         let desk = &self.guest.desk;
         if began.is_none() {
-            if desk.draining.get() {
-                return self.last_look();
-            }
             let waits = desk.plan().waits;
-            let (call, wait) = if self.served {
-                (Call::Idle, waits.keep_alive)
-            } else {
-                (Call::Fresh, waits.request_head)
+            let (call, wait) = match (self.served, desk.draining.get()) {
+                (true, true) => return self.last_look(),
+                (true, false) => (Call::Idle, waits.keep_alive),
+                (false, false) => (Call::Fresh, waits.request_head),
+                // It has only just connected, and its request is on its way.
+                (false, true) => {
+                    let wait = waits.request_head.map_or(FIRST, |wait| wait.min(FIRST));
+                    (Call::Late, Some(wait))
+                }
             };
             self.timer.heed(Some(call));
             self.timer.arm(wait);
@@ -314,9 +319,20 @@ impl<C: Duplex + 'static> Connection<C> {
         self.timer.heed(None);
         match (waited, began) {
             (Ok(Ok(())), _) => {}
+            // From now on it waits as those that come while the process stops.
+            (Err(Elapsed), None)
+                if !self.served
+                    && self.timer.heard() == Some(Call::Fresh)
+                    && desk.draining.get() =>
+            {
+                return Ok(());
+            }
             (Err(Elapsed), None) if self.timer.called() => return self.last_look(),
             (Ok(Err(_)), None) => return Err(NoHead::Quiet { slow: false }),
-            (Err(Elapsed), None) => return Err(NoHead::Quiet { slow: true }),
+            (Err(Elapsed), None) => {
+                let slow = !desk.draining.get();
+                return Err(NoHead::Quiet { slow });
+            }
             (Ok(Err(_)), Some(began)) => return Err(NoHead::Left(began)),
             (Err(Elapsed), Some(began)) if ring::is_shutting_down() => {
                 return Err(NoHead::ShutDown(began));
@@ -375,7 +391,11 @@ impl<C: Duplex + 'static> Connection<C> {
                 ..record
             });
         }
-        After::Close
+        match self.guest.desk.draining.get() {
+            // A request may be on its way: it must not be answered by a reset.
+            true => After::Linger,
+            false => After::Close,
+        }
     }
 
     pub(super) async fn refuse(&mut self, began: Stamp, ending: Ending) -> After {
@@ -467,6 +487,9 @@ impl<C: Duplex + 'static> Connection<C> {
 
 /// What the task of a connection takes, whatever it does.
 pub const TASK: usize = 6 * 1024;
+
+/// How long a client that has connected may take to begin its request when the process stops.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// How long a client that was told "close" may take to close.
 const LINGER: Duration = Duration::from_secs(2);

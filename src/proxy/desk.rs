@@ -33,6 +33,8 @@ pub struct Desk {
     pub clock: Cell<Clock>,
     /// No further requests: connections close after the one they have.
     pub draining: Cell<bool>,
+    /// The process was told to stop, and serves as before for a while.
+    pub lame_duck: Cell<bool>,
     /// Shared with the other workers.
     pub gauge: Arc<Gauge>,
     /// Wakes the control thread, for passive checks.
@@ -77,6 +79,9 @@ impl Scratch {
 pub struct Gauge {
     connections: AtomicU32,
     tunnels: AtomicU32,
+    listening: AtomicU32,
+    /// Those among them that still take newcomers.
+    taking: AtomicU32,
     total_connections: AtomicU64,
     panics: AtomicU64,
     room_wanted: AtomicBool,
@@ -93,6 +98,11 @@ impl Gauge {
     /// Tunnels now.
     pub fn tunnels(&self) -> u32 {
         self.tunnels.load(Relaxed)
+    }
+
+    /// Listening sockets that are open.
+    pub fn listening(&self) -> u32 {
+        self.listening.load(Relaxed)
     }
 
     /// Client connections since the start.
@@ -148,6 +158,46 @@ impl Gauge {
     }
 }
 
+/// Counts a listening socket as open until it is dropped.
+#[derive(Debug)]
+pub struct Open {
+    gauge: Arc<Gauge>,
+    /// Newcomers can still come to it.
+    taking: Cell<bool>,
+}
+
+impl Open {
+    /// One more is open.
+    pub fn new(gauge: &Arc<Gauge>) -> Self {
+        gauge.listening.fetch_add(1, Relaxed);
+        gauge.taking.fetch_add(1, Relaxed);
+        Self {
+            gauge: Arc::clone(gauge),
+            taking: Cell::new(true),
+        }
+    }
+
+    /// No newcomer can come to it any more.
+    pub fn refuses(&self) {
+        if self.taking.take() {
+            self.gauge.taking.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Whether some socket of the process still takes newcomers: the kernel may give them to another socket of the same
+    /// address.
+    pub fn any_takes(&self) -> bool {
+        self.gauge.taking.load(Relaxed) > 0
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.refuses();
+        self.gauge.listening.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Desk {
     /// The desk of a worker. `seed` makes its request ids differ from everybody else's.
     ///
@@ -176,6 +226,7 @@ impl Desk {
             log: RefCell::new(log),
             clock: Cell::new(clock),
             draining: Cell::new(false),
+            lame_duck: Cell::new(false),
             exhausted: Cell::new(0),
             gauge,
             bell,

@@ -40,7 +40,7 @@ mod way;
 
 pub use closing::{Closing, Why};
 pub use connection::{TASK, serve};
-pub use desk::{Desk, Gauge};
+pub use desk::{Desk, Gauge, Open};
 pub use ending::Ending;
 pub use monitor::Monitor;
 pub use plan::{Captures, Held, Listener, ListenerLive, Local, Plan, PoolHeld, Waits, wait};

@@ -35,10 +35,10 @@ impl Monitor {
     }
 
     /// What it says now.
-    pub(super) fn answer(&self, plan: &Local, draining: bool) -> &Answer {
+    pub(super) fn answer(&self, plan: &Local, stops: bool) -> &Answer {
         let serves = |pool: PoolHeld| pool.servers.iter().any(|server| server.accepts_new());
         let mut pools = self.pools.iter().map(|pool| plan.pool(*pool));
-        match draining {
+        match stops {
             true => &self.stopping,
             false if self.pools.is_empty() || pools.any(serves) => &self.fine,
             false => &self.down,

@@ -154,7 +154,7 @@ fn decide(
     if let Some(monitor) = listener.monitor.as_ref()
         && monitor.is_asked(path)
     {
-        let page = monitor.answer(plan, desk.draining.get());
+        let page = monitor.answer(plan, desk.draining.get() || desk.lame_duck.get());
         let own = Own::answer(page, may_stay(desk, head), request).quietly();
         return Reading::Own { own, taken };
     }

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::proxy::{self, Desk};
+use crate::proxy::{self, Desk, Open};
 use crate::record::{Event, Events};
 use crate::ring::{self, Accepted, Call, Listener, Stamp, Timer};
 
-/// Accepts from one socket until the worker drains.
+/// Accepts from one socket until the worker drains, and then those that wait already.
 ///
 /// # Errors
 /// The socket cannot be watched: its clients would wait for ever.
@@ -22,6 +22,7 @@ pub(super) async fn run(
     events: Events,
     listener: usize,
     socket: OwnedFd,
+    open: Open,
 ) -> io::Result<()> {
     let listener_index = listener;
     let listener = Listener::adopt(socket)?;
@@ -59,7 +60,36 @@ pub(super) async fn run(
             }
         }
     }
+    empty(&desk, &listener, listener_index, &timer, &open).await;
     Ok(())
+}
+
+/// Accepts everybody whose handshake was complete, or under way, when the worker was told to stop: closing the socket resets
+/// those that wait in it.
+async fn empty(desk: &Rc<Desk>, listener: &Listener, index: usize, timer: &Timer, open: &Open) {
+    listener.refuse_handshakes();
+    open.refuses();
+    let mut last = desk.now();
+    while !ring::is_shutting_down() {
+        let now = desk.now();
+        if open.any_takes() {
+            last = now;
+        }
+        let over = now.since(last) >= HANDSHAKE;
+        match batch(desk, listener, index) {
+            Batch::Taken if over && !listener.is_wanted() => return,
+            Batch::Taken => {
+                timer.arm(Some(PAUSE));
+                let _ = timer.limit(listener.readable()).await;
+                ring::breathe().await;
+            }
+            Batch::Full(limit) => room(desk, timer, limit).await,
+            Batch::Exhausted(_) => {
+                timer.arm(Some(PAUSE));
+                timer.fired().await;
+            }
+        }
+    }
 }
 
 enum Batch {
@@ -137,6 +167,9 @@ impl Pause {
 
 /// Clients taken at a time.
 const BATCH: usize = 64;
+
+/// Milliseconds from the last SYN that is taken to its connection: a round trip, with some margin for the Internet's.
+const HANDSHAKE: u64 = 250;
 
 /// How long accepting pauses when it cannot go on.
 const PAUSE: Duration = Duration::from_millis(100);

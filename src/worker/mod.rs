@@ -57,6 +57,8 @@ pub struct Workers {
 pub(crate) enum Command {
     /// Exchanges that begin from now on follow this plan, and those that wait take their servers from it.
     Adopt(Arc<Plan>),
+    /// Serve as before; monitors say that the process stops.
+    LameDuck,
     /// Accept nobody, close idle connections, end each connection after its exchange.
     Drain,
     /// Who waits at this place for a server has one.
@@ -135,6 +137,11 @@ impl Workers {
         }
     }
 
+    /// Lets monitors answer 503 while everything else goes on.
+    pub fn lame_duck(&self) {
+        self.tell(|| Command::LameDuck);
+    }
+
     /// Stops accepting, closes idle connections, and lets exchanges and tunnels go on.
     pub fn drain(&self) {
         self.tell(|| Command::Drain);
@@ -169,6 +176,11 @@ impl Workers {
     /// Client connections now, tunnels among them.
     pub fn connections(&self) -> u32 {
         self.gauge.connections()
+    }
+
+    /// Listening sockets that are open.
+    pub fn listening(&self) -> u32 {
+        self.gauge.listening()
     }
 
     /// Tunnels now.

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use super::{Command, Dealt, Flushed, accept};
 use crate::balance;
 use crate::config::Level;
-use crate::proxy::{self, Desk, Gauge, Plan};
+use crate::proxy::{self, Desk, Gauge, Open, Plan};
 use crate::record::{Event, Events, Log};
 use crate::ring::{self, Bell, Call, Clock, Driver, Mailbox, Operations, Sender, Ticker};
 
@@ -67,7 +67,8 @@ impl Worker {
         let desk = Rc::new(desk);
         let ticker = Ticker::new()?;
         for (listener, socket) in sockets {
-            let accepting = accept::run(desk.clone(), events.clone(), listener, socket);
+            let open = Open::new(&desk.gauge);
+            let accepting = accept::run(desk.clone(), events.clone(), listener, socket, open);
             ring::spawn_vital(accepting, move |why| lost(index, "accepting", why));
         }
         let reader = desk.clone();
@@ -140,6 +141,7 @@ impl balance::Bell for WorkersBell {
 fn obey(desk: &Desk, command: Command) {
     match command {
         Command::Adopt(plan) => desk.adopt(plan),
+        Command::LameDuck => desk.lame_duck.set(true),
         Command::Drain => {
             desk.draining.set(true);
             for call in [Call::Drain, Call::Fresh, Call::Idle] {

@@ -171,6 +171,7 @@ fn cleaned(report: Report) -> Report {
             missing: missing.iter().take(16).map(|text| plain(text)).collect(),
         },
         Report::Failed { why } => Report::Failed { why: plain(&why) },
+        Report::Draining => Report::Draining,
         Report::Reloaded => Report::Reloaded,
         Report::ReloadFailed { why } => Report::ReloadFailed { why: plain(&why) },
     }

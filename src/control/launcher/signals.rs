@@ -40,8 +40,11 @@ impl Launcher {
             ),
             State::Waiting { .. } | State::Stopped => (Command::Stop, State::Stopped),
             State::Serving | State::Reloading { .. } => {
-                let until = match self.current.config.process.drain_timeout {
-                    Timeout::After(wait) => Instant::now().checked_add(wait + GRACE),
+                let process = &self.current.config.process;
+                let until = match process.drain_timeout {
+                    Timeout::After(wait) => {
+                        Instant::now().checked_add(process.lame_duck + wait + GRACE)
+                    }
                     Timeout::Never => None,
                 };
                 (Command::Drain, State::Draining { until })
@@ -51,10 +54,22 @@ impl Launcher {
         // What it has not taken is of no use to it any more; a descriptor in there would keep a listening socket open.
         self.channel.take_back_unsent();
         let _ = self.channel.send(&command, &[]);
-        // As long as a copy of a listening socket is open here, the kernel goes on completing
-        // handshakes that nobody will accept.
-        self.listening.iter_mut().for_each(Listening::close);
         self.state = state;
+        let draining = matches!(self.state, State::Draining { .. });
+        if !draining || self.current.config.process.lame_duck.is_zero() {
+            self.stop_listening();
+        }
+    }
+
+    /// Closes our copies of the listening sockets, if we stop: as long as one is open, the kernel goes on completing
+    /// handshakes that nobody will accept.
+    pub(super) fn stop_listening(&mut self) {
+        if matches!(
+            self.state,
+            State::Draining { .. } | State::Stopping { .. } | State::Stopped
+        ) {
+            self.listening.iter_mut().for_each(Listening::close);
+        }
     }
 
     pub(super) fn reload(&mut self) {
