@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Conn, Driver, Proxy, Server, Setup};
+use support::{Conn, Driver, Proxy, Server, Setup, assert_in_time, in_time};
 
 on_both_drivers!(
     a_rested_tunnel_goes_on_where_it_was,
@@ -20,14 +20,13 @@ on_both_drivers!(
     rested_tunnels_hold_two_descriptors_each,
 );
 
-/// Long enough for a tunnel to be laid to rest: there is nothing to be seen of it from outside.
-const REST: Duration = Duration::from_millis(5_500);
-
 fn rested(proxy: &Proxy) -> Conn {
     let mut client = proxy.client();
     client.upgrade("/chat");
+    let from = Instant::now();
     client.echoes("before");
-    client.expect_silence(REST);
+    proxy.wait_for_resting(1);
+    assert_in_time(from, Duration::from_secs(2));
     client
 }
 
@@ -43,7 +42,8 @@ fn a_rested_tunnel_goes_on_where_it_was(on: Driver) {
     let proxy = Proxy::before(on, &[&server]);
     let mut client = rested(&proxy);
     client.echoes("after");
-    client.expect_silence(REST);
+    assert_eq!(proxy.resting(), 0);
+    proxy.wait_for_resting(1);
     client.echoes("and after that");
     client.finish();
     client.expect_closed();
@@ -91,19 +91,15 @@ fn a_rested_tunnel_has_its_timeout(on: Driver) {
     let server = Server::websocket("one");
     let proxy = Setup::new(on)
         .server(&server)
-        .timeouts("tunnel = \"6s\"")
+        .timeouts("tunnel = \"4s\"")
         .start();
     let mut client = proxy.client();
     client.upgrade("/idle");
-    client.echoes("hello");
-    let from = Instant::now();
-    client.expect_silence(Duration::from_millis(5_500));
-    client.expect_closed();
-    assert!(
-        from.elapsed() < Duration::from_secs(12),
-        "{:?}",
-        from.elapsed()
-    );
+    in_time(Duration::from_secs(4), || {
+        client.echoes("hello");
+        proxy.wait_for_resting(1);
+        client.expect_closed();
+    });
     assert!(ended(&proxy).contains(" cD"), "{}", ended(&proxy));
 }
 
@@ -114,6 +110,7 @@ fn a_rested_tunnel_outlives_a_reload(on: Driver) {
     let mut client = rested(&proxy);
     proxy.sighup();
     proxy.wait_for_notice("RELOADING=1");
+    assert_eq!(proxy.resting(), 1);
     client.echoes("still there");
 }
 
@@ -139,11 +136,12 @@ fn rested_tunnels_hold_two_descriptors_each(on: Driver) {
         client.upgrade("/");
         client.echoes("hello");
     }
-    clients[0].expect_silence(REST);
+    proxy.wait_for_resting(clients.len());
     proxy.wait_for_descriptors(before + 40);
     for client in &mut clients {
         client.echoes("awake");
     }
+    assert_eq!(proxy.resting(), 0);
     proxy.wait_for_descriptors(before + 40);
     drop(clients);
     proxy.wait_for_descriptors(before);

@@ -373,8 +373,8 @@ const NEVER: u64 = u64::MAX;
 /// Of a timer that [`call_some`] does not find.
 const NOTHING: u32 = u32::MAX;
 
-/// Steps after which [`Call::Late`] is heeded for the sake of newcomers.
-const LATE: u32 = 10;
+/// Ticks after which [`Call::Late`] is heeded for the sake of newcomers: a second, and the one under way.
+const LATE: u32 = 11;
 
 /// Timers that [`make_room`] fires at most.
 const MOST_AT_ONCE: usize = 32;

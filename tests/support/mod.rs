@@ -39,7 +39,7 @@ pub use proxy::{Driver, Ended, Proxy, ringbolt};
 pub use server::{Server, Unreachable};
 pub use setup::Setup;
 pub use stoppable::Process;
-pub use wait::{PATIENCE, eventually};
+pub use wait::{LATE, PATIENCE, assert_in_time, eventually, in_time};
 pub use websocket::{Frame, KEY, accept_of, frame, handshake, handshake_with};
 
 /// Makes two tests of each scenario: one on io_uring, one on the epoll driver. A scenario left out

@@ -276,6 +276,46 @@ impl Proxy {
         self.usage().processor.saturating_sub(before)
     }
 
+    /// How often the threads of the process that serves gave up their core because there was nothing to do.
+    pub fn wakeups(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.generation())).unwrap();
+        let of_task = |task: std::path::PathBuf| -> Option<u64> {
+            let status = std::fs::read_to_string(task.join("status")).ok()?;
+            let line = status
+                .lines()
+                .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?;
+            line.trim().parse().ok()
+        };
+        let workers = |task: &std::path::PathBuf| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("worker"))
+        };
+        let tasks = tasks.map(|task| task.unwrap().path()).filter(workers);
+        tasks.filter_map(of_task).sum()
+    }
+
+    /// How many tunnels are at rest: both of their sockets are in a set that nothing else has such entries in.
+    pub fn resting(&self) -> usize {
+        let folder = format!("/proc/{}/fdinfo", self.generation());
+        let files = std::fs::read_dir(folder).unwrap().flatten();
+        let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        let resting = |line: &str| {
+            let events = line.strip_prefix("tfd:")?.split("events:").nth(1)?;
+            let events = events.split_whitespace().next()?;
+            let events = u32::from_str_radix(events, 16).ok()?;
+            // EPOLLIN and EPOLLRDHUP; the kernel adds EPOLLERR and EPOLLHUP.
+            (events & !0x18 == 0x2001).then_some(())
+        };
+        let sockets = texts.map(|text| text.lines().filter_map(resting).count());
+        sockets.sum::<usize>() / 2
+    }
+
+    /// Waits until as many tunnels are at rest.
+    pub fn wait_for_resting(&self, count: usize) {
+        eventually("so many tunnels are at rest", || {
+            (self.resting() == count).then_some(())
+        });
+    }
+
     /// How many descriptors are open once everything that is opened at the start is.
     pub fn settled_descriptors(&self) -> usize {
         let mut last = 0;
