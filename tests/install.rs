@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -69,13 +71,12 @@ fn everything_is_put_in_place_and_checks_out() {
 
 /// systemd's own opinion of the unit, with the binary where it really is.
 fn verify(unit: &Path, binary: &Path) {
-    let found = Command::new("systemd-analyze").arg("--version").output();
-    if found.is_err() {
-        // Continuous integration installs it; a developer's machine may do without.
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "systemd-analyze is missing"
-        );
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        support::not_run("systemd's check of the unit", "no systemd-analyze");
         return;
     }
     let here = text(unit).replace("/opt/ring/bin/ringbolt", binary.to_str().unwrap());
@@ -91,6 +92,17 @@ fn verify(unit: &Path, binary: &Path) {
         .filter(|line| line.contains("ringbolt"))
         .collect();
     assert!(output.status.success() && ours.is_empty(), "{said}");
+
+    // A mistake is seen, so silence above means something.
+    let wrong = text(unit).replace("[Install]", "NoSuchDirective=yes\n[Install]");
+    std::fs::write(unit, wrong).unwrap();
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(unit)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("NoSuchDirective"), "{said}");
 }
 
 #[test]
@@ -105,7 +117,14 @@ fn a_second_run_replaces_the_program_and_keeps_the_configuration() {
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("stays as it is"));
     assert_eq!(text(&config), "mine");
-    assert!(binary.metadata().unwrap().len() > 1000);
+    let built = std::fs::read(env!("CARGO_BIN_EXE_ringbolt")).unwrap();
+    assert!(
+        std::fs::read(&binary).unwrap() == built,
+        "not the new program"
+    );
+    // Nothing half written stays behind.
+    let folder = binary.parent().unwrap();
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
 }
 
 #[test]
