@@ -8,6 +8,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use support::{Conn, Driver, Message, Proxy, Server, Setup, ringbolt};
@@ -266,6 +267,57 @@ fn only_owner_and_group_may_ask() {
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&proxy.control_socket()), 0o660);
     assert_eq!(mode(&proxy.folder().join("control.sock.stats")), 0o600);
+}
+
+/// Silent ones, in the middle of a request, and between two: whoever comes next is answered all the same, and soon; and none keeps its
+/// place for long.
+#[test]
+fn idle_clients_lock_nobody_out_of_the_control_socket() {
+    let server = Server::named("one");
+    let proxy = Proxy::before(Driver::Ring, &[&server]);
+    let half = "GET /v1/status HTTP/1.1\r\nHost: x\r\n";
+    let from = Instant::now();
+    let mut idle: Vec<Conn> = (0..64 + 6)
+        .map(|number| {
+            let mut client = Conn::connect_unix(&proxy.control_socket());
+            match number % 3 {
+                0 => {}
+                1 => drop(client.send(half)),
+                _ => assert_eq!(client.get("/v1/health").status(), 200),
+            }
+            client
+        })
+        .collect();
+    assert_eq!(status(&proxy)["connections"], 0);
+    let took = from.elapsed();
+    assert!(
+        took < Duration::from_secs(10),
+        "before any of them has timed out: {took:?}"
+    );
+    // What they had is over ten seconds later, and not before.
+    let mut last = idle.pop().unwrap();
+    last.expect_closed();
+    let took = from.elapsed();
+    assert!(
+        took >= Duration::from_secs(9) && took < Duration::from_secs(20),
+        "{took:?}"
+    );
+    assert_eq!(status(&proxy)["connections"], 0);
+}
+
+/// One that sends a byte now and then has no more time for its request than any other.
+#[test]
+fn a_slow_request_at_the_control_socket_has_an_end() {
+    let server = Server::named("one");
+    let proxy = Proxy::before(Driver::Ring, &[&server]);
+    let mut client = Conn::connect_unix(&proxy.control_socket());
+    let from = Instant::now();
+    client.send("GET /v1/status HTTP/1.1\r\nX: ");
+    while client.try_send("x").is_ok() {
+        assert!(from.elapsed() < Duration::from_secs(20), "for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(from.elapsed() >= Duration::from_secs(10));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! stats socket is for our workers, which hand on the requests that met `stats.path`; who asked is
 //! settled here by basic authentication.
 
+use super::admin_listener::AdminListener;
 use super::status::Status;
 use super::{auth, command, page};
 use crate::config::{AdminState, Stats};
@@ -16,17 +17,10 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post, put};
-use axum::serve::Listener;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::unix::SocketAddr;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where the servers' answers come from.
 pub(super) trait Source: Send + Sync + 'static {
@@ -53,7 +47,7 @@ pub(super) fn serve(control: OwnedFd, stats: OwnedFd, source: Arc<dyn Source>) -
         .with_state(Arc::clone(&source));
     let people = Router::new().fallback(stats_page).with_state(source);
     for (socket, router) in [(control, v1), (stats, people)] {
-        let listener = Bounded::new(socket)?;
+        let listener = AdminListener::new(socket)?;
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
     Ok(())
@@ -170,91 +164,4 @@ fn challenge(realm: &str) -> Response {
         "authentication is needed\n",
     )
         .into_response()
-}
-
-/// A unix listener that serves no more than [`CLIENTS`] at once; others wait in the backlog.
-struct Bounded {
-    listener: UnixListener,
-    room: Arc<Semaphore>,
-}
-
-const CLIENTS: usize = 64;
-/// After a failed accept, such as for want of descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
-
-impl Bounded {
-    fn new(socket: OwnedFd) -> io::Result<Self> {
-        let listener = std::os::unix::net::UnixListener::from(socket);
-        listener.set_nonblocking(true)?;
-        let listener = UnixListener::from_std(listener)?;
-        Ok(Self {
-            listener,
-            room: Arc::new(Semaphore::new(CLIENTS)),
-        })
-    }
-}
-
-impl Listener for Bounded {
-    type Io = Held;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Held, SocketAddr) {
-        loop {
-            let room = Arc::clone(&self.room);
-            let permit = room
-                .acquire_owned()
-                .await
-                .expect("nobody closes the semaphore");
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
-                    return (
-                        Held {
-                            stream,
-                            _permit: permit,
-                        },
-                        peer,
-                    );
-                }
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A client's connection and its place among [`CLIENTS`].
-struct Held {
-    stream: UnixStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Held {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Held {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

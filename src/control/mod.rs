@@ -7,6 +7,7 @@
 //! and the stats page, none of which a worker ever waits for.
 
 mod admin;
+mod admin_listener;
 mod auth;
 mod caught_signals;
 mod channel;
