@@ -9,7 +9,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use support::{Conn, Driver, Proxy, Server, Setup, Unreachable, assert_in_time, in_time};
+use support::{Conn, Driver, Proxy, Server, Setup, Unreachable, in_time};
 
 on_both_drivers!(
     each_ends_in_time,

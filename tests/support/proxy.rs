@@ -279,14 +279,14 @@ impl Proxy {
     /// How often the threads of the process that serves gave up their core because there was nothing to do.
     pub fn wakeups(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.generation())).unwrap();
-        let of_task = |task: std::path::PathBuf| -> Option<u64> {
+        let of_task = |task: PathBuf| -> Option<u64> {
             let status = std::fs::read_to_string(task.join("status")).ok()?;
             let line = status
                 .lines()
                 .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?;
             line.trim().parse().ok()
         };
-        let workers = |task: &std::path::PathBuf| {
+        let workers = |task: &PathBuf| {
             std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("worker"))
         };
         let tasks = tasks.map(|task| task.unwrap().path()).filter(workers);
