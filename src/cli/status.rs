@@ -117,6 +117,15 @@ fn table(status: &Status, colours: bool) -> String {
             let _ = writeln!(text, "{}", paint("31", &format!("{count} {what}")));
         }
     }
+    for log in &status.logs {
+        let lost = format!("{} lines lost", count(log.lost));
+        let state = match (&log.failure, log.lost) {
+            (Some(why), _) => format!("fails: {why}; {lost}"),
+            (None, 0) => continue,
+            (None, _) => lost,
+        };
+        let _ = writeln!(text, "log {} {}", log.target, paint("33", &state));
+    }
     for listener in &status.listeners {
         let addresses = listener.addresses.join(", ");
         let _ = writeln!(

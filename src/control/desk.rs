@@ -5,6 +5,7 @@ use super::admin::Source;
 use super::channel::Start;
 use super::closing::{Cause, Closings, Order};
 use super::discovery::Names;
+use super::logs::Logs;
 use super::probes::{News, Tell};
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
@@ -29,6 +30,7 @@ pub(super) struct Desk {
     pub(super) workers: Workers,
     pub(super) sandbox: Sandbox,
     pub(super) events: Events,
+    pub(super) logs: Logs,
     pub(super) launcher: u32,
     /// Generations of this launcher that died before this one.
     pub(super) restarts: u32,
@@ -130,6 +132,7 @@ impl Source for Desk {
             #[cfg(debug_assertions)]
             allocations: crate::ring::allocations(),
             refused_reload: self.refused.load().as_deref().cloned(),
+            logs: self.logs.status(),
             listeners: listeners
                 .map(|(listener, addresses)| ListenerStatus {
                     name: listener.name.to_string(),

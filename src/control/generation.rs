@@ -114,6 +114,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         workers,
         sandbox,
         events: events.clone(),
+        logs: logs.clone(),
         launcher: start.launcher,
         restarts: start.restarts,
         addresses,

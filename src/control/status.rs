@@ -55,10 +55,24 @@ pub struct Status {
     pub allocations: u64,
     /// What the last refused reload said, until one succeeds.
     pub refused_reload: Option<String>,
+    /// The log's targets, in file order.
+    #[serde(default)]
+    pub logs: Vec<LogStatus>,
     /// In file order.
     pub listeners: Vec<ListenerStatus>,
     /// In file order.
     pub pools: Vec<PoolStatus>,
+}
+
+/// One `[[log]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Where its lines go, as `file:/var/log/access.log`.
+    pub target: String,
+    /// Lines that it did not get, since the start.
+    pub lost: u64,
+    /// Why it gets none now; `null` while it works.
+    pub failure: Option<String>,
 }
 
 /// One `[[listener]]`.

@@ -207,6 +207,22 @@ pub enum Event {
         /// The slow target, as the configuration names it; or the writer itself.
         target: String,
     },
+    /// A log target takes no lines.
+    LogTargetFailed {
+        /// As the configuration names it.
+        target: String,
+        /// The system's words.
+        why: String,
+    },
+    /// It takes lines again.
+    LogTargetRestored {
+        /// As the configuration names it.
+        target: String,
+        /// How long it did not.
+        after: Duration,
+        /// Lines that it lost meanwhile.
+        lines: u64,
+    },
     /// The log files were opened anew.
     LogsReopened,
     /// Anything else.
@@ -272,6 +288,7 @@ impl Event {
             | Self::ServerAdded { .. }
             | Self::NameAnswered { .. }
             | Self::AcceptingAgain
+            | Self::LogTargetRestored { .. }
             | Self::LogsReopened => Level::Notice,
             Self::ServerDown { left: 0, .. }
             | Self::ServerEjected { left: 0, .. }
@@ -284,9 +301,10 @@ impl Event {
             Self::ServerDown { .. } | Self::ServerEjected { .. } | Self::Panic { .. } => {
                 Level::Alert
             }
-            Self::ReloadFailed { .. } | Self::AcceptFailed { .. } | Self::NameFailed { .. } => {
-                Level::Error
-            }
+            Self::ReloadFailed { .. }
+            | Self::AcceptFailed { .. }
+            | Self::NameFailed { .. }
+            | Self::LogTargetFailed { .. } => Level::Error,
             Self::Panicked { .. } => Level::Critical,
             Self::LimitReached { .. } | Self::LinesDropped { .. } => Level::Warning,
             Self::Said { level, .. } => *level,
@@ -321,6 +339,8 @@ impl Event {
             Self::AcceptFailed { .. } => "accept_failed",
             Self::AcceptingAgain => "accepting_again",
             Self::LinesDropped { .. } => "lines_dropped",
+            Self::LogTargetFailed { .. } => "log_target_failed",
+            Self::LogTargetRestored { .. } => "log_target_restored",
             Self::LogsReopened => "logs_reopened",
             Self::Said { .. } => "said",
         }
@@ -477,6 +497,16 @@ impl Event {
             Self::LinesDropped { lines, target } => {
                 format!("dropped {} because {target} is slow", many(*lines, "line"))
             }
+            Self::LogTargetFailed { target, why } => format!("log target {target} failed: {why}"),
+            Self::LogTargetRestored {
+                target,
+                after,
+                lines,
+            } => format!(
+                "log target {target} works again after {}; lost {}",
+                wait(*after),
+                many(*lines, "line")
+            ),
             Self::LogsReopened => "log files reopened".to_owned(),
             Self::Said { message, .. } => message.clone(),
         };
@@ -660,6 +690,18 @@ impl Event {
                 ("place", Text(place)),
             ],
             Self::AcceptFailed { why } => vec![("reason", Text(why))],
+            Self::LogTargetFailed { target, why } => {
+                vec![("target", Text(target)), ("reason", Text(why))]
+            }
+            Self::LogTargetRestored {
+                target,
+                after,
+                lines,
+            } => vec![
+                ("target", Text(target)),
+                ("after_ms", Number(millis(*after))),
+                ("lines", Number(*lines)),
+            ],
             Self::LinesDropped { lines, target } => {
                 vec![("lines", Number(*lines)), ("target", Text(target))]
             }
@@ -790,6 +832,8 @@ mod tests {
             (Event::limit_reached(4096), "warning: max_connections reached: 4096"),
             (Event::accepting_again(), "notice: accepting again"),
             (Event::panicked(2, 1, "src/a.rs:1:2: no".to_owned()), "critical: 1 task of worker 2 panicked and ended: src/a.rs:1:2: no"),
+            (Event::LogTargetFailed { target: "file:/x".to_owned(), why: "No space left on device".to_owned() }, "error: log target file:/x failed: No space left on device"),
+            (Event::LogTargetRestored { target: "file:/x".to_owned(), after: Duration::from_secs(61), lines: 1 }, "notice: log target file:/x works again after 1m 1s; lost 1 line"),
             (Event::LinesDropped { lines: 7, target: "file:/x".to_owned() }, "warning: dropped 7 lines because file:/x is slow"),
             (Event::ServerAdded { server: server(), why: "x".to_owned(), left: 2 }, "notice: server app/node1 is added: x; 2 up in the pool"),
             (removed(1), "notice: server app/node1 is removed: x; it keeps 3 tunnels; 1 up in the pool"),

@@ -25,8 +25,8 @@ pub struct Queue {
     full: ArrayQueue<Block>,
     empty: ArrayQueue<Vec<u8>>,
     events: ArrayQueue<Event>,
-    /// Lines that no room was left for.
-    dropped: AtomicU64,
+    /// Lines that no room was left for: httplog, JSON, events.
+    dropped: [AtomicU64; 3],
     wanted: AtomicU8,
     /// Seconds east of Greenwich, for dates.
     offset: AtomicI32,
@@ -44,6 +44,24 @@ pub struct Wanted {
     pub json: bool,
     /// Also of connections without a byte from the client.
     pub empty: bool,
+}
+
+/// Lines and events that the queue had no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Access lines as httplog.
+    pub httplog: u64,
+    /// Access lines as JSON.
+    pub json: u64,
+    /// Events.
+    pub events: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.httplog + self.json + self.events
+    }
 }
 
 /// Lines of one format, framed.
@@ -74,7 +92,7 @@ impl Queue {
             full: ArrayQueue::new(BLOCKS),
             empty: ArrayQueue::new(SPARE),
             events: ArrayQueue::new(EVENTS),
-            dropped: AtomicU64::new(0),
+            dropped: Default::default(),
             wanted: AtomicU8::new(0),
             offset: AtomicI32::new(0),
             waiting: AtomicBool::new(false),
@@ -137,13 +155,22 @@ impl Queue {
     }
 
     /// The writer's: lines and events dropped since this was last asked.
-    pub fn take_dropped(&self) -> u64 {
-        self.dropped.swap(0, Ordering::Relaxed)
+    pub fn take_dropped(&self) -> Dropped {
+        let [httplog, json, events] = self
+            .dropped
+            .each_ref()
+            .map(|dropped| dropped.swap(0, Ordering::Relaxed));
+        Dropped {
+            httplog,
+            json,
+            events,
+        }
     }
 
     /// Whether [`Queue::take_dropped`] would give more than 0.
     pub fn has_dropped(&self) -> bool {
-        self.dropped.load(Ordering::Relaxed) > 0
+        let mut dropped = self.dropped.iter();
+        dropped.any(|dropped| dropped.load(Ordering::Relaxed) > 0)
     }
 
     /// Neither block nor event waits.
@@ -232,14 +259,17 @@ impl Queue {
 
     pub(super) fn put_event(&self, event: Event) {
         if self.events.push(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped[2].fetch_add(1, Ordering::Relaxed);
         }
         self.nudge();
     }
 
     fn lose(&self, block: &mut Block) {
-        self.dropped
-            .fetch_add(u64::from(block.lines), Ordering::Relaxed);
+        let kind = match block.format {
+            LogFormat::Httplog => 0,
+            LogFormat::Json => 1,
+        };
+        self.dropped[kind].fetch_add(u64::from(block.lines), Ordering::Relaxed);
         block.lines = 0;
         block.bytes.clear();
     }
@@ -442,8 +472,14 @@ mod tests {
             log.flush();
         }
         assert!(queue.has_dropped());
-        assert_eq!(queue.take_dropped(), 6);
-        assert_eq!(queue.take_dropped(), 0);
+        assert_eq!(
+            queue.take_dropped(),
+            Dropped {
+                httplog: 6,
+                ..Dropped::default()
+            }
+        );
+        assert_eq!(queue.take_dropped().total(), 0);
         let taken = taken(&queue);
         assert_eq!(taken.len(), BLOCKS);
         let first: Vec<u64> = taken.iter().map(|(_, lines)| lines[0].0).collect();
@@ -492,7 +528,7 @@ mod tests {
         while !queue.is_empty() {
             take();
         }
-        assert_eq!((seen, queue.take_dropped()), (written, 0));
+        assert_eq!((seen, queue.take_dropped().total()), (written, 0));
     }
 
     #[test]
@@ -553,7 +589,7 @@ mod tests {
         for _ in 0..EVENTS + 2 {
             events.say(Level::Notice, "x");
         }
-        assert_eq!(queue.take_dropped(), 2);
+        assert_eq!(queue.take_dropped().events, 2);
         assert_eq!(std::iter::from_fn(|| queue.take_event()).count(), EVENTS);
     }
 }

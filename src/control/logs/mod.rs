@@ -11,6 +11,7 @@
 //! minute, for the time zone.
 
 mod sink;
+mod stats;
 mod target;
 
 pub use target::TARGET;
@@ -25,8 +26,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use self::sink::Sink;
+use self::stats::Published;
 use self::target::Target;
 use super::now_ms;
+use super::status::LogStatus;
 use crate::config::{Config, Level, LogFormat, LogTarget};
 use crate::record::{Block, Event, Events, Log, Queue, Stamp, Wanted};
 
@@ -36,6 +39,7 @@ pub struct Logs {
     queue: Arc<Queue>,
     orders: Sender<Order>,
     alarm: Arc<OwnedFd>,
+    published: Arc<Published>,
 }
 
 impl Logs {
@@ -57,6 +61,7 @@ impl Logs {
         queue.set_offset(offset());
         let targets = targets(config, files)?;
         queue.set_wanted(wanted(&targets));
+        let published = Arc::new(Published::new(publishable(&targets)));
         let (orders, incoming) = mpsc::channel();
         let writer = Writer {
             queue: queue.clone(),
@@ -66,6 +71,8 @@ impl Logs {
             stamp: Stamp::new(queue.offset()),
             text: Vec::new(),
             chores: Instant::now(),
+            files: Instant::now(),
+            published: published.clone(),
             patient: false,
             ending: None,
         };
@@ -78,6 +85,7 @@ impl Logs {
             queue,
             orders,
             alarm,
+            published,
         };
         Ok((logs, ends))
     }
@@ -85,6 +93,11 @@ impl Logs {
     /// For events, from any thread.
     pub fn events(&self) -> Events {
         self.queue.events()
+    }
+
+    /// Each target, the lines that it lost, and whether it works.
+    pub fn status(&self) -> Vec<LogStatus> {
+        stats::status(&self.published)
     }
 
     /// Writes to these files from now on (SIGUSR1, after rotation), each for the `[[log]]` of its index.
@@ -140,6 +153,9 @@ struct Writer {
     text: Vec<u8>,
     /// When to look after dropped lines and the time zone again.
     chores: Instant,
+    /// When to look again whether log files were deleted.
+    files: Instant,
+    published: Arc<Published>,
     /// Slow targets are waited for.
     patient: bool,
     /// Until when, and who waits.
@@ -189,13 +205,15 @@ impl Writer {
             }
             Order::Adopt(targets) => {
                 let old = std::mem::replace(&mut self.targets, targets);
+                // Several may have one name: the first is the heir of the first.
+                let mut heirs: Vec<&mut Target> = self.targets.iter_mut().collect();
                 for mut before in old {
-                    let same = |target: &&mut Target| target.name == before.name;
-                    match self.targets.iter_mut().find(same) {
-                        Some(target) => target.inherit(&mut before),
+                    match heirs.iter().position(|target| target.name == before.name) {
+                        Some(at) => heirs.remove(at).inherit(&mut before),
                         None => before.flush(Instant::now()),
                     }
                 }
+                self.published.store(publishable(&self.targets));
                 self.queue.set_wanted(wanted(&self.targets));
             }
             Order::Await => self.be_patient(),
@@ -245,9 +263,38 @@ impl Writer {
 
     fn flush(&mut self) {
         let now = Instant::now();
+        let looks = now >= self.files;
+        if looks {
+            self.files = now + SECOND;
+        }
         for target in &mut self.targets {
             target.flush(now);
+            if looks {
+                target.look_for_file(now);
+            }
         }
+        // Of each target one failure at most is news, and half a second passes until it is tried again.
+        while self.tell_news() {
+            self.targets.iter_mut().for_each(|target| target.flush(now));
+        }
+    }
+
+    /// Says which targets fail and which work again: in the others and on standard error. False when there is nothing to say.
+    fn tell_news(&mut self) -> bool {
+        let mut any = false;
+        for index in 0..self.targets.len() {
+            let Some((event, itself)) = self.targets[index].take_news() else {
+                continue;
+            };
+            any = true;
+            self.event(&event, (!itself).then_some(index));
+            let level = event.level();
+            let reads = |target: &Target| target.is_stderr() && target.takes_level(level);
+            if !self.targets.iter().any(reads) {
+                tell(&event.message());
+            }
+        }
+        any
     }
 
     /// Does the chores if they are due.
@@ -269,15 +316,22 @@ impl Writer {
         self.queue.set_offset(offset());
         self.stamp.set_offset(self.queue.offset());
         let mut unsaid = false;
-        let lines = self.queue.take_dropped();
-        if lines > 0 {
-            let target = "the log writer".to_owned();
+        let dropped = self.queue.take_dropped();
+        if dropped.total() > 0 {
+            for target in &mut self.targets {
+                target.stats.lose(match target.format() {
+                    _ if !target.takes_level(Level::Info) => dropped.events,
+                    LogFormat::Httplog => dropped.httplog + dropped.events,
+                    LogFormat::Json => dropped.json + dropped.events,
+                });
+            }
+            let (lines, target) = (dropped.total(), "the log writer".to_owned());
             self.event(&Event::LinesDropped { lines, target }, None);
         }
         for index in 0..self.targets.len() {
-            let lines = self.targets[index].take_dropped();
             let target = self.targets[index].name.clone();
-            if lines > 0 {
+            if self.targets[index].has_dropped() {
+                let lines = self.targets[index].take_dropped();
                 self.event(&Event::LinesDropped { lines, target }, Some(index));
             }
             unsaid |= !self.targets[index].confess(now_ms(), &mut self.stamp, &mut self.text);
@@ -362,6 +416,12 @@ fn targets(config: &Config, mut files: Vec<(usize, File)>) -> Result<Vec<Target>
         })
     });
     targets.collect()
+}
+
+fn publishable(targets: &[Target]) -> Arc<Vec<(String, Arc<stats::Stats>)>> {
+    let targets = targets.iter();
+    let published = targets.map(|target| (target.name.clone(), Arc::clone(&target.stats)));
+    Arc::new(published.collect())
 }
 
 fn wanted(targets: &[Target]) -> Wanted {

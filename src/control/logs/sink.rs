@@ -42,7 +42,7 @@ pub(super) enum Sent {
     /// Nothing now; the descriptor will become writable.
     Full,
     /// Nothing now; try again later.
-    Failed,
+    Failed(Errno),
 }
 
 impl Sink {
@@ -87,6 +87,14 @@ impl Sink {
         }
     }
 
+    /// Whether it is a file that has no name any more: what is written to it goes when it is closed.
+    pub(super) fn is_deleted(&self) -> bool {
+        let Self::Disk(file) = self else {
+            return false;
+        };
+        rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     /// Sends bytes of a stream, or one message.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Sent {
         match self {
@@ -112,9 +120,9 @@ impl Sink {
                         bytes,
                         SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
                     )),
-                    Err(_) => Sent::Failed,
+                    Err(error) => Sent::Failed(errno(&error)),
                 };
-                if sent == Sent::Failed {
+                if matches!(sent, Sent::Failed(_)) {
                     *connected = None;
                 }
                 sent
@@ -137,19 +145,24 @@ fn takes_a_page(pipe: &OwnedFd) -> Sent {
         Ok(0) | Err(Errno::INTR) => Sent::Full,
         Ok(_) if asked[0].revents() == PollFlags::OUT => Sent::Bytes(PAGE),
         // Nobody has the other end open.
-        Ok(_) | Err(_) => Sent::Failed,
+        Ok(_) => Sent::Failed(Errno::PIPE),
+        Err(error) => Sent::Failed(error),
     }
 }
 
 fn outcome(sent: Result<usize, Errno>) -> Sent {
     match sent {
-        Ok(0) => Sent::Failed,
+        Ok(0) => Sent::Failed(Errno::IO),
         Ok(count) => Sent::Bytes(count),
         Err(Errno::INTR) => Sent::Bytes(0),
         Err(Errno::AGAIN) => Sent::Full,
         Err(Errno::MSGSIZE) => Sent::Refused,
-        Err(_) => Sent::Failed,
+        Err(error) => Sent::Failed(error),
     }
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 /// PIPE_BUF: what a pipe that polls as writable takes without blocking (pipe(7)).

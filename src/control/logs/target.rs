@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sink::{Sent, Sink};
+use super::stats::Stats;
 use crate::config::{Level, Log, LogFormat, LogTarget, SyslogForm};
 use crate::record::syslog::{Header, MESSAGE_MAX};
 use crate::record::{Event, Line, Stamp};
@@ -28,6 +30,20 @@ pub(super) struct Target {
     dropped: u64,
     /// Lines lost since this target was told.
     unconfessed: u64,
+    failure: Option<Failure>,
+    /// A failure that was told of is over, after so long.
+    restored: Option<Duration>,
+    pub(super) stats: Arc<Stats>,
+}
+
+/// Since a target takes nothing, or loses what it takes; until all that waits is written.
+#[derive(Debug)]
+struct Failure {
+    since: Instant,
+    why: String,
+    /// The file has no name any more: a reopening ends that.
+    deleted: bool,
+    told: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +68,9 @@ impl Target {
             progress: Instant::now(),
             dropped: 0,
             unconfessed: 0,
+            failure: None,
+            restored: None,
+            stats: Arc::default(),
         })
     }
 
@@ -60,6 +79,9 @@ impl Target {
         self.waiting = std::mem::take(&mut before.waiting);
         self.dropped = std::mem::take(&mut before.dropped);
         self.unconfessed = std::mem::take(&mut before.unconfessed);
+        self.failure = before.failure.take();
+        self.stats = Arc::clone(&before.stats);
+        self.names_again();
     }
 
     /// Goes on in another file.
@@ -67,7 +89,73 @@ impl Target {
         if let Ok(sink) = Sink::open(&self.settings.target, Some(file)) {
             self.sink = sink;
             self.state = State::Ready;
+            self.names_again();
         }
+    }
+
+    /// There is a file of its name again.
+    fn names_again(&mut self) {
+        if self.failure.as_ref().is_some_and(|failure| failure.deleted) {
+            self.works(Instant::now());
+        }
+    }
+
+    fn fails(&mut self, now: Instant, why: String, deleted: bool) {
+        if self.failure.is_none() {
+            self.stats.set_failure(Some(why.clone()));
+            self.failure = Some(Failure {
+                since: now,
+                why,
+                deleted,
+                told: false,
+            });
+        }
+    }
+
+    fn works(&mut self, now: Instant) {
+        if let Some(failure) = self.failure.take() {
+            self.stats.set_failure(None);
+            self.restored = failure.told.then(|| now - failure.since);
+        }
+    }
+
+    /// Notices that its file was deleted: what is written to it is lost from then on.
+    pub(super) fn look_for_file(&mut self, now: Instant) {
+        if self.failure.is_none() && self.sink.is_deleted() {
+            let why = "the file was deleted, its lines are lost until SIGUSR1 opens it again";
+            self.fails(now, why.to_owned(), true);
+        }
+    }
+
+    /// That it fails or works again, once each; and whether it is told of it itself: when it lost lines.
+    pub(super) fn take_news(&mut self) -> Option<(Event, bool)> {
+        let target = self.name.clone();
+        if let Some(after) = self.restored.take() {
+            let lines = std::mem::take(&mut self.dropped);
+            self.unconfessed = 0;
+            let event = Event::LogTargetRestored {
+                target,
+                after,
+                lines,
+            };
+            return Some((event, lines > 0));
+        }
+        let failure = self.failure.as_mut().filter(|failure| !failure.told)?;
+        failure.told = true;
+        let why = failure.why.clone();
+        Some((Event::LogTargetFailed { target, why }, false))
+    }
+
+    /// Whether it is standard error.
+    pub(super) fn is_stderr(&self) -> bool {
+        matches!(self.settings.target, LogTarget::Stderr)
+    }
+
+    /// Counts lines that it did not get.
+    pub(super) fn lose(&mut self, lines: u64) {
+        self.dropped += lines;
+        self.unconfessed += lines;
+        self.stats.lose(lines);
     }
 
     pub(super) fn format(&self) -> LogFormat {
@@ -91,9 +179,9 @@ impl Target {
 
     /// Adds a line to what waits, or counts it as dropped.
     pub(super) fn line(&mut self, level: Level, ms: u64, text: &[u8], stamp: &mut Stamp) {
-        if !self.offer(level, ms, text, stamp) {
-            self.dropped += 1;
-            self.unconfessed += 1;
+        let deleted = self.failure.as_ref().is_some_and(|failure| failure.deleted);
+        if !self.offer(level, ms, text, stamp) || deleted {
+            self.lose(1);
         }
     }
 
@@ -109,7 +197,8 @@ impl Target {
             lines: self.unconfessed,
             target: self.name.clone(),
         };
-        if self.unconfessed == 0 || !self.takes_level(event.level()) {
+        let fails = self.failure.is_some();
+        if self.unconfessed == 0 || fails || !self.takes_level(event.level()) {
             return true;
         }
         self.write(&event, ms, stamp, text);
@@ -125,8 +214,9 @@ impl Target {
         std::mem::take(&mut self.dropped)
     }
 
+    /// Whether lines were lost because it is slow; those of a failure are told of when it is over.
     pub(super) fn has_dropped(&self) -> bool {
-        self.dropped > 0
+        self.dropped > 0 && self.failure.is_none()
     }
 
     /// Sends what waits, as far as the sink takes it without blocking.
@@ -142,19 +232,26 @@ impl Target {
                     self.progress = now;
                 }
                 Sent::Refused => {
-                    self.waiting.sent(next.len());
-                    self.dropped += 1;
-                    self.unconfessed += 1;
+                    let length = next.len();
+                    self.waiting.sent(length);
+                    self.lose(1);
                 }
                 Sent::Full => {
                     self.state = State::Full;
                     return;
                 }
-                Sent::Failed => {
+                Sent::Failed(error) => {
                     self.state = State::Failed(now + RETRY);
-                    return;
+                    return self.fails(now, io::Error::from(error).to_string(), false);
                 }
             }
+        }
+        if self
+            .failure
+            .as_ref()
+            .is_some_and(|failure| !failure.deleted)
+        {
+            self.works(now);
         }
     }
 
