@@ -25,5 +25,10 @@ pub(super) fn all() -> impl Iterator<Item = i32> {
         libc::SIGPWR,
         libc::SIGSTKFLT,
     ];
-    NAMED.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+    NAMED.into_iter().chain(libc::SIGRTMIN()..libc::SIGRTMAX())
+}
+
+/// Caught where possible: valgrind, which counts instructions in the gate, keeps the last signal for itself.
+pub(super) fn last() -> i32 {
+    libc::SIGRTMAX()
 }

@@ -172,6 +172,7 @@ fn ignore_signals() -> io::Result<()> {
     for signal in caught_signals::all() {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
+    let _ = signal_hook::flag::register(caught_signals::last(), Arc::new(AtomicBool::new(false)));
     Ok(())
 }
 

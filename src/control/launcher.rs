@@ -476,7 +476,9 @@ const UNTAKEN_MAX: Duration = Duration::from_secs(60);
 fn signals() -> io::Result<SignalDelivery<UnixStream, SignalOnly>> {
     let (read, write) = UnixStream::pair()?;
     let wanted = caught_signals::all().chain([SIGCHLD]);
-    SignalDelivery::with_pipe(read, write, SignalOnly, wanted)
+    let signals = SignalDelivery::with_pipe(read, write, SignalOnly, wanted)?;
+    let _ = signals.handle().add_signal(caught_signals::last());
+    Ok(signals)
 }
 
 /// To standard error, each line at once. A terminal or pipe that has gone is no reason to end, as the
