@@ -18,14 +18,18 @@ use ringbolt::wire::response::ResponseHead;
 use ringbolt::wire::websocket::{FrameTracker, From};
 use ringbolt::wire::{HeadLimits, cookie};
 
-const REQUEST: &[u8] = b"GET /socket.io/?EIO=4&transport=polling&t=OfZ8xYk&sid=Wd1cBrWYbr5h5JmGAAAC HTTP/1.1\r\n\
+/// Parsers read words, so what they execute depends on where their input begins.
+#[repr(align(64))]
+struct Aligned<const N: usize>([u8; N]);
+
+const REQUEST: &[u8] = &Aligned(*b"GET /socket.io/?EIO=4&transport=polling&t=OfZ8xYk&sid=Wd1cBrWYbr5h5JmGAAAC HTTP/1.1\r\n\
 Host: myserver.example.com:8080\r\nConnection: keep-alive\r\nCache-Control: no-cache\r\n\
 User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36\r\n\
 Accept: */*\r\nReferer: http://myserver.example.com:8080/\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en-US,en;q=0.9\r\n\
-Cookie: _ga=GA1.2.1234567890.1234567890; theme=dark; SERVERID=bridge1; _gid=GA1.2.987\r\n\r\n";
+Cookie: _ga=GA1.2.1234567890.1234567890; theme=dark; SERVERID=bridge1; _gid=GA1.2.987\r\n\r\n").0;
 
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: 97\r\n\
-cache-control: no-store\r\nDate: Sun, 22 Nov 2026 21:00:00 GMT\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n";
+const RESPONSE: &[u8] = &Aligned(*b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: 97\r\n\
+cache-control: no-store\r\nDate: Sun, 22 Nov 2026 21:00:00 GMT\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n").0;
 
 const CONFIG: &str = "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\n\
 [[route]]\nhost = \"myserver.example.com\"\npath_prefix = \"/socket.io/\"\npool = \"app\"\n\

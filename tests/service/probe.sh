@@ -55,7 +55,7 @@ steps() {
 
     # What logrotate's file does.
     mv /var/log/ringbolt/access.log /var/log/ringbolt/access.log.1
-    systemctl kill -s USR1 --kill-whom=main ringbolt
+    kill -USR1 "$launcher"
     wait_for test -e /var/log/ringbolt/access.log
     get / > /dev/null
     wait_for grep -q 'GET /' /var/log/ringbolt/access.log
