@@ -18,6 +18,7 @@ use support::{Conn, Driver, Port, Proxy, Server, Setup, eventually};
 on_both_drivers!(
     each_address_is_a_server_of_its_own,
     a_change_is_followed_and_its_tunnels_stay,
+    changes_with_tunnels_leave_nothing_behind,
     those_that_wait_follow_the_name,
     an_address_that_one_answer_lacks_stays,
     an_address_that_comes_back_still_has_its_tunnels_and_its_state,
@@ -186,6 +187,52 @@ fn a_change_is_followed_and_its_tunnels_stay(on: Driver) {
     tunnel.echoes("after");
     assert_eq!(lines_with(&proxy, " is added").len(), 1);
     assert_eq!(lines_with(&proxy, " is removed").len(), 1);
+}
+
+/// `RINGBOLT_DNS_CHANGES`: how many, at one a second; in the gate fewer, each of which would be seen.
+fn dns_changes() -> usize {
+    let changes = std::env::var("RINGBOLT_DNS_CHANGES").ok();
+    changes.map_or(5, |changes| changes.parse().unwrap())
+}
+
+/// A listener of half a megabyte, one tunnel and one idle connection that began under each set of addresses.
+fn changes_with_tunnels_leave_nothing_behind(on: Driver) {
+    let hosts = Hosts::on(&[A, B]);
+    let dns = Dns::start(&node(&[A]));
+    let page = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(page.path(), vec![b'.'; 60 << 10]).unwrap();
+    let page = |status| format!("{status} = \"file:{}\"", page.path().display());
+    let pages = [400, 403, 408, 413, 429, 500, 502, 503, 504].map(page);
+    let pages = format!("error_pages = {{ {} }}", pages.join(", "));
+    let setup = hosts.setup(on, &dns, "", "max_servers = 1");
+    let proxy = setup.listener(&pages).start();
+    let mut clients = Vec::new();
+    let mut turn = [A, B].into_iter().cycle();
+    let mut begin = |changes: usize| {
+        for _ in 0..changes {
+            let ip = turn.next().unwrap();
+            dns.change(&node(&[ip]));
+            let wanted = format!("{ip}:{}", hosts.port());
+            eventually("the server is the other one", || {
+                (pool(&proxy)["servers"][0]["address"] == wanted).then_some(())
+            });
+            let (mut tunnel, mut idle) = (proxy.client(), proxy.client());
+            assert_eq!(tunnel.upgrade("/").server(), ip);
+            assert_eq!(idle.get("/").server(), ip);
+            clients.extend([tunnel, idle]);
+        }
+        proxy.usage().resident
+    };
+    let before = begin(3);
+    let grown = begin(dns_changes()).saturating_sub(before);
+    assert!(
+        grown < 2 << 20,
+        "{} changes took {grown} bytes",
+        dns_changes()
+    );
+    for client in clients.iter_mut().step_by(2) {
+        client.echoes("still here");
+    }
 }
 
 /// A tunnel fills the only server; the next client waits, and is served by the address that DNS adds, or that takes
