@@ -237,8 +237,9 @@ const LINK: usize = 512;
 const RING: usize = 512 * 1024;
 /// What of a worker's stack was ever touched: parsing keeps its lines there (256 of them), nothing is recursive.
 const STACK: usize = 256 * 1024;
-/// The present plan, the next one while it is built, and two that exchanges from before still follow. (Each reload
-/// during a long exchange may keep one more, and so may each change of what DNS says.)
+/// The present plan, the next one while it is built, and two that exchanges from before still follow. Tunnels and connections
+/// between two requests keep none. (Each reload during a long exchange may keep one more, and so may each change of what DNS says;
+/// without its listeners and routes, where those stay the same.)
 const PLANS: usize = 4;
 /// Names, address, keys, its share of the schedule (256 turns at most), health.
 const SETTINGS: usize = 4 * 1024;

@@ -29,7 +29,7 @@ pub struct Plan {
     /// In the order in which the listening sockets were first opened, which no reload changes.
     pub listeners: Box<[Arc<Listener>]>,
     /// As [`Config::routes`], in that order.
-    pub ways: Box<[Way]>,
+    pub ways: Arc<[Way]>,
     /// Bounds on heads.
     pub limits: HeadLimits,
     /// Waits on clients, ready for use.
@@ -187,7 +187,10 @@ impl Plan {
             pools,
             stats,
             listeners: listeners(config, previous),
-            ways: config.routes.iter().map(Way::new).collect(),
+            ways: match previous {
+                Some(previous) if previous.config.routes == config.routes => previous.ways.clone(),
+                _ => config.routes.iter().map(Way::new).collect(),
+            },
             limits: HeadLimits {
                 size: config.limits.head_size,
                 fields: config.limits.headers,
@@ -283,10 +286,19 @@ fn listeners(config: &Config, previous: Option<&Plan>) -> Box<[Arc<Listener>]> {
             .map(|index| Arc::new(listener(config, index, None)))
             .collect();
     };
+    // Most plans differ in servers alone: exchanges that go on under one of them keep no listener of its own alive.
+    let old = &previous.config;
+    let is_same = old.listeners == config.listeners
+        && old.routes == config.routes
+        && old.error_pages == config.error_pages
+        && old.process.tunnel_ramp == config.process.tunnel_ramp;
     previous
         .listeners
         .iter()
         .map(|old| {
+            if is_same {
+                return old.clone();
+            }
             let index = config
                 .listeners
                 .iter()
@@ -381,5 +393,64 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
             state: config::AdminState::Ready,
         }],
         templates: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::balance::{Ask, Busy};
+    use crate::config::EmptyEnvironment;
+
+    fn config(port: u16, page: char) -> Arc<Config> {
+        let page = page.to_string().repeat(1_000);
+        let text = format!(
+            "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\ndefault_pool = \"app\"\n\
+             capture_request = [{{ header = \"a\" }}]\n\
+             [[route]]\npath = \"/\"\nanswer = {{ body = \"{page}\" }}\n\
+             [[pool.app.server]]\nname = \"one\"\naddress = \"127.0.0.1:{port}\"\n"
+        );
+        Arc::new(config::load(Path::new("test.toml"), &text, &EmptyEnvironment).unwrap())
+    }
+
+    /// Over 150 changes of servers and 150 of everything: what a tunnel holds of each plan keeps nothing else of it.
+    #[test]
+    fn what_a_tunnel_holds_keeps_no_plan_alive() {
+        let mut plan = Plan::new(&config(1, 'a'), None, 1, None);
+        let (mut gone, mut held) = (Vec::new(), Vec::new());
+        for change in 0..300_u16 {
+            let pages = ['a', 'b'][usize::from(change > 150 && change % 2 == 1)];
+            let next = Plan::new(&config(2 + change, pages), Some(&plan), 1, None);
+            let is_shared = Arc::ptr_eq(&plan.listeners[0], &next.listeners[0]);
+            assert_eq!(is_shared, change <= 150, "{change}");
+            let before = std::mem::replace(&mut plan, next);
+            let listener = &before.listeners[0];
+            let (_, busy): (_, Busy) = before.pools[0].take(&Ask::default()).unwrap();
+            held.push((
+                listener.live.clone(),
+                listener.capture.clone(),
+                busy.into_tunnel(),
+            ));
+            gone.push((
+                Arc::downgrade(&before),
+                Arc::downgrade(&before.config),
+                Arc::downgrade(&before.pools[0]),
+                Arc::downgrade(&before.pools[0].servers[0]),
+            ));
+        }
+        assert!(gone.iter().all(|(plan, config, pool, server)| {
+            let counts = [plan.strong_count(), config.strong_count()];
+            counts == [0; 2] && (pool.strong_count(), server.strong_count()) == (0, 0)
+        }));
+        assert_eq!(plan.pools[0].live.tunnels(), 300);
+        assert_eq!((&*held[0].0.name, held[0].2.live().name()), ("in", "one"));
+        let shared = &held[0].1;
+        assert!(
+            held.iter()
+                .all(|(_, capture, _)| Arc::ptr_eq(capture, shared))
+        );
     }
 }
