@@ -344,3 +344,24 @@ fn children_of(parent: u32) -> Vec<u32> {
     };
     all_processes().filter(is_child).collect()
 }
+
+/// Where the page is comes first, on the terminal that both streams go to, and then what the proxy has to say.
+#[test]
+fn the_address_is_what_is_said_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = ringbolt()
+        .args(["demo", "--port", "0"])
+        .env("TMPDIR", folder.path())
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    let first: Vec<String> = lines.by_ref().take(3).collect();
+    assert!(first[2].contains("http://127.0.0.1:"), "{first:?}");
+    let later = lines.find(|line| line.contains("ringbolt: ready"));
+    assert!(later.is_some(), "the proxy's own lines follow");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(child.wait().unwrap().success());
+}

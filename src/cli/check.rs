@@ -1,5 +1,6 @@
 //! `ringbolt check`: everything that is wrong with a configuration, in one run; and how much memory a good one can take.
 
+use super::output;
 use crate::config::{Config, Problems};
 use crate::control::file::{self, Refused};
 use crate::control::launcher::EXIT_CONFIG;
@@ -10,7 +11,10 @@ use std::process::ExitCode;
 /// Reads the file and says what is wrong with it: problems on standard error, a good file's summary
 /// on standard output. With `json` one object on standard output says it all.
 pub(super) fn run(path: &Path, json: bool) -> ExitCode {
-    let read = file::read(path);
+    let read = match path == Path::new("-") {
+        true => file::read_standard_input(),
+        false => file::read(path),
+    };
     if json {
         let object = match &read {
             Ok(loaded) => report(&loaded.warnings, Some(&loaded.config)),
@@ -19,23 +23,26 @@ pub(super) fn run(path: &Path, json: bool) -> ExitCode {
                 "ok": false, "file": path, "problems": [{ "severity": "error", "message": why }],
             }),
         };
-        println!("{object:#}");
+        outln!("{object:#}");
     }
     match read {
         Ok(loaded) if !json => {
             if !loaded.warnings.is_empty() {
-                eprint!("{}", loaded.warnings);
+                let _ = output::write(std::io::stderr(), &loaded.warnings.to_string());
             }
-            println!("{}: ok: {}", path.display(), summary(&loaded.config));
+            for missing in file::missing(&loaded.config) {
+                errln!("warning: {missing}");
+            }
+            outln!("{}: ok: {}", loaded.warnings.file, summary(&loaded.config));
             if let Ok(bound) = bound(&loaded.config) {
-                println!("memory: {bound}");
+                outln!("memory: {bound}");
             }
             ExitCode::SUCCESS
         }
         Ok(_) => ExitCode::SUCCESS,
         Err(refused) => {
             if !json {
-                eprint!("{refused}");
+                let _ = output::write(std::io::stderr(), &refused.to_string());
             }
             ExitCode::from(EXIT_CONFIG)
         }
@@ -43,10 +50,18 @@ pub(super) fn run(path: &Path, json: bool) -> ExitCode {
 }
 
 fn report(problems: &Problems, config: Option<&Config>) -> serde_json::Value {
+    let missing = config.map(file::missing).unwrap_or_default().into_iter();
+    let missing =
+        missing.map(|message| serde_json::json!({ "severity": "warning", "message": message }));
+    let problems_of_text = problems
+        .problems
+        .iter()
+        .map(|problem| serde_json::json!(problem));
+    let all: Vec<_> = problems_of_text.chain(missing).collect();
     serde_json::json!({
         "ok": config.is_some(),
         "file": problems.file,
-        "problems": problems.problems,
+        "problems": all,
         "summary": config.map(summary),
         "memory": config.and_then(|config| bound(config).ok()).map(|bound| memory(&bound)),
     })

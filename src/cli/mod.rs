@@ -12,8 +12,11 @@
 //! | 4 | `status` or `server` found nobody at the control socket |
 //! | 128 + N | the serving process was ended by signal N at its first start or in its drain |
 
+#[macro_use]
+mod output;
 pub mod bench;
 mod check;
+mod completions;
 pub mod demo;
 mod server;
 mod socket;
@@ -23,9 +26,16 @@ use crate::control;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs the command line and returns the process's exit code.
 pub fn main() -> ExitCode {
+    // What `run` starts to serve. It is of no use to people, so neither help nor completions name it.
+    if std::env::args_os().skip(1).eq(["generation"]) {
+        return control::generation::run();
+    }
+    // A shell asks for completions through the program itself; names of servers come from the running process.
+    clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
     match Arguments::parse().command {
         Command::Run { config } => control::launcher::run(&file(config)),
         Command::Check { config, json } => check::run(&file(config), json),
@@ -34,7 +44,8 @@ pub fn main() -> ExitCode {
             config,
             socket,
             json,
-        } => status::run(&file(config), socket, json),
+            watch,
+        } => status::run(&file(config), socket, json, watch.map(seconds)),
         Command::Server {
             server,
             change,
@@ -42,16 +53,7 @@ pub fn main() -> ExitCode {
             socket,
         } => server::run(&file(config), socket, &server, &change),
         Command::Bench { work } => bench::run(work),
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "ringbolt",
-                &mut std::io::stdout(),
-            );
-            ExitCode::SUCCESS
-        }
-        Command::Generation => control::generation::run(),
+        Command::Completions { shell } => completions::run(&shell),
     }
 }
 
@@ -67,7 +69,7 @@ fn file(argument: Option<PathBuf>) -> PathBuf {
 
 /// A load balancer that holds every WebSocket session fast to its server.
 #[derive(Debug, Parser)]
-#[command(name = "ringbolt", version, about, propagate_version = true)]
+#[command(name = "ringbolt", version, long_version = LONG_VERSION, about, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -84,7 +86,7 @@ enum Command {
     /// Read a configuration and report everything that is wrong with it; nothing is started.
     #[command(after_help = "Exit code: 0 if it is good, 1 if it has problems.")]
     Check {
-        /// The configuration file [default: config.toml here, else /etc/ringbolt/config.toml].
+        /// The configuration file, or - for standard input [default: config.toml here, else /etc/ringbolt/config.toml].
         config: Option<PathBuf>,
         /// Write the result as one JSON object to standard output.
         #[arg(long)]
@@ -102,10 +104,15 @@ enum Command {
         /// Write the answer as JSON, as it came.
         #[arg(long)]
         json: bool,
+        /// Ask again every so many seconds, until Ctrl-C.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+              value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        watch: Option<u64>,
     },
     /// Change a server of a running Ringbolt, without touching its configuration, or close its tunnels.
     Server {
         /// Which one: POOL/NAME, or POOL/* for all of a pool, one after the other.
+        #[arg(add = clap_complete::engine::ArgValueCompleter::new(completions::servers))]
         server: String,
         #[command(subcommand)]
         change: server::Change,
@@ -123,12 +130,10 @@ enum Command {
     },
     /// Write a completion script for a shell to standard output.
     Completions {
-        /// Which shell.
-        shell: clap_complete::Shell,
+        /// Which shell: bash, zsh, fish, elvish or powershell.
+        #[arg(value_parser = completions::SHELLS)]
+        shell: String,
     },
-    /// What `run` starts to serve; of no use to anybody else.
-    #[command(hide = true)]
-    Generation,
 }
 
 const SIGNALS: &str = "\
@@ -141,6 +146,23 @@ Signals:
 
 Exit codes: 0 stopped in good order, 1 problems in the configuration, 2 wrong arguments,
 3 could not start, 128+N the serving process was ended by signal N.";
+
+/// What was built, from what, and for what.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("RINGBOLT_COMMIT"),
+    ", ",
+    env!("RINGBOLT_DATE"),
+    ")\ntarget: ",
+    env!("RINGBOLT_TARGET"),
+    "\nfeatures: ",
+    env!("RINGBOLT_FEATURES"),
+);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 /// `status` or `server` found nobody at the socket.
 const EXIT_NOBODY: u8 = 4;

@@ -47,7 +47,7 @@ pub(super) fn run(
         .split_once('/')
         .filter(|(p, s)| is_name(p) && (is_name(s) || *s == "*"))
     else {
-        eprintln!(
+        errln!(
             "ringbolt: \"{server}\" is no server: write POOL/NAME, as the configuration has them, or POOL/* for all of a pool"
         );
         return ExitCode::from(EXIT_USAGE);
@@ -56,20 +56,27 @@ pub(super) fn run(
         "*" => names(&socket, pool),
         name => Ok(vec![name.to_owned()]),
     };
-    let done = names.and_then(|names| {
-        names.iter().try_for_each(|name| {
-            println!("{pool}/{name}: {}", ask(&socket, pool, name, change)?);
-            Ok(())
-        })
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Refusal::NotThere(why)) => {
-            eprintln!("ringbolt: {}", why.trim_end());
+    let refused = |refusal| match refusal {
+        Refusal::NotThere(why) => {
+            errln!("ringbolt: {}", why.trim_end());
             ExitCode::from(EXIT_USAGE)
         }
-        Err(Refusal::Nobody(error)) => socket::nobody(&socket, &error),
+        Refusal::Nobody(error) => socket::nobody(&socket, &error),
+    };
+    let names = match names {
+        Ok(names) => names,
+        Err(refusal) => return refused(refusal),
+    };
+    // All of them, whether or not somebody reads what is done, and though one may have gone meanwhile.
+    let mut code = ExitCode::SUCCESS;
+    for name in names {
+        match ask(&socket, pool, &name, change) {
+            Ok(done) => drop(outln!("{pool}/{name}: {done}")),
+            Err(refusal @ Refusal::NotThere(_)) => code = refused(refusal),
+            Err(refusal @ Refusal::Nobody(_)) => return refused(refusal),
+        }
     }
+    code
 }
 
 /// Why nothing was changed.

@@ -3,6 +3,7 @@
 //! The client is the standard library's unix stream and a few lines: it talks to our own server, asks for the
 //! connection to be closed, and bounds what it reads.
 
+use super::output;
 use crate::control::file;
 use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
@@ -23,12 +24,17 @@ pub(super) fn path(
     }
     let read = file::read(config).map(|read| read.config.control.socket);
     read.map_err(|refused| {
-        eprint!("{refused}");
-        eprintln!(
+        let _ = output::write(io::stderr(), &refused.to_string());
+        errln!(
             "ringbolt: {command} reads it for control.socket; --socket PATH asks without reading it"
         );
         ExitCode::from(EXIT_CONFIG)
     })
+}
+
+/// The same for a question that nobody sees: without a message when there is none.
+pub(super) fn quiet_path(config: &Path, given: Option<PathBuf>) -> Option<PathBuf> {
+    given.or_else(|| Some(file::read(config).ok()?.config.control.socket))
 }
 
 /// Asks, and gives the answer's status and body. Blocks, for [`PATIENCE`] at most with each read and write.
@@ -62,7 +68,7 @@ pub(super) fn unexpected(answer: &str) -> io::Error {
 
 /// Says that nobody answers, and what may be done.
 pub(super) fn nobody(socket: &Path, error: &io::Error) -> ExitCode {
-    eprintln!(
+    errln!(
         "ringbolt: nobody answers at {}: {error}{}",
         socket.display(),
         advice(error)

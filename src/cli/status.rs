@@ -2,42 +2,79 @@
 //!
 //! The question is one HTTP request over the control socket.
 
-use super::socket;
+use super::{output, socket};
 use crate::control::status::{ServerState, ServerStatus, Status, count, size, span};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-/// Asks the process at the socket and prints its answer.
-pub(super) fn run(config: &Path, socket: Option<PathBuf>, json: bool) -> ExitCode {
+/// Asks the process at the socket and prints its answer, once or, with `watch`, at that interval until nobody reads it.
+pub(super) fn run(
+    config: &Path,
+    socket: Option<PathBuf>,
+    json: bool,
+    watch: Option<Duration>,
+) -> ExitCode {
     let socket = match socket::path(config, socket, "status") {
         Ok(socket) => socket,
         Err(code) => return code,
     };
-    let answer = match ask(&socket) {
-        Ok(answer) => answer,
-        Err(error) => return socket::nobody(&socket, &error),
+    let Some(interval) = watch else {
+        return match shown(&socket, json) {
+            // A reader that has gone (`ringbolt status | head`) is no failure.
+            Ok(text) => {
+                let _ = output::write(io::stdout(), &text);
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        };
     };
+    // On a terminal each answer takes the place of the one before.
+    let clear = if io::stdout().is_terminal() {
+        "\x1b[H\x1b[2J"
+    } else {
+        ""
+    };
+    loop {
+        let text = match shown(&socket, json) {
+            Ok(text) => text,
+            Err(code) => return code,
+        };
+        let gap = if json || !clear.is_empty() { "" } else { "\n" };
+        if output::write(io::stdout(), &format!("{clear}{text}{gap}")).is_err() {
+            return ExitCode::SUCCESS;
+        }
+        std::thread::sleep(interval);
+    }
+}
+
+/// One answer as it is printed.
+fn shown(socket: &Path, json: bool) -> Result<String, ExitCode> {
+    let answer = ask(socket).map_err(|error| socket::nobody(socket, &error))?;
     if json {
-        return print(&format!("{}\n", answer.trim_end()));
+        return Ok(format!("{}\n", answer.trim_end()));
     }
     match serde_json::from_str(&answer) {
-        Ok(status) => print(&table(&status, colours())),
+        Ok(status) => Ok(table(&status, colours(), width())),
         Err(error) => {
-            eprintln!(
+            errln!(
                 "ringbolt: {} answers, but not as expected: {error}",
                 socket.display()
             );
-            ExitCode::from(super::EXIT_NOBODY)
+            Err(ExitCode::from(super::EXIT_NOBODY))
         }
     }
 }
 
-/// A reader that has gone (`ringbolt status | head`) is no failure.
-fn print(text: &str) -> ExitCode {
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+/// Columns of the terminal; 80 where the output is none.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    match size {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).max(40),
+        _ => 80,
+    }
 }
 
 /// The status as JSON, as it came.
@@ -53,7 +90,7 @@ fn colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn table(status: &Status, colours: bool) -> String {
+fn table(status: &Status, colours: bool, width: usize) -> String {
     let paint = |code: &'static str, text: &str| match colours {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
         false => text.to_owned(),
@@ -75,7 +112,7 @@ fn table(status: &Status, colours: bool) -> String {
         status.workers, status.driver
     );
     if !status.sandbox.is_empty() {
-        let _ = writeln!(text, "sandbox: {}", status.sandbox);
+        let _ = writeln!(text, "sandbox: {}", without_remarks(&status.sandbox));
     }
     let _ = writeln!(
         text,
@@ -161,7 +198,7 @@ fn table(status: &Status, colours: bool) -> String {
         if pool.queue.longest > 0 || pool.queue.refused > 0 {
             let _ = writeln!(text, "  in its queue: {}", pool.queue.words());
         }
-        servers(&mut text, &pool.servers, &paint);
+        servers(&mut text, &pool.servers, width, &paint);
         for name in &pool.names {
             let known = format!(
                 "  {} is {}: {} of at most {} addresses",
@@ -175,26 +212,89 @@ fn table(status: &Status, colours: bool) -> String {
             let _ = writeln!(text, "{known}{error}");
         }
     }
-    text
+    text.lines().map(|line| wrapped(line, width)).collect()
 }
 
-/// Columns as wide as their widest cell; figures to the right.
+/// `Landlock, seccomp` of `Landlock (version 7), seccomp`: the remarks are for the log and for JSON.
+fn without_remarks(text: &str) -> String {
+    let mut depth = 0;
+    let kept: String = text
+        .chars()
+        .filter(|letter| {
+            depth += i32::from(*letter == '(');
+            let outside = depth == 0;
+            depth -= i32::from(*letter == ')');
+            outside
+        })
+        .collect();
+    kept.replace(" ,", ",").trim_end().to_owned()
+}
+
+/// A line in pieces of at most `width` columns, broken at spaces; what follows the first is indented. Rows of a table are never
+/// that long.
+fn wrapped(line: &str, width: usize) -> String {
+    if columns(line) <= width {
+        return format!("{line}\n");
+    }
+    let (mut all, mut piece, mut first) = (String::new(), String::new(), true);
+    for word in line.split(' ') {
+        if !piece.trim().is_empty() && columns(&piece) + 1 + columns(word) > width {
+            all.push_str(piece.trim_end());
+            all.push('\n');
+            piece = " ".repeat(INDENT);
+        } else if !first {
+            piece.push(' ');
+        }
+        first = false;
+        piece.push_str(word);
+    }
+    all + piece.trim_end() + "\n"
+}
+
+/// Characters that a terminal shows: without the sequences that colour them.
+fn columns(text: &str) -> usize {
+    let mut escaped = false;
+    let shown = text.chars().filter(|letter| {
+        let before = escaped;
+        escaped = match letter {
+            '\x1b' => true,
+            'm' => false,
+            _ => escaped,
+        };
+        !before && !escaped
+    });
+    shown.count()
+}
+
+const INDENT: usize = 4;
+
+/// Columns as wide as their widest cell; figures to the right. Those that matter least are left out where there is no room.
 fn servers(
     text: &mut String,
     servers: &[ServerStatus],
+    width: usize,
     paint: &dyn Fn(&'static str, &str) -> String,
 ) {
-    let rows: Vec<[String; COLUMNS]> = servers.iter().map(cells).collect();
+    let mut rows: Vec<[String; COLUMNS]> = servers.iter().map(cells).collect();
     let mut widths = HEADINGS.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
+    let mut shown = [true; COLUMNS];
+    fit(&mut widths, &mut shown, width);
+    for cell in rows.iter_mut().flatten().enumerate() {
+        let (at, cell) = cell;
+        shorten(cell, widths[at % COLUMNS]);
+    }
     let line = |cells: [&str; COLUMNS], state: Option<ServerState>| {
         let mut line = String::from(" ");
         for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-            let padding = " ".repeat(width - cell.chars().count());
+            if !shown[column] {
+                continue;
+            }
+            let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
             let cell = match (column, state) {
                 (_, None) => paint("2", cell),
                 (2, Some(ServerState::Up)) => paint("32", cell),
@@ -225,6 +325,40 @@ fn servers(
         ));
     }
 }
+
+/// Leaves columns out, and then narrows those of words, until a row has at most `width`.
+fn fit(widths: &mut [usize; COLUMNS], shown: &mut [bool; COLUMNS], width: usize) {
+    let row = |widths: &[usize; COLUMNS], shown: &[bool; COLUMNS]| -> usize {
+        let columns = widths.iter().zip(shown).filter(|(_, shown)| **shown);
+        1 + columns.map(|(width, _)| width + 1).sum::<usize>()
+    };
+    for column in LEFT_OUT {
+        if row(widths, shown) > width {
+            shown[column] = false;
+        }
+    }
+    for (column, least) in NARROWED {
+        let over = row(widths, shown).saturating_sub(width);
+        widths[column] = widths[column]
+            .saturating_sub(over)
+            .max(least.min(widths[column]));
+    }
+}
+
+/// Cuts a cell to so many characters, the last of which shows it.
+fn shorten(cell: &mut String, width: usize) {
+    if let Some((cut, _)) = cell.char_indices().nth(width.saturating_sub(1))
+        && cell.chars().count() > width
+    {
+        cell.truncate(cut);
+        cell.push('…');
+    }
+}
+
+/// Columns in the order in which they are left out: in, out, total, weight, queue, address, 5xx, since.
+const LEFT_OUT: [usize; 8] = [9, 10, 8, 4, 7, 1, 11, 3];
+/// And those that are narrowed then, to so many characters: checks, state, server.
+const NARROWED: [(usize, usize); 3] = [(12, 10), (2, 10), (0, 8)];
 
 const COLUMNS: usize = 13;
 /// Before it are words, from it on figures.
@@ -279,4 +413,55 @@ fn checks(server: &ServerStatus) -> String {
         let _ = write!(text, ", last: {}", server.last_check);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks_and_long_lines() {
+        let words =
+            "Landlock (version 7), seccomp, restricted rings (operations (all) do: polls, closes)";
+        assert_eq!(
+            without_remarks(words),
+            "Landlock, seccomp, restricted rings"
+        );
+        assert_eq!(
+            wrapped("short \x1b[1mline\x1b[0m", 10),
+            "short \x1b[1mline\x1b[0m\n"
+        );
+        assert_eq!(
+            wrapped("  one two three four", 12),
+            "  one two\n    three\n    four\n"
+        );
+        assert_eq!(wrapped("unbreakable", 4), "unbreakable\n");
+        assert_eq!(columns("\x1b[31mred\x1b[0m m"), 5);
+        let mut cell = "name-of-a-server".to_owned();
+        shorten(&mut cell, 8);
+        assert_eq!(cell, "name-of…");
+        shorten(&mut cell, 8);
+        assert_eq!(cell, "name-of…");
+    }
+
+    #[test]
+    fn rows_fit() {
+        for (width, columns) in [(400, 13), (170, 13), (120, 8), (80, 5), (60, 5)] {
+            let (mut widths, mut shown) = ([9; COLUMNS], [true; COLUMNS]);
+            widths[12] = 30;
+            widths[0] = 20;
+            fit(&mut widths, &mut shown, width);
+            let row: usize = (0..COLUMNS)
+                .filter(|at| shown[*at])
+                .map(|at| widths[at] + 1)
+                .sum();
+            assert!(row < width, "{width}: {row}");
+            assert_eq!(
+                shown.iter().filter(|shown| **shown).count(),
+                columns,
+                "{width}"
+            );
+            assert!(shown[0] && shown[2] && shown[5] && shown[6]);
+        }
+    }
 }

@@ -181,7 +181,7 @@ impl AsyncRead for Client {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Pending => self.waits(context),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 }
@@ -194,7 +194,7 @@ impl AsyncWrite for Client {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Pending => self.waits(context),
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.places.answered(self.number);
                 let next = Instant::now() + TIMEOUT;
                 self.timeout.as_mut().reset(next);

@@ -2,7 +2,8 @@
 
 use super::auth;
 use super::environment::{self, Answers, Machine};
-use crate::config::{self, Config, Problems};
+use super::identity;
+use crate::config::{self, Address, Bind, Config, LogTarget, Problems};
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
@@ -33,16 +34,64 @@ pub enum Refused {
 /// # Errors
 /// All of its problems at once.
 pub fn read(path: &Path) -> Result<Loaded, Refused> {
-    let file = path.display();
     let mut bytes = Vec::new();
     let read = environment::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
     read.map_err(|error| {
+        let file = path.display();
         let advice = match error.kind() {
             std::io::ErrorKind::NotFound => ": name another file, as in `ringbolt run FILE`",
             _ => "",
         };
         Refused::File(format!("cannot read {file}: {error}{advice}"))
     })?;
+    checked(path, bytes)
+}
+
+/// Reads and checks what standard input has, up to 16 MiB of it.
+///
+/// # Errors
+/// All of its problems at once.
+pub fn read_standard_input() -> Result<Loaded, Refused> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().take(INPUT_MAX + 1).read_to_end(&mut bytes);
+    let why = match read {
+        Ok(count) if count as u64 <= INPUT_MAX => {
+            return checked(Path::new("standard input"), bytes);
+        }
+        Ok(_) => "it has more than 16 MiB".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Refused::File(format!("cannot read standard input: {why}")))
+}
+
+/// What a start on this machine would miss, a line each: users, groups and folders that are not there.
+pub fn missing(config: &Config) -> Vec<String> {
+    let mut missing = identity::unknown(&config.process);
+    let mut folder = |what: &str, path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.is_dir());
+        if let Some(folder) = folder {
+            let (path, folder) = (path.display(), folder.display());
+            missing.push(format!(
+                "{what} {path}: there is no folder {folder}: create it"
+            ));
+        }
+    };
+    for log in &config.logs {
+        if let LogTarget::File(path) = &log.target {
+            folder("log file", path);
+        }
+    }
+    for bind in config.listeners.iter().flat_map(|listener| &listener.bind) {
+        if let Bind::Address(Address::Unix(path)) = bind {
+            folder("listener on", path);
+        }
+    }
+    folder("control.socket", &config.control.socket);
+    missing
+}
+
+fn checked(path: &Path, bytes: Vec<u8>) -> Result<Loaded, Refused> {
+    let file = path.display();
     let machine = Machine::new();
     let checked = config::check(path, &bytes, &machine);
     let Some(config) = checked.config else {
@@ -61,6 +110,9 @@ pub fn read(path: &Path) -> Result<Loaded, Refused> {
         answers,
     })
 }
+
+/// Bytes of a configuration from standard input.
+const INPUT_MAX: u64 = 16 << 20;
 
 impl Refused {
     /// The same in one line of log: what and where, without the quoted lines.

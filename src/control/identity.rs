@@ -54,6 +54,19 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Identity>, String> {
     }))
 }
 
+/// The user and group that the configuration names and this machine does not have, a line each.
+pub(super) fn unknown(process: &Process) -> Vec<String> {
+    let user = process
+        .user
+        .as_deref()
+        .and_then(|name| find_user(name).err());
+    let group = process
+        .group
+        .as_deref()
+        .and_then(|name| find_group(name).err());
+    user.into_iter().chain(group).collect()
+}
+
 /// Becomes `identity`, for good, and sees to it that nothing is gained later. To be called while the
 /// process has one thread.
 ///

@@ -9,6 +9,7 @@ mod tally;
 mod tunnel;
 mod work;
 
+use super::output;
 pub use pace::{Lane, start as at_rate};
 pub use tally::{Report, Tally};
 pub use tunnel::connect;
@@ -17,7 +18,7 @@ use crate::config::Address;
 use crate::ring::{self, Alarm, Operations};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -116,7 +117,7 @@ pub(super) fn run(work: Work) -> ExitCode {
     match ring::block_on(Operations::All, |_| perform(work)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("bench: {error}");
+            errln!("bench: {error}");
             ExitCode::from(NOBODY)
         }
     }
@@ -127,11 +128,11 @@ async fn perform(work: Work) -> ExitCode {
         Work::Serve { addresses } => {
             for address in addresses {
                 if let Err(error) = echo::start(address) {
-                    eprintln!("bench: cannot listen on {address}: {error}");
+                    errln!("bench: cannot listen on {address}: {error}");
                     return ExitCode::from(NOBODY);
                 }
             }
-            println!("ready");
+            outln!("ready");
             std::future::pending().await
         }
         Work::Ping {
@@ -182,7 +183,7 @@ async fn measure(
     let target = match target(aim) {
         Ok(target) => target,
         Err(why) => {
-            eprintln!("bench: {why}");
+            errln!("bench: {why}");
             return ExitCode::from(USAGE);
         }
     };
@@ -190,7 +191,7 @@ async fn measure(
     if let Ok(alarm) = &alarm
         && let Err(why) = probe(&target, aim.size, alarm).await
     {
-        eprintln!("bench: {}: {why}", aim.url);
+        errln!("bench: {}: {why}", aim.url);
         return ExitCode::from(NOBODY);
     }
     let started = start(target, &tally).await;
@@ -198,7 +199,7 @@ async fn measure(
         let why = started
             .err()
             .map_or_else(|| "no descriptor is left".to_owned(), |e| e.to_string());
-        eprintln!("bench: {}: {why}", aim.url);
+        errln!("bench: {}: {why}", aim.url);
         return ExitCode::from(NOBODY);
     };
     let _ = alarm.after(Duration::from_secs_f64(span.warm_up)).await;
@@ -232,10 +233,9 @@ async fn open_all(aim: &Aim, target: &Target) -> Result<Vec<tunnel::Tunnel>, Bro
     let (all, shown) = (aim.tunnels, std::io::stderr().is_terminal());
     let told = move |open: usize| {
         if shown && (open.is_multiple_of(100) || open == all) {
-            eprint!("\rbench: {open} of {all} tunnels are open ");
-            if open == all {
-                eprintln!();
-            }
+            let end = if open == all { "\n" } else { "" };
+            let text = format!("\rbench: {open} of {all} tunnels are open {end}");
+            let _ = output::write(std::io::stderr(), &text);
         }
     };
     work::open_all(target, all, aim.size, told).await
@@ -252,24 +252,26 @@ impl Span {
 
 /// Says `word` on standard output and stops the thread until standard input has a line.
 pub fn stand_still(word: &str) {
-    println!("{word}");
-    let _ = std::io::stdout().flush();
+    outln!("{word}");
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
 fn tell(report: &Report, what: &str, json: bool) {
     if json {
-        println!("{}", serde_json::to_string(report).expect("numbers"));
+        outln!("{}", serde_json::to_string(report).expect("numbers"));
         return;
     }
     if report.max_us == 0.0 {
-        return println!(
+        outln!(
             "{} {what} for {:.1} s; {} errors",
-            report.units, report.seconds, report.errors
+            report.units,
+            report.seconds,
+            report.errors
         );
+        return;
     }
     let per_second = report.units as f64 / report.seconds;
-    println!(
+    outln!(
         "{} {what} in {:.1} s: {per_second:.0} a second, {:.1} MB/s back; {} errors",
         report.units,
         report.seconds,
@@ -277,7 +279,7 @@ fn tell(report: &Report, what: &str, json: bool) {
         report.errors
     );
     if report.units > 0 {
-        println!(
+        outln!(
             "latency, µs: p50 {:.0}  p90 {:.0}  p99 {:.0}  p99.9 {:.0}  p99.99 {:.0}  max {:.0}",
             report.p50_us,
             report.p90_us,

@@ -75,7 +75,7 @@ impl Tally {
     /// A connection ended, or an answer was not what it had to be. The first one is printed.
     pub fn error(&self, what: &dyn Display) {
         if self.0.errors.get() == 0 {
-            eprintln!("bench: {what}");
+            errln!("bench: {what}");
         }
         self.0.errors.set(self.0.errors.get() + 1);
     }

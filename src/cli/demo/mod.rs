@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("ringbolt demo: {problem}");
+            errln!("ringbolt demo: {problem}");
             ExitCode::from(EXIT_START)
         }
     }
@@ -83,6 +83,7 @@ async fn demo(options: &Options) -> Result<(), String> {
         ended = show(&mut proxy, page, &home.path) => ended,
         () = leave.asked() => Ok(()),
     };
+    proxy.let_messages_through();
     for node in &demo.nodes {
         node.kill().await;
     }
@@ -94,7 +95,9 @@ async fn demo(options: &Options) -> Result<(), String> {
 /// Says where the page is once it is there; returns only when the proxy fails.
 async fn show(proxy: &mut Proxy, page: SocketAddr, home: &Path) -> Result<(), String> {
     proxy.ready(page).await?;
+    // First, where it is looked for; then what the proxy has written meanwhile.
     say(&welcome(page, home));
+    proxy.let_messages_through();
     let status = proxy.ended().await;
     Err(format!(
         "the proxy ended by itself ({status}); it says why above"
@@ -185,7 +188,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!(
+            errln!(
                 "ringbolt demo: cannot remove {}: {error}",
                 self.path.display()
             );

@@ -1,11 +1,12 @@
 //! The proxy of the demo: this same binary as a child, `ringbolt run TEMP/config.toml`.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -104,23 +105,64 @@ pub(super) struct Proxy {
     child: Child,
     /// Fires when a child has ended.
     ends: tokio::signal::unix::Signal,
+    messages: Arc<Mutex<Messages>>,
+}
+
+/// What the proxy writes to standard error.
+#[derive(Default)]
+struct Messages {
+    held: Vec<u8>,
+    let_through: bool,
+}
+
+impl Messages {
+    fn take(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+        if self.let_through {
+            let _ = io::stderr().write_all(&self.held);
+            self.held.clear();
+        }
+    }
 }
 
 impl Proxy {
     /// Starts it, in a process group of its own, so that the terminal's Ctrl-C reaches us alone and
-    /// the end has an order. Its messages go where ours go.
+    /// the end has an order. Its messages go where ours go, once they are let through.
     pub(super) fn start(config: &Path) -> io::Result<Self> {
         let ends = signal(SignalKind::child())?;
         let program = std::env::args_os()
             .next()
             .unwrap_or_else(|| "ringbolt".into());
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .arg("run")
             .arg(config)
             .stdin(Stdio::null())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()?;
-        Ok(Self { child, ends })
+        let messages = Arc::<Mutex<Messages>>::default();
+        if let Some(mut stderr) = child.stderr.take() {
+            let messages = Arc::clone(&messages);
+            // It ends with the proxy.
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(count @ 1..) = stderr.read(&mut piece) {
+                    lock(&messages).take(&piece[..count]);
+                }
+            });
+        }
+        Ok(Self {
+            child,
+            ends,
+            messages,
+        })
+    }
+
+    /// Writes what it has written so far, and from now on what it writes.
+    pub(super) fn let_messages_through(&self) {
+        let mut messages = lock(&self.messages);
+        messages.let_through = true;
+        messages.take(b"");
     }
 
     /// Waits until a request through it is answered.
@@ -167,6 +209,10 @@ impl Proxy {
             }
         }
     }
+}
+
+fn lock(messages: &Mutex<Messages>) -> MutexGuard<'_, Messages> {
+    messages.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the page's address answers a request for the controller's state.
