@@ -19,7 +19,7 @@
 
 use super::live::State;
 use crate::config::Check;
-use crate::wire::Refusal;
+use crate::wire::{Blame, Refusal};
 use std::fmt;
 use std::time::Duration;
 
@@ -290,7 +290,13 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Answered(status) | Self::Status(status) => return write!(f, "status {status}"),
-            Self::Invalid(refusal) => return write!(f, "invalid response: {}", refusal.word()),
+            Self::Invalid(refusal) => {
+                write!(f, "invalid response: {}", refusal.word())?;
+                return match refusal.advice(Blame::Server) {
+                    Some(advice) => write!(f, " ({advice})"),
+                    None => Ok(()),
+                };
+            }
             Self::Start => "not checked",
             Self::Connected => "connected",
             Self::Refused => "connection refused",

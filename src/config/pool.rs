@@ -17,7 +17,7 @@ use super::sticky::{check_keys, held};
 use super::table::Table;
 use super::template::{Template, check_names};
 use super::values::{Refusal, field_name, network};
-use super::{ForwardedFor, Pool, Timeouts};
+use super::{ForwardedFor, Pool, ResponseParsing, Timeouts};
 
 pub(super) const POOL: Section = Section::new(
     "pool.NAME",
@@ -63,6 +63,11 @@ pub(super) const POOL: Section = Section::new(
             "the same in one standard field, Forwarded (RFC 7239)",
         ),
         setting("via", "false", "add a Via field in both directions"),
+        setting(
+            "response_parsing",
+            "\"strict\"",
+            "which responses are accepted: \"strict\", or \"lenient\" for old servers that send bare line feeds, folded fields, repeated lengths, or a length beside chunks; they are forwarded in the strict form, and the connection is not used again",
+        ),
         setting(
             "request_id",
             "\"X-Request-Id\"",
@@ -160,6 +165,12 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
         forwarded_proto: table.setting("forwarded_proto", |item| item.switch()),
         forwarded: table.setting("forwarded", |item| item.switch()),
         via: table.setting("via", |item| item.switch()),
+        response_parsing: table.setting("response_parsing", |item| {
+            item.choice(&[
+                ("strict", ResponseParsing::Strict),
+                ("lenient", ResponseParsing::Lenient),
+            ])
+        }),
         request_id: table.setting("request_id", request_id),
         on_down: table.setting("on_down", on_down),
         drain: table

@@ -458,6 +458,8 @@ pub struct Pool {
     pub forwarded: bool,
     /// `via`: add `Via: 1.1 ringbolt` on both sides (default false).
     pub via: bool,
+    /// `response_parsing` (default `"strict"`).
+    pub response_parsing: ResponseParsing,
     /// `request_id`: name of the field that carries a fresh id, `"X-Request-Id"` by default; `false` adds none.
     /// What the client sent under that name is replaced.
     pub request_id: Option<String>,
@@ -479,6 +481,16 @@ pub struct Pool {
     pub servers: Vec<Server>,
     /// `[[pool.NAME.server]]` with a name. They and the servers are not both empty.
     pub templates: Vec<Template>,
+}
+
+/// Which responses of a pool's servers are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResponseParsing {
+    /// `"strict"`: those that have one reading.
+    #[default]
+    Strict,
+    /// `"lenient"`: what old servers send as well. It is forwarded in the strict form, and the connection is not used again.
+    Lenient,
 }
 
 /// Timeouts of one pool, global ones already filled in.

@@ -24,6 +24,7 @@ use super::response::{self, Circumstances, Reading};
 use super::retry::{self, Again, Copy};
 use super::story::Story;
 use crate::balance::{Counter, Pool};
+use crate::config::ResponseParsing;
 use crate::ring::{self, Buffer, Duplex, Received, ShutDown, Stream, Timer};
 use crate::upstream::Link;
 use crate::wire::forward::Trailers;
@@ -331,12 +332,15 @@ enum Outcome {
 impl<C: Duplex> Down<'_, C> {
     async fn run(&self, story: &mut Story) -> Result<Outcome, Attempt> {
         let mut inbox = Buffer::new();
-        let mut seen = 0;
+        // Bytes that were looked at, and those of them that need not be again.
+        let (mut looked_at, mut seen) = (0, 0);
         let (mut interims, mut is_first) = (Interims::default(), true);
+        // This head, and any, was rewritten into the strict form.
+        let (mut is_rewritten, mut was_lenient) = (false, false);
         #[cfg(debug_assertions)]
         super::fault::at(story.request.held.bytes(), "wait");
         loop {
-            if inbox.len() == seen
+            if inbox.len() == looked_at
                 && let Err(attempt) = self.receive(&mut inbox, is_first).await
             {
                 return Err(match attempt {
@@ -348,17 +352,32 @@ impl<C: Duplex> Down<'_, C> {
                     attempt => attempt,
                 });
             }
-            match self
-                .read(story, &inbox, seen)
-                .map_err(Ending::BadResponse)?
-            {
-                Reading::Partial => seen = inbox.len(),
+            let reading = match self.read(story, &inbox, seen) {
+                Err(refusal) if self.is_lenient() && !is_rewritten => {
+                    match response::rewrite(inbox.bytes(), &self.plan.limits) {
+                        Ok(Some(strict)) => {
+                            inbox = strict;
+                            (looked_at, seen) = (0, 0);
+                            (is_rewritten, was_lenient) = (true, true);
+                            continue;
+                        }
+                        Ok(None) => {
+                            (looked_at, seen) = (inbox.len(), 0);
+                            continue;
+                        }
+                        Err(_) => Err(refusal),
+                    }
+                }
+                reading => reading,
+            };
+            match reading.map_err(Ending::BadResponse)? {
+                Reading::Partial => (looked_at, seen) = (inbox.len(), inbox.len()),
                 Reading::Interim { taken, out } => {
                     let spent = interims.next(taken, self.guest.desk.now().ms());
                     spent.map_err(Ending::BadResponse)?;
-                    is_first = false;
+                    (is_first, is_rewritten) = (false, false);
                     inbox.consume(taken);
-                    seen = 0;
+                    (looked_at, seen) = (0, 0);
                     self.send(story, out).await?;
                 }
                 Reading::Switched { taken, out } => {
@@ -375,10 +394,16 @@ impl<C: Duplex> Down<'_, C> {
                     return Err(Attempt::Again(Again::Status(last.status)));
                 }
                 Reading::Final(mut last) => {
+                    last.keep_server &= !was_lenient;
                     return self.pass_on(story, &mut inbox, &mut last).await;
                 }
             }
         }
+    }
+
+    /// Whether the pool's servers are old ones.
+    fn is_lenient(&self) -> bool {
+        self.pool.settings.response_parsing == ResponseParsing::Lenient
     }
 
     /// Whether the request is sent to another server because of this, instead of telling the client.
@@ -399,6 +424,7 @@ impl<C: Duplex> Down<'_, C> {
             request_sent: self.delivered.get(),
             now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
             via: self.pool.settings.via,
+            lenient: self.is_lenient(),
             changes: self.plan.response_changes(story.request.route),
             captures: &self.guest.capture.response,
             spoke_early: &spoke_early,

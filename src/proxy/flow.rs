@@ -114,6 +114,14 @@ impl<'a> Flow<'a> {
         self.received_all() && self.waiting.is_empty()
     }
 
+    /// A lone LF ends a line of the framing too.
+    pub(super) fn with_bare_lf(mut self) -> Self {
+        if let Left::Chunks(decoder) = self.left {
+            self.left = Left::Chunks(decoder.with_bare_lf());
+        }
+        self
+    }
+
     /// How much may be received without taking bytes of the next message.
     fn room(&self) -> usize {
         match self.left {

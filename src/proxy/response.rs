@@ -11,7 +11,7 @@ use crate::config::Capture;
 use crate::ring::Buffer;
 use crate::wire::forward::{self, Changes, Connection, Edit, Framing, ResponseEdits, Trailers};
 use crate::wire::response::ResponseHead;
-use crate::wire::{Blame, BodyLength, HeadLimits, Progress, Refusal, Span, cookie, rules};
+use crate::wire::{Blame, BodyLength, HeadLimits, Progress, Refusal, Span, cookie, lenient, rules};
 
 /// What a server's bytes lead to.
 pub(super) enum Reading<'a> {
@@ -46,6 +46,8 @@ pub(super) struct Circumstances<'a, 'c> {
     pub(super) request_sent: bool,
     pub(super) now_s: u64,
     pub(super) via: bool,
+    /// The pool's servers are old ones: a lone LF ends a line of chunks too.
+    pub(super) lenient: bool,
     /// What the route changes.
     pub(super) changes: Option<&'a Changes>,
     /// Whether the client asked for a tunnel and has sent bytes for it; asked only when it gets an ordinary answer instead:
@@ -145,6 +147,9 @@ fn last<'a>(
     if bare {
         flow = flow.bare();
     }
+    if circumstances.lenient {
+        flow = flow.with_bare_lf();
+    }
     write(
         desk,
         story,
@@ -173,6 +178,20 @@ fn last<'a>(
         keep_client,
         keep_server: head.keep_alive && body != BodyLength::UntilClose,
     })
+}
+
+/// The same bytes with the head at their front in the strict form, for a pool of old servers. `None` while it has no end.
+///
+/// # Errors
+/// When it cannot have one.
+#[cold]
+pub(super) fn rewrite(bytes: &[u8], limits: &HeadLimits) -> Result<Option<Buffer>, Refusal> {
+    let mut strict = Buffer::new();
+    let size = lenient::strict_head(bytes, limits, strict.tail())?;
+    Ok(size.map(|size| {
+        strict.push(&bytes[size..]);
+        strict
+    }))
 }
 
 #[expect(clippy::too_many_arguments, reason = "one fact each")]

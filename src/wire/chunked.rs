@@ -251,7 +251,7 @@ impl Decoder {
 
     /// One byte of framing.
     fn next(&mut self, byte: u8, trailers: &Trailers<'_>) -> Result<(At, Goes), Refusal> {
-        if byte == b'\n' && self.bare_lf && self.ends_a_line() {
+        if byte == b'\n' && self.ends_a_line() {
             return self.bare_line_end();
         }
         match (self.at, byte) {
@@ -297,6 +297,9 @@ impl Decoder {
     /// What the LF would lead to behind the CR that is missing.
     #[cold]
     fn bare_line_end(&mut self) -> Result<(At, Goes), Refusal> {
+        if !self.bare_lf {
+            return Err(Refusal::BareLineEnd);
+        }
         self.had_bare_lf = true;
         Ok(match self.at {
             At::DataCr => (At::Size, Goes::AsLineEnd),
@@ -608,7 +611,7 @@ mod tests {
             (b"\r\n", BadChunkSize),
             (b" 5\r\n", BadChunkSize),
             (b"5 5\r\n", BadChunkSize),
-            (b"5 \n", BadChunkSize),
+            (b"5 \n", BareLineEnd),
             (b"5 \rhello", BadChunkSize),
             (b" \r\n", BadChunkSize),
             (b"5\x0b\r\n", BadChunkSize),
@@ -617,7 +620,7 @@ mod tests {
             (b"0x5\r\n", BadChunkSize),
             (b"5_0\r\n", BadChunkSize),
             (b"g\r\n", BadChunkSize),
-            (b"5\n", BadChunkSize),
+            (b"5\n", BareLineEnd),
             (b"5\rhello", BadChunkSize),
             (b";a\r\n", BadChunkSize),
             (b"5,5\r\n", BadChunkSize),
@@ -626,7 +629,7 @@ mod tests {
             (b"0010000000000000\r\n", BadChunkSize),
             (b"ffffffffffffffff\r\n", BadChunkSize),
             (b"fffffffffffffffff\r\n", BadChunkSize),
-            (b"5;a\n", BadChunkExtension),
+            (b"5;a\n", BareLineEnd),
             (b"5;\r\n", BadChunkExtension),
             (b"5; \r\n", BadChunkExtension),
             (b"5;;\r\n", BadChunkExtension),
@@ -644,16 +647,16 @@ mod tests {
             (b"5;a\rb\r\n", BadChunkSize),
             (&long, BadChunkExtension),
             (b"5\r\nhello0\r\n\r\n", BadChunkEnd),
-            (b"5\r\nhello\n0\r\n\r\n", BadChunkEnd),
+            (b"5\r\nhello\n0\r\n\r\n", BareLineEnd),
             (b"5\r\nhello\r0\r\n\r\n", BadChunkEnd),
             (b"5\r\nhello!\r\n0\r\n\r\n", BadChunkEnd),
-            (b"0\r\n\n", BadTrailer),
+            (b"0\r\n\n", BareLineEnd),
             (b"0\r\n\rX", BadTrailer),
             (b"0\r\n a: b\r\n\r\n", BadTrailer),
             (b"0\r\na : b\r\n\r\n", BadTrailer),
             (b"0\r\n: b\r\n\r\n", BadTrailer),
             (b"0\r\na\r\n\r\n", BadTrailer),
-            (b"0\r\na: b\n\r\n", BadTrailer),
+            (b"0\r\na: b\n\r\n", BareLineEnd),
             (b"0\r\na: \0\r\n\r\n", BadTrailer),
             (b"0\r\nGET / HTTP/1.1\r\n\r\n", BadTrailer),
             (b"0\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n", TrailersTooLarge),
@@ -714,7 +717,7 @@ mod tests {
             let refused = strict(input.as_bytes(), Blame::Client);
             assert_eq!(refused, Err(Refusal::BadChunkExtension), "{input}");
         }
-        for open in ["1;a=\"\r\nx\r\n", "1;\x01\r\n", "1;a\n"] {
+        for open in ["1;a=\"\r\nx\r\n", "1;\x01\r\n", "1;a=\"\n"] {
             let refused = strict(open.as_bytes(), Blame::Server);
             assert_eq!(refused, Err(Refusal::BadChunkExtension), "{open}");
         }

@@ -184,22 +184,34 @@ impl Sayings {
     /// RFC 9110 section 7.6.1: options for this connection, and names of fields that end here.
     fn connection(&mut self, value: &[u8], named: &mut usize, from: Blame) -> Result<(), Refusal> {
         for option in rules::list(value) {
-            let option = match from {
+            if self.option(option) {
+                continue;
+            }
+            *named += 1;
+            let name = match from {
                 Blame::Client => option,
                 Blame::Server => rules::without_parameters(option),
             };
-            if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"close") {
-                self.close = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade = true;
-            } else {
-                *named += 1;
-                rules::connection_name(option, *named)?;
+            if name.len() == option.len() || !self.option(name) {
+                rules::connection_name(name, *named)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether this is one of the usual options, which is taken note of.
+    #[inline]
+    fn option(&mut self, option: &[u8]) -> bool {
+        if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"close") {
+            self.close = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade = true;
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Whether the sender wants the connection kept.

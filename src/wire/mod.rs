@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | a request's head | [`request::RequestHead`] |
 //! | a response's head | [`response::ResponseHead`] |
+//! | a response's head that is not strict | [`lenient`] |
 //! | a chunked body | [`chunked::Decoder`] |
 //! | the sticky cookie | [`cookie`] |
 //! | an Engine.IO session | [`engine_io`] |
@@ -32,6 +33,7 @@ mod field;
 mod fields;
 pub mod forward;
 mod head;
+pub mod lenient;
 mod method;
 #[doc(hidden)]
 pub mod properties;

@@ -66,9 +66,10 @@ refusals! {
     BadVersion = 505 "bad-version",
     /// A line that ends in LF alone, or a CR without LF.
     BareLineEnd = 400 "bare-line-end",
-    /// A field name with bytes that are no token, an empty or over-long one, a space before the colon, a
-    /// folded line.
+    /// A field name with bytes that are no token, an empty or over-long one, a space before the colon.
     BadFieldName = 400 "bad-field-name",
+    /// A line that begins with a blank, which old readers join to the line before it.
+    FoldedField = 400 "folded-field",
     /// A control byte in a field's value.
     BadFieldValue = 400 "bad-field-value",
     /// A name that some servers would take for a framing or routing field (`Content_Length`).
@@ -85,8 +86,10 @@ refusals! {
     HostMismatch = 400 "host-mismatch",
     /// `Content-Length` that is not one number of at most 63 bits.
     BadLength = 400 "bad-length",
-    /// More than one `Content-Length`.
+    /// More than one `Content-Length`, or one of several elements, of one value.
     LengthRepeated = 400 "length-repeated",
+    /// Two `Content-Length` of different values.
+    LengthsDiffer = 400 "lengths-differ",
     /// `Content-Length` and `Transfer-Encoding` together.
     LengthAndCoding = 400 "length-and-coding",
     /// `Transfer-Encoding` that is repeated, empty, or does not end in `chunked`.
@@ -117,6 +120,23 @@ refusals! {
     ForbiddenTrailer = 400 "forbidden-trailer",
     /// Trailers beyond the head's limits.
     TrailersTooLarge = 431 "trailers-too-large",
+}
+
+impl Refusal {
+    /// What an operator can do about it, to stand behind the word; where the server is to blame and a setting of its pool would
+    /// accept what it sends.
+    pub const fn advice(self, blame: Blame) -> Option<&'static str> {
+        match (blame, self) {
+            (
+                Blame::Server,
+                Self::BareLineEnd
+                | Self::FoldedField
+                | Self::LengthRepeated
+                | Self::LengthAndCoding,
+            ) => Some("accepted by response_parsing = lenient"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -113,7 +113,7 @@ impl RequestHead {
                 Some(refusal) => Err(refusal),
                 None => head::not_yet(window, skip, seen, limits),
             },
-            Err(error) => Err(rules::raw(error)),
+            Err(error) => Err(rules::raw(error, &window[skip..])),
         }
     }
 

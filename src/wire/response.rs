@@ -64,7 +64,7 @@ impl ResponseHead {
                 self.read(&window[..size], &raw)?;
                 Ok(Progress::Complete)
             }
-            Err(error) => Err(rules::raw(error)),
+            Err(error) => Err(rules::raw(error, window)),
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
             ("\r\nHTTP/1.1 200 OK", "", BadStatusLine),
             ("<html>", "", BadStatusLine),
             ("HTTP/1.1 200 OK\n", "", BareLineEnd),
-            ("HTTP/1.1 200 OK", "A: b\r\n c: d\n", BadFieldName),
+            ("HTTP/1.1 200 OK", "A: b\r\n c: d\n", FoldedField),
             ("HTTP/1.1 200 OK", "A : b\n", BadFieldName),
             (
                 "HTTP/1.1 200 OK",

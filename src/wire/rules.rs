@@ -104,9 +104,12 @@ pub fn bare_line_end(buf: &[u8], from: usize) -> Result<(), Refusal> {
     }
 }
 
-/// What httparse found wrong, in our words. It knows lines and tokens (RFC 9112 sections 3, 4, 5).
-pub fn raw(error: httparse::Error) -> Refusal {
+/// What httparse found wrong, in our words. It knows lines and tokens (RFC 9112 sections 3, 4, 5). `lines` is what it
+/// read: a name that begins with a blank is a folded line (section 5.2).
+#[cold]
+pub fn raw(error: httparse::Error, lines: &[u8]) -> Refusal {
     match error {
+        httparse::Error::HeaderName if is_folded(lines) => Refusal::FoldedField,
         httparse::Error::HeaderName => Refusal::BadFieldName,
         httparse::Error::HeaderValue => Refusal::BadFieldValue,
         httparse::Error::NewLine => Refusal::BareLineEnd,
@@ -115,6 +118,17 @@ pub fn raw(error: httparse::Error) -> Refusal {
         httparse::Error::TooManyHeaders => Refusal::TooManyFields,
         httparse::Error::Version => Refusal::BadVersion,
     }
+}
+
+/// Whether the first line that is no field begins with a blank.
+fn is_folded(lines: &[u8]) -> bool {
+    let is_field = |line: &&[u8]| {
+        let colon = memchr::memchr(b':', line);
+        colon.is_some_and(|colon| is_token(&line[..colon]))
+    };
+    let mut fields = lines.split(|byte| *byte == b'\n').skip(1);
+    let first = fields.find(|line| !is_field(line));
+    first.is_some_and(|line| matches!(line, [b' ' | b'\t', ..]))
 }
 
 /// RFC 9112 section 2.3: `HTTP/` digit `.` digit. A version that is spelled otherwise makes the line
@@ -580,10 +594,23 @@ impl Framing {
     /// not, as nginx.
     pub fn length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if self.length.is_some() {
-            return Err(Refusal::LengthRepeated);
+            return Err(self.bad_length(value));
         }
-        self.length = Some(content_length(value)?);
+        match content_length(value) {
+            Some(length) => self.length = Some(length),
+            None => return Err(self.bad_length(value)),
+        }
         Ok(())
+    }
+
+    #[cold]
+    fn bad_length(&self, value: &[u8]) -> Refusal {
+        match (self.length, one_length(value)) {
+            (None, None) => Refusal::BadLength,
+            (None, Some(_)) => Refusal::LengthRepeated,
+            (before, other) if before == other => Refusal::LengthRepeated,
+            _ => Refusal::LengthsDiffer,
+        }
     }
 
     /// RFC 9112 section 6.1: `chunked` is the last coding, and applied once. It is the only one we know,
@@ -660,25 +687,25 @@ pub const fn ignores_coding(status: u16) -> bool {
     matches!(status, 101 | 204 | 304)
 }
 
+/// RFC 9112 section 6.3: the one length that a value says, perhaps several times.
+pub(super) fn one_length(value: &[u8]) -> Option<u64> {
+    let mut lengths = list(value).map(content_length);
+    let first = lengths.next()??;
+    lengths.all(|other| other == Some(first)).then_some(first)
+}
+
 /// RFC 9110 section 8.6: digits only; no sign, no space, no list, at most 63 bits.
-fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    if value.is_empty() {
-        return Err(Refusal::BadLength);
-    }
+fn content_length(value: &[u8]) -> Option<u64> {
     let mut length = 0_u64;
     for byte in value {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            return Err(Refusal::BadLength);
+            return None;
         }
-        let longer = length
-            .checked_mul(10)
-            .and_then(|tens| tens.checked_add(digit.into()));
-        length = longer
-            .filter(|length| *length <= MOST_LENGTH)
-            .ok_or(Refusal::BadLength)?;
+        let longer = length.checked_mul(10)?.checked_add(digit.into())?;
+        length = Some(longer).filter(|length| *length <= MOST_LENGTH)?;
     }
-    Ok(length)
+    (!value.is_empty()).then_some(length)
 }
 
 // ---- RFC 9112 section 7: chunks and trailers ----------------------------------------------------

@@ -1,8 +1,9 @@
 //! One server's checks, for as long as the plan has them.
 
+use super::exchange::Parsing;
 use super::{News, Shared, Target, Way, find, http, tcp, websocket};
 use crate::balance::{Health, Outcome, Reason, Server, Sources};
-use crate::config::{Check, CheckKind, ProxyVersion};
+use crate::config::{Check, CheckKind, ProxyVersion, ResponseParsing};
 use crate::control::{now_ms, started_ms};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,8 @@ async fn once(
     // Waiting for room is not counted against the server.
     let permit = shared.room.acquire().await;
     let begun = Instant::now();
-    let (reason, farewell) = ask(shared, check, server, introduce, begun).await;
+    let parsing = pool.settings.response_parsing;
+    let (reason, farewell) = ask(shared, check, server, introduce, parsing, begun).await;
     let outcome = Outcome {
         reason,
         took: begun.elapsed(),
@@ -86,6 +88,7 @@ async fn ask(
     check: &Check,
     server: &Server,
     introduce: Option<ProxyVersion>,
+    parsing: ResponseParsing,
     begun: Instant,
 ) -> (Reason, Option<websocket::Farewell>) {
     let none = Sources::default();
@@ -94,7 +97,10 @@ async fn ask(
         None => (&server.address, &server.sources),
     };
     let deadline = begun + check.timeout;
-    let limits = **shared.limits.load();
+    let parsing = Parsing {
+        limits: **shared.limits.load(),
+        parsing,
+    };
     let stream = match timeout_at(deadline, tcp::connect(address, sources, introduce)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return (Reason::of_error(&error), None),
@@ -103,11 +109,11 @@ async fn ask(
     match &check.kind {
         CheckKind::Tcp => (Reason::Connected, None),
         CheckKind::Http(http) => {
-            let answer = timeout_at(deadline, http::ask(stream, http, address, &limits)).await;
+            let answer = timeout_at(deadline, http::ask(stream, http, address, &parsing)).await;
             (answer.unwrap_or(Reason::Silent), None)
         }
         CheckKind::WebSocket(asking) => {
-            match timeout_at(deadline, websocket::ask(stream, asking, address, &limits)).await {
+            match timeout_at(deadline, websocket::ask(stream, asking, address, &parsing)).await {
                 Ok(Ok(farewell)) => (Reason::Upgraded, Some(farewell)),
                 Ok(Err(reason)) => (reason, None),
                 Err(_) => (Reason::Silent, None),

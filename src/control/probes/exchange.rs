@@ -6,9 +6,9 @@
 
 use super::tcp::Stream;
 use crate::balance::Reason;
-use crate::config::{Address, Asking};
+use crate::config::{Address, Asking, ResponseParsing};
 use crate::wire::response::ResponseHead;
-use crate::wire::{HeadLimits, Progress};
+use crate::wire::{HeadLimits, Progress, lenient};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Take};
 
 /// Bytes received of one response, in all: a few interim responses, and the framing of a chunked body.
@@ -16,6 +16,21 @@ const RECEIVED_MAX: u64 = 320 * 1024;
 
 /// Bytes asked for at a time, while a head grows.
 const RECEIVE: usize = 4 * 1024;
+
+/// How responses are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parsing {
+    /// Bounds on heads.
+    pub(super) limits: HeadLimits,
+    /// The pool's `response_parsing`.
+    pub(super) parsing: ResponseParsing,
+}
+
+impl Parsing {
+    pub(super) fn is_lenient(&self) -> bool {
+        self.parsing == ResponseParsing::Lenient
+    }
+}
 
 /// A connection that a request was sent over, with the head of the final response.
 pub(super) struct Received {
@@ -41,8 +56,9 @@ impl Received {
 pub(super) async fn exchange(
     mut stream: Stream,
     request: &[u8],
-    limits: &HeadLimits,
+    parsing: &Parsing,
 ) -> Result<Received, Reason> {
+    let limits = &parsing.limits;
     stream
         .write_all(request)
         .await
@@ -50,12 +66,29 @@ pub(super) async fn exchange(
     let mut stream = stream.take(RECEIVED_MAX);
     let mut head = ResponseHead::new(limits);
     let mut buf = Vec::with_capacity(RECEIVE);
-    let mut seen = 0;
+    let (mut seen, mut is_rewritten) = (0, false);
     loop {
-        match head.parse(&buf, seen, limits).map_err(Reason::Invalid)? {
+        let progress = match head.parse(&buf, seen, limits) {
+            Err(refusal) if parsing.is_lenient() && !is_rewritten => {
+                let mut strict = Vec::with_capacity(buf.len() + RECEIVE);
+                match lenient::strict_head(&buf, limits, &mut strict) {
+                    Ok(Some(size)) => {
+                        strict.extend_from_slice(&buf[size..]);
+                        buf = strict;
+                        is_rewritten = true;
+                    }
+                    Ok(None) => receive(&mut stream, &mut buf).await?,
+                    Err(_) => return Err(Reason::Invalid(refusal)),
+                }
+                seen = 0;
+                continue;
+            }
+            progress => progress.map_err(Reason::Invalid)?,
+        };
+        match progress {
             Progress::Complete if head.is_interim() => {
                 buf.drain(..head.size);
-                seen = 0;
+                (seen, is_rewritten) = (0, false);
             }
             Progress::Complete => return Ok(Received { stream, head, buf }),
             Progress::Partial => {

@@ -1,11 +1,11 @@
 //! A check by an HTTP request, on a connection of its own that is closed after the response.
 
-use super::exchange::{Received, exchange, receive, request};
+use super::exchange::{Parsing, Received, exchange, receive, request};
 use super::tcp::Stream;
 use crate::balance::Reason;
 use crate::config::{Address, HttpCheck};
 use crate::wire::chunked::Decoder;
-use crate::wire::{Blame, BodyLength, HeadLimits, Method, Refusal};
+use crate::wire::{Blame, BodyLength, Method, Refusal};
 use memchr::memmem;
 
 /// Bytes of a body that are searched for the expected text.
@@ -16,7 +16,7 @@ pub(super) async fn ask(
     stream: Stream,
     check: &HttpCheck,
     address: &Address,
-    limits: &HeadLimits,
+    parsing: &Parsing,
 ) -> Reason {
     let request = request(
         &check.method,
@@ -24,25 +24,21 @@ pub(super) async fn ask(
         address,
         &[("Connection", "close")],
     );
-    let judged = match exchange(stream, &request, limits).await {
-        Ok(received) => judge(check, received, limits).await,
+    let judged = match exchange(stream, &request, parsing).await {
+        Ok(received) => judge(check, received, parsing).await,
         Err(reason) => Err(reason),
     };
     judged.unwrap_or_else(|reason| reason)
 }
 
-async fn judge(
-    check: &HttpCheck,
-    received: Received,
-    limits: &HeadLimits,
-) -> Result<Reason, Reason> {
+async fn judge(check: &HttpCheck, received: Received, parsing: &Parsing) -> Result<Reason, Reason> {
     match received.head.status {
         // Nobody asked for it, so traffic would refuse it too.
         101 => Err(Reason::Invalid(Refusal::BadSwitch)),
         404 if check.soft_drain_on_404 => Ok(Reason::Leaving),
         status if !check.expects(status) => Err(Reason::Status(status)),
         status => match &check.body {
-            Some(text) if !contains(check, received, text.as_bytes(), limits).await? => {
+            Some(text) if !contains(check, received, text.as_bytes(), parsing).await? => {
                 Err(Reason::OtherBody)
             }
             _ => Ok(Reason::Answered(status)),
@@ -55,10 +51,10 @@ async fn contains(
     check: &HttpCheck,
     mut received: Received,
     text: &[u8],
-    limits: &HeadLimits,
+    parsing: &Parsing,
 ) -> Result<bool, Reason> {
     let method = Method::of(check.method.as_bytes());
-    let mut body = Body::new(received.head.body(method), limits);
+    let mut body = Body::new(received.head.body(method), parsing);
     received.buf.drain(..received.head.size);
     let mut found = Vec::new();
     loop {
@@ -88,11 +84,17 @@ enum Body {
 }
 
 impl Body {
-    fn new(length: BodyLength, limits: &HeadLimits) -> Self {
+    fn new(length: BodyLength, parsing: &Parsing) -> Self {
         match length {
             BodyLength::None => Self::Length(0),
             BodyLength::Length(left) => Self::Length(left),
-            BodyLength::Chunked => Self::Chunked(Decoder::new(limits, Blame::Server)),
+            BodyLength::Chunked => {
+                let decoder = Decoder::new(&parsing.limits, Blame::Server);
+                Self::Chunked(match parsing.is_lenient() {
+                    true => decoder.with_bare_lf(),
+                    false => decoder,
+                })
+            }
             BodyLength::UntilClose => Self::UntilClose,
         }
     }

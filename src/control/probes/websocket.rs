@@ -4,11 +4,10 @@
 //! for, under the rules of traffic. Then the server receives a Close frame and has a moment to send its own; what it sends
 //! meanwhile is dropped.
 
-use super::exchange::{exchange, request};
+use super::exchange::{Parsing, exchange, request};
 use super::tcp::Stream;
 use crate::balance::Reason;
 use crate::config::{Address, Asking};
-use crate::wire::HeadLimits;
 use crate::wire::websocket::{accept_for, check_response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
@@ -26,7 +25,7 @@ pub(super) async fn ask(
     stream: Stream,
     asking: &Asking,
     address: &Address,
-    limits: &HeadLimits,
+    parsing: &Parsing,
 ) -> Result<Farewell, Reason> {
     let mut key = [0; 24];
     STANDARD
@@ -40,7 +39,7 @@ pub(super) async fn ask(
         ("Sec-WebSocket-Key", &String::from_utf8_lossy(&key)),
     ];
     let request = request("GET", asking, address, &ours);
-    let received = exchange(stream, &request, limits).await?;
+    let received = exchange(stream, &request, parsing).await?;
     match received.head.status {
         101 if check_response(&received.head, &received.buf, &accept_for(&key)) => {
             let rest = received.rest().to_vec();

@@ -8,7 +8,7 @@ use crate::wire::response::ResponseHead;
 use crate::wire::rules::Interims;
 use crate::wire::text::push_percent_encoded;
 use crate::wire::{
-    Blame, BodyLength, Field, HeadLimits, Known, Progress, Refusal, rules, websocket,
+    Blame, BodyLength, Field, HeadLimits, Known, Progress, Refusal, lenient, rules, websocket,
 };
 
 /// For fuzz targets: [`requests`] within narrow limits, cut thrice.
@@ -310,3 +310,45 @@ const EVERYTHING: RequestEdits<'_> = RequestEdits {
     changes: None,
     uncoded: true,
 };
+
+/// A response's head in the form that old servers give it is rewritten into one that the strict reader takes for what it
+/// would be to a lenient one: the same status and, but for the lengths that repeat one another, the same fields. It is found as
+/// soon as its empty line has come, however it is cut, and one that is strict already is not changed in its meaning.
+pub fn lenient_head(input: &[u8], cut: usize) {
+    let rewrite = |bytes: &[u8]| {
+        let mut out = Vec::new();
+        lenient::strict_head(bytes, &LIMITS, &mut out).map(|size| (size, out))
+    };
+    let whole = rewrite(input);
+    for way in ways(input.len(), cut) {
+        let end = way.iter().find_map(|size| match rewrite(&input[..*size]) {
+            Ok((None, _)) => None,
+            end => Some(end),
+        });
+        let end = end.unwrap_or(Ok((None, Vec::new())));
+        assert_eq!(end, whole, "in {way:?}: {}", input.escape_ascii());
+    }
+    let Ok((Some(size), strict)) = whole else {
+        return;
+    };
+    let shown = || format!("{} became {}", input.escape_ascii(), strict.escape_ascii());
+    assert!(strict.ends_with(b"\r\n\r\n"), "{}", shown());
+    assert!(rules::bare_line_end(&strict, 0).is_ok(), "{}", shown());
+    let lines = strict.windows(3).filter(|three| three.starts_with(b"\r\n"));
+    let mut starts = lines.map(|three| three[2]);
+    assert!(
+        !starts.any(|byte| matches!(byte, b' ' | b'\t')),
+        "{}",
+        shown()
+    );
+    let mut head = ResponseHead::new(&WIDE);
+    if head.parse(&strict, 0, &WIDE) != Ok(Progress::Complete) {
+        return;
+    }
+    assert_eq!(head.size, strict.len(), "{}", shown());
+    response(&head, &strict, Method::Get);
+    let mut before = ResponseHead::new(&WIDE);
+    if before.parse(&input[..size], 0, &WIDE) == Ok(Progress::Complete) {
+        assert_eq!(strict, &input[..size], "{}", shown());
+    }
+}

@@ -18,7 +18,7 @@ pub use chunked::chunked;
 pub use cookies::cookies;
 pub use engine_io::engine_io;
 pub use frames::frames;
-pub use messages::{request_head, requests, response_head, responses};
+pub use messages::{lenient_head, request_head, requests, response_head, responses};
 pub use proxy_header::proxy_header;
 
 use super::{HeadLimits, Method, Span};

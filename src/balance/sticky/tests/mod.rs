@@ -68,6 +68,7 @@ pub(in super::super) fn pool_settings(
         redispatch: true,
         retry: None,
         passive: None,
+        response_parsing: config::ResponseParsing::Strict,
         panic_threshold: 0,
         timeouts: PoolTimeouts {
             connect: Timeout::Never,
