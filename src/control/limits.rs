@@ -67,7 +67,7 @@ pub(super) fn raise_locked_memory(workers: usize) {
 
 /// A ring of 2,048 submissions and 8,192 completions was measured at 270 KiB.
 const RING_BYTES: u64 = 512 << 10;
-/// Ring, eventfd, epoll, timer, and one accepted connection over the limit.
+/// Ring, eventfd, two epoll sets, two timers, and one accepted connection over the limit.
 const FOR_EACH_WORKER: usize = 8;
 /// Standard streams, the launcher's channel, control and stats sockets with their clients, runtime.
 const FOR_THE_PROCESS: usize = 128;

@@ -36,6 +36,14 @@ impl<'a> Hangup<'a> {
         Ok(hangup)
     }
 
+    /// Makes this thread's set, so that no descriptor has to be found for it later.
+    ///
+    /// # Errors
+    /// Those of epoll_create1(2).
+    pub fn prepare() -> io::Result<()> {
+        set().map(drop)
+    }
+
     /// Whether the peer has left; leaves a waker if not.
     pub fn is_over(&self, waker: &Waker) -> bool {
         SLOTS.with_borrow_mut(|slots| match &mut slots.watches[self.slot as usize] {
@@ -83,7 +91,7 @@ impl Slots {
     }
 }
 
-/// This thread's set; the first time it is made, and a task that waits for it.
+/// This thread's set, made the first time together with a task that waits for it.
 fn set() -> io::Result<Rc<Stream>> {
     if let Some(set) = SET.with_borrow(Option::clone) {
         return Ok(set);

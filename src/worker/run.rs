@@ -12,7 +12,7 @@ use crate::balance;
 use crate::config::Level;
 use crate::proxy::{self, Desk, Gauge, Open, Plan};
 use crate::record::{Event, Events, Log};
-use crate::ring::{self, Bell, Call, Clock, Driver, Mailbox, Operations, Sender, Ticker};
+use crate::ring::{self, Bell, Call, Clock, Driver, Hangup, Mailbox, Operations, Sender, Ticker};
 
 /// What one worker is made of, until its thread runs.
 pub(super) struct Worker {
@@ -66,6 +66,7 @@ impl Worker {
         let desk = Desk::new(index, plan, log, gauge, bell, waiters, seed())?;
         let desk = Rc::new(desk);
         let ticker = Ticker::new()?;
+        Hangup::prepare()?;
         for (listener, socket) in sockets {
             let open = Open::new(&desk.gauge);
             let accepting = accept::run(desk.clone(), events.clone(), listener, socket, open);
