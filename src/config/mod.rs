@@ -41,6 +41,7 @@ mod route;
 pub mod section;
 mod server;
 pub mod settings;
+mod shadows;
 mod source;
 mod sources;
 mod stats;

@@ -4,8 +4,9 @@ use super::action::action;
 use super::headers::{Side, header_changes, is_same};
 use super::names::Names;
 use super::networks::admission;
-use super::reader::{Note, Span};
+use super::reader::{Note, Reader, Span};
 use super::section::{Section, setting};
+use super::shadows::{is_guard, passes_by};
 use super::table::Table;
 use super::values::{host, url_path};
 use super::{Action, HostPattern, PathPattern, Pool, Route};
@@ -91,8 +92,40 @@ pub(super) fn routes(
         check_headers(table, &route, pools);
         read.push((route, table.span.clone()));
     }
+    if let Some(table) = tables.first() {
+        warn_of_shadows(table.reader, &read);
+    }
     read.into_iter().map(|(route, _)| route).collect()
 }
+
+/// Says which routes take requests past a guard; at most [`GUARDS_SHOWN`] guards are looked at.
+fn warn_of_shadows(reader: &Reader<'_>, routes: &[(Route, Span)]) {
+    let guards = routes.iter().filter(|(route, _)| is_guard(route));
+    for (guard, span) in guards.take(GUARDS_SHOWN) {
+        let others = routes.iter().filter(|(other, _)| passes_by(guard, other));
+        let lines: Vec<usize> = others
+            .map(|(_, other)| reader.source.line(other.start))
+            .collect();
+        let Some(first) = lines.first() else {
+            continue;
+        };
+        let more = match lines.len() {
+            1 => String::new(),
+            2 => format!(" and that in line {}", lines[1]),
+            more => format!(" and {} others", more - 1),
+        };
+        let (host, path) = (&guard.host, &guard.path);
+        let verb = if lines.len() == 1 { "takes" } else { "take" };
+        let message = format!(
+            "`allow` and `deny` for {path} of {host} can be passed by: the route in line {first}{more} {verb} some of these requests, without a guard"
+        );
+        let help = "the most specific host wins, then the longest path, and only the guard of the route that is taken counts: repeat it there, or put it into the [[listener]]";
+        reader.report(Note::warning(span, message).help(help));
+    }
+}
+
+/// Guards that are compared with all routes: a file may have thousands of each.
+const GUARDS_SHOWN: usize = 100;
 
 /// `None` when a part is wrong: such a route is compared with no other.
 fn route(table: &Table<'_>, listeners: &Names, pools: &Names) -> Option<Route> {
