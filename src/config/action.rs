@@ -99,6 +99,7 @@ pub(super) fn action(table: &Table<'_>, pools: &Names) -> Option<Action> {
         ["pool"] => table
             .optional("pool", |item| pools.find(item))
             .map(Action::Pool),
+        _ if table.has_a_foreign_key() => None,
         _ => {
             let note = Note::error(&table.span, format!("`{}` has no `pool`", table.path));
             table.reader.report(

@@ -138,7 +138,7 @@ impl<'a> Item<'a> {
         let text = self.text_or(&listed)?;
         let found = words
             .iter()
-            .find(|(name, _)| *name == text)
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
             .map(|(_, value)| *value);
         if found.is_none() {
             let refusal = Refusal::new(format!("must be {listed}"));

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
 use super::error_pages::error_pages;
+use super::foreign::foreign_file;
 use super::haproxy::file_of_haproxy;
 use super::listener::{LISTENER, listeners};
 use super::log::{LOG, log};
@@ -47,7 +48,8 @@ pub struct Checked {
 /// which is not UTF-8 is reported like any other mistake.
 pub fn check(path: &Path, bytes: &[u8], environment: &dyn Environment) -> Checked {
     let file = path.display().to_string();
-    if let Some(problem) = file_of_haproxy(&String::from_utf8_lossy(bytes)) {
+    let shown = String::from_utf8_lossy(bytes);
+    if let Some(problem) = file_of_haproxy(&shown).or_else(|| foreign_file(&shown)) {
         return unusable(file, problem);
     }
     let text = match std::str::from_utf8(bytes) {
@@ -224,11 +226,13 @@ fn resolve(
         .map(line)
         .collect();
     let errors = notes.iter().any(|note| note.severity == Severity::Error);
+    // A table under another proxy's name: what refers to it, and what it would have been, is not missing.
+    let misnamed = notes.iter().any(|note| note.cause == Cause::Misnamed);
     let mut previous = None;
     notes.retain(|note| match note.cause {
         Cause::Syntax => !follows(previous.replace(line(note)), line(note), &note.message),
-        Cause::Present => broken.binary_search(&line(note)).is_err(),
-        Cause::Absent => broken.is_empty(),
+        Cause::Present | Cause::Misnamed => broken.binary_search(&line(note)).is_err(),
+        Cause::Absent => broken.is_empty() && !misnamed,
         Cause::Unreached => !errors,
     });
     let problem = |note: Note| {

@@ -81,6 +81,8 @@ pub(super) enum Cause {
     Present,
     /// Something is missing: no news while syntax errors may have swallowed it.
     Absent,
+    /// A table has a name that another proxy has for it.
+    Misnamed,
     /// Nothing leads there: no news while there is any error, which may be why.
     Unreached,
 }
@@ -118,6 +120,13 @@ impl Note {
     pub(super) fn absent(self) -> Self {
         Self {
             cause: Cause::Absent,
+            ..self
+        }
+    }
+
+    pub(super) fn misnamed(self) -> Self {
+        Self {
+            cause: Cause::Misnamed,
             ..self
         }
     }

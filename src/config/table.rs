@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::hints::{hint, stands_for_a_table};
 use super::item::Item;
 use super::reader::{Note, Reader, Span, shorten};
 use super::section::{Section, nearest};
@@ -102,12 +103,22 @@ impl<'a> Table<'a> {
         name: &'static str,
         read: impl FnOnce(&Item<'_>) -> Option<T>,
     ) -> Option<T> {
-        if !self.has(name) {
+        if !self.has(name) && !self.has_a_foreign_key() {
             let message = format!("`{}` has no `{name}`", self.path);
             self.reader
                 .report(Note::error(&self.span, message).absent());
         }
         self.optional(name, read)
+    }
+
+    /// Whether a key stands there that another proxy has: it may be what seems to be missing.
+    pub(super) fn has_a_foreign_key(&self) -> bool {
+        let mut keys = self
+            .entries
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.get_ref());
+        keys.any(|key| !self.section.knows(key) && self.help_for(key).is_some())
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -178,14 +189,19 @@ impl<'a> Table<'a> {
                 };
                 let message = format!("unknown key `{}`{place}", shorten(name));
                 let help = self.help_for(name);
+                let note = Note::error(&key.span(), message).maybe_help(help);
+                let misnamed = self.section.name.is_empty() && stands_for_a_table(name);
                 self.reader
-                    .report(Note::error(&key.span(), message).maybe_help(help));
+                    .report(if misnamed { note.misnamed() } else { note });
             }
         }
     }
 
     fn help_for(&self, name: &str) -> Option<String> {
         if let Some(help) = super::haproxy::key_of_haproxy(name) {
+            return Some(help.to_owned());
+        }
+        if let Some(help) = hint(self.section.name, name) {
             return Some(help.to_owned());
         }
         let known = self.section.settings.iter().map(|setting| setting.name);

@@ -33,6 +33,18 @@ pub(super) fn unquoted(
     if written.contains(['[', '{', '"', '\'', '\\']) {
         return None;
     }
+    if let Some(text) = between_typographic_quotes(written) {
+        let hidden = secrets
+            .iter()
+            .any(|secret| secret.start < value.end && value.start < secret.end);
+        let is_plain = text.len() <= LONGEST && !text.contains(char::is_control);
+        let help = match is_plain && !hidden {
+            true => format!("write `{key} = \"{text}\"`"),
+            false => "write the straight ones, `\"`".to_owned(),
+        };
+        let note = Note::error(&value, "these quotation marks are none of TOML's").help(help);
+        return Some(note.syntax());
+    }
     if !takes_text(key) {
         let note = Note::error(&value, "neither a number nor true or false").help(RULE);
         return Some(note.syntax());
@@ -49,6 +61,16 @@ pub(super) fn unquoted(
             .help(help)
             .syntax(),
     )
+}
+
+/// What stands between quotation marks that a word processor or a web page has put in the place of straight ones.
+fn between_typographic_quotes(written: &str) -> Option<&str> {
+    const MARKS: [char; 9] = [
+        '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{ab}', '\u{bb}',
+        '`',
+    ];
+    let text = written.strip_prefix(MARKS)?;
+    Some(text.strip_suffix(MARKS).unwrap_or(text))
 }
 
 /// Whether no setting of this name is a number or a switch, as far as its default tells.

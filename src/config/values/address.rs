@@ -11,7 +11,13 @@ use crate::config::{Address, Bind, LogTarget, Network};
 pub(in crate::config) fn bind_address(text: &str) -> Result<Bind, Refusal> {
     match text.strip_prefix("*:") {
         Some(port) => Ok(Bind::Every(self::port(port, 0)?)),
-        None => address(text, 0).map(Bind::Address),
+        // As nginx and Go have it.
+        None => match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+            Ok(port) => Err(Refusal::new("has no address before the port").help(format!(
+                "write \"*:{port}\" for every address, or \"127.0.0.1:{port}\""
+            ))),
+            Err(_) => address(text, 0).map(Bind::Address),
+        },
     }
 }
 
@@ -27,6 +33,9 @@ pub(in crate::config) enum Place {
 pub(in crate::config) fn server_place(text: &str) -> Result<Place, Refusal> {
     if text.starts_with("*:") {
         return Err(Refusal::new("`*` is no address to connect to"));
+    }
+    if let Some(refusal) = without_scheme(text) {
+        return Err(refusal);
     }
     match text.rsplit_once(':') {
         Some((host, port)) if is_host_name(host) && !text.starts_with("unix:") => {
@@ -182,7 +191,39 @@ fn address(text: &str, least_port: u16) -> Result<Address, Refusal> {
     }
 }
 
+/// Without the scheme and the path of a URL, which are no part of an address.
+fn without_scheme(text: &str) -> Option<Refusal> {
+    let (scheme, rest) = text.split_once("://")?;
+    let rest = rest.split('/').next().unwrap_or("");
+    let port = if matches!(scheme, "https" | "wss") {
+        443
+    } else {
+        80
+    };
+    let rest = match rest.rsplit_once(':') {
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            rest.to_owned()
+        }
+        _ => format!("{rest}:{port}"),
+    };
+    let shown = rest
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte));
+    let help = match (scheme, shown) {
+        ("https" | "wss", _) => {
+            "write host and port alone, and a server's port without TLS: Ringbolt speaks no TLS yet"
+                .to_owned()
+        }
+        (_, true) => format!("write \"{rest}\""),
+        (_, false) => "write host and port alone".to_owned(),
+    };
+    Some(Refusal::new("an address has no scheme").help(help))
+}
+
 fn ip_and_port(text: &str, least_port: u16) -> Result<SocketAddr, Refusal> {
+    if let Some(refusal) = without_scheme(text) {
+        return Err(refusal);
+    }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.port() {
             port if port < least_port => Err(port_out_of_range("0", least_port)),
@@ -362,7 +403,8 @@ mod tests {
             ("a..b:80", "not a name that DNS can have"),
             ("-a.b:80", "not a name that DNS can have"),
             ("backend:0", "port 0 is out of range: must be 1 to 65535"),
-            ("http://127.0.0.1:80", "not an address"),
+            ("http://127.0.0.1:80", "an address has no scheme"),
+            ("https://example.com", "an address has no scheme"),
             ("*:80", "`*` is no address to connect to"),
             ("unix:relative", "the path must begin with `/`"),
             ("unix:/a\0b", "a path has no NUL in it"),

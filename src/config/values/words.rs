@@ -116,6 +116,10 @@ pub(in crate::config) fn tag(text: &str) -> Result<String, Refusal> {
 
 /// A path as it stands in a request: begins with `/`, ends before `?`.
 pub(in crate::config) fn url_path(text: &str) -> Result<String, Refusal> {
+    if is_pattern(text) {
+        return Err(Refusal::new("a path is no pattern: regular expressions and `*` have no meaning here")
+            .help("write `path_prefix = \"/api/\"` for all paths that begin so, or `path` for exactly one"));
+    }
     if !text.starts_with('/') {
         return Err(Refusal::new("a path begins with `/`").help(format!("write \"/{text}\"")));
     }
@@ -130,6 +134,15 @@ pub(in crate::config) fn url_path(text: &str) -> Result<String, Refusal> {
         Some(_) => Err(Refusal::new("a path has only printable ASCII in it")
             .help("write other bytes as `%XX`, as they stand in a request")),
     }
+}
+
+/// Whether a path was meant as a regular expression or a shell's pattern. Parentheses, `+` and `$` may stand in a path.
+fn is_pattern(text: &str) -> bool {
+    text.starts_with(['^', '~'])
+        || [".*", "/*", "*.", "[^", "(?:", "\\."]
+            .iter()
+            .any(|sign| text.contains(sign))
+        || text.ends_with(['*', '$'])
 }
 
 /// A host, or `*.` and a host: any below it. Compared in lower case, without a port.
