@@ -21,7 +21,8 @@ pub(super) fn foreign_file(text: &str) -> Option<Problem> {
             .unwrap_or(bare.len());
         let mark = from..from + word;
         // What else stands there may be a secret.
-        let shown = Source::new(text).show(&mark, &[mark.end..start + line.trim_end().len()]);
+        let rest = mark.end..start + line.trim_end().len();
+        let shown = Source::new(text).show(&mark, std::slice::from_ref(&rest));
         return Some(Problem {
             severity: Severity::Error,
             message: format!("this is {kind}: Ringbolt reads TOML"),
