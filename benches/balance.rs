@@ -213,6 +213,7 @@ fn pool(count: u16, sticky: Option<Sticky>) -> config::Pool {
         redispatch: true,
         retry: None,
         passive: None,
+        upgrade_protocols: Vec::new(),
         response_parsing: config::ResponseParsing::Strict,
         panic_threshold: 0,
         timeouts: PoolTimeouts {

@@ -64,6 +64,11 @@ pub(super) const POOL: Section = Section::new(
         ),
         setting("via", "false", "add a Via field in both directions"),
         setting(
+            "upgrade_protocols",
+            "[]",
+            "protocols other than WebSocket that a request may switch to, such as \"tcp\" (docker exec and attach), at most 8; never \"h2c\"",
+        ),
+        setting(
             "response_parsing",
             "\"strict\"",
             "which responses are accepted: \"strict\", or \"lenient\" for old servers that send bare line feeds, folded fields, repeated lengths, or a length beside chunks; they are forwarded in the strict form, and the connection is not used again",
@@ -165,6 +170,7 @@ pub(super) fn pool(table: &Table<'_>, name: String, general: &Timeouts) -> Pool 
         forwarded_proto: table.setting("forwarded_proto", |item| item.switch()),
         forwarded: table.setting("forwarded", |item| item.switch()),
         via: table.setting("via", |item| item.switch()),
+        upgrade_protocols: table.setting("upgrade_protocols", upgrade_protocols),
         response_parsing: table.setting("response_parsing", |item| {
             item.choice(&[
                 ("strict", ResponseParsing::Strict),
@@ -272,6 +278,38 @@ fn forwarded_for(item: &Item<'_>) -> Option<Option<ForwardedFor>> {
 }
 
 /// A field's name; `true` is the usual one, `false` is none.
+/// Protocols of `Upgrade` (RFC 9110 section 7.8), in lower case.
+fn upgrade_protocols(item: &Item<'_>) -> Option<Vec<String>> {
+    let protocols = item.list(|item| item.parse(upgrade_protocol))?;
+    if protocols.len() > MOST_PROTOCOLS {
+        item.refuse(Refusal::new(format!("at most {MOST_PROTOCOLS} are taken")));
+    }
+    Some(protocols)
+}
+
+fn upgrade_protocol(text: &str) -> Result<String, Refusal> {
+    let protocol = text.to_ascii_lowercase();
+    match protocol.split('/').next().unwrap_or("") {
+        "websocket" => Err(Refusal::new("WebSocket needs no setting").help("leave it out")),
+        "h2c" | "h2" | "http" | "tls" => Err(Refusal::new(
+            "another version of HTTP behind a tunnel would pass by every rule: it is never let through",
+        )),
+        "" => Err(Refusal::new("a protocol has a name").help("write \"tcp\"")),
+        _ if protocol
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+/".contains(&byte)) =>
+        {
+            Ok(protocol)
+        }
+        _ => {
+            Err(Refusal::new("a protocol is a name, perhaps with a version").help("write \"tcp\""))
+        }
+    }
+}
+
+/// Protocols of a pool.
+const MOST_PROTOCOLS: usize = 8;
+
 fn request_id(item: &Item<'_>) -> Option<Option<String>> {
     if item.is_switch() {
         return item

@@ -458,6 +458,8 @@ pub struct Pool {
     pub forwarded: bool,
     /// `via`: add `Via: 1.1 ringbolt` on both sides (default false).
     pub via: bool,
+    /// `upgrade_protocols`: other protocols than WebSocket that may become tunnels, in lower case (default none).
+    pub upgrade_protocols: Vec<String>,
     /// `response_parsing` (default `"strict"`).
     pub response_parsing: ResponseParsing,
     /// `request_id`: name of the field that carries a fresh id, `"X-Request-Id"` by default; `false` adds none.

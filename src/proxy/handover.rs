@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::connection::Guest;
 use super::exchange::Switched;
 use super::plan::{self, Plan};
-use super::request::CAPTURES;
+use super::request::{CAPTURES, Switch};
 use super::story::Story;
 use super::tunnel::{Direction, Pause, Still, Tunnel, TunnelEnd, counts};
 use crate::balance::{Busy, Counter};
@@ -37,7 +37,9 @@ impl Handshake {
         Some(Self {
             switched,
             timeout: plan::wait(pool.settings.timeouts.tunnel),
-            inspect: plan.config.websocket.inspect,
+            // Other protocols have no frames.
+            inspect: plan.config.websocket.inspect
+                && matches!(story.request.facts.upgrade, Some(Switch::WebSocket(_))),
             notes,
             busy: story.busy.take()?.into_tunnel(),
         })

@@ -359,6 +359,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
         redispatch: false,
         retry: None,
         passive: None,
+        upgrade_protocols: Vec::new(),
         response_parsing: config::ResponseParsing::Strict,
         panic_threshold: 0,
         timeouts: config::PoolTimeouts {

@@ -45,10 +45,19 @@ pub(super) struct Facts {
     pub(super) minor: u8,
     pub(super) keep_alive: bool,
     pub(super) body: BodyLength,
-    /// The `Sec-WebSocket-Accept` that the server must give.
-    pub(super) upgrade: Option<websocket::Accept>,
+    /// What the request asks to switch to.
+    pub(super) upgrade: Option<Switch>,
     /// Its answer may open an Engine.IO session, and the pool holds such.
     pub(super) opens_session: bool,
+}
+
+/// A protocol that a tunnel may be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
+    /// The `Sec-WebSocket-Accept` that the server must give.
+    WebSocket(websocket::Accept),
+    /// One of the pool's `upgrade_protocols`, by its index.
+    Other(u8),
 }
 
 impl Facts {
@@ -163,7 +172,7 @@ fn decide(
     }
     if head.upgrade == Upgrade::WebSocket {
         match websocket::check_request(head, bytes) {
-            Ok(key) => request.facts.upgrade = Some(websocket::accept_for(&key)),
+            Ok(key) => request.facts.upgrade = Some(Switch::WebSocket(websocket::accept_for(&key))),
             Err(error) => return answer(request, Ending::BadHandshake(error.status())),
         }
         match chunked::empty_body(head.body, &bytes[head.size..]) {
@@ -218,6 +227,11 @@ fn decide(
         cookie::find(&head.fields, bytes, sticky.name(), crumbs);
         story.verdict = verdict(sticky, &pool, client, (head, bytes), crumbs, now_s);
     }
+    if !pool.settings.upgrade_protocols.is_empty() && request.facts.upgrade.is_none() {
+        let protocols = pool.settings.upgrade_protocols.iter();
+        let asked = head.asks_for(bytes, protocols.map(|protocol| protocol.as_bytes()));
+        request.facts.upgrade = asked.map(|index| Switch::Other(index as u8));
+    }
     request.facts.opens_session = session::look(&pool, head, bytes, now, &mut story.verdict);
     story.key = key::of(&pool.settings.balance, client.address, head, bytes);
     let id = pool.settings.request_id.as_ref().map(|_| desk.next_id());
@@ -243,6 +257,17 @@ fn may_stay(desk: &Desk, head: &RequestHead) -> bool {
         && head.body.is_empty()
         && head.upgrade != Upgrade::WebSocket
         && !desk.draining.get()
+}
+
+/// The name of a protocol that is not WebSocket; empty when there is none, or the pool does not let it through any more.
+pub(super) fn protocol(pool: &balance::Pool, switch: Option<Switch>) -> &[u8] {
+    let protocols = &pool.settings.upgrade_protocols;
+    match switch {
+        Some(Switch::Other(index)) => protocols
+            .get(usize::from(index))
+            .map_or(b"", |name| name.as_bytes()),
+        Some(Switch::WebSocket(_)) | None => b"",
+    }
 }
 
 /// What the client's cookie says.
@@ -308,9 +333,11 @@ impl Request {
         });
         let edits = RequestEdits {
             connection: match self.facts.upgrade {
-                Some(_) => Connection::WebSocket,
+                Some(Switch::WebSocket(_)) => Connection::WebSocket,
+                Some(Switch::Other(_)) => Connection::Upgrade,
                 None => Connection::Kept,
             },
+            protocol: protocol(pool, self.facts.upgrade),
             cookies: edits,
             trust_client: client.is_trusted(),
             forwarded_for: forwarded_for.map(|field| (field.header.as_bytes(), client.text)),

@@ -3,7 +3,7 @@
 
 use super::desk::Desk;
 use super::flow::{Flow, is_worth_a_copy};
-use super::request::{ADDED, CAPTURES};
+use super::request::{self, ADDED, CAPTURES, Switch};
 use super::session::Learning;
 use super::story::Story;
 use crate::balance::sticky::{self, Issue, Theirs};
@@ -96,7 +96,20 @@ fn switched(
     bytes: &[u8],
     circumstances: &Circumstances<'_, '_>,
 ) -> Result<Reading<'static>, Refusal> {
-    rules::switch(head, bytes, story.request.facts.upgrade.as_ref())?;
+    let connection = match story.request.facts.upgrade {
+        Some(Switch::WebSocket(accept)) => {
+            rules::switch(head, bytes, Some(&accept))?;
+            Connection::WebSocket
+        }
+        // Only once the request has been sent whole: what follows it is the other protocol (RFC 9110 section 7.8).
+        Some(other @ Switch::Other(_)) if circumstances.request_sent => {
+            let pool = story.pool.as_ref();
+            let name = pool.map_or(&b""[..], |pool| request::protocol(pool, Some(other)));
+            rules::switch_to(head, bytes, name)?;
+            Connection::Upgrade
+        }
+        Some(Switch::Other(_)) | None => return Err(Refusal::BadSwitch),
+    };
     let mut out = Buffer::new();
     write(
         desk,
@@ -104,7 +117,7 @@ fn switched(
         head,
         bytes,
         circumstances,
-        Connection::WebSocket,
+        connection,
         Framing::AsReceived,
         &mut out,
     );
@@ -209,8 +222,13 @@ fn write(
     let mut scratch = desk.scratch.borrow_mut();
     let scratch = &mut *scratch;
     scratch.clear();
+    let is_upgrade = connection == Connection::Upgrade;
+    let pool = is_upgrade.then(|| story.pool.clone()).flatten();
     let mut edits = ResponseEdits {
         connection,
+        protocol: pool.as_ref().map_or(&b""[..], |pool| {
+            request::protocol(pool, story.request.facts.upgrade)
+        }),
         framing,
         via: circumstances.via.then_some(b"ringbolt"),
         changes: circumstances.changes,

@@ -198,7 +198,9 @@ fn end(connection: Connection, out: &mut Vec<u8>) {
     out.extend_from_slice(match connection {
         Connection::Kept => b"\r\n",
         Connection::KeptExplicitly => b"Connection: keep-alive\r\n\r\n",
-        Connection::Close | Connection::WebSocket => b"Connection: close\r\n\r\n",
+        Connection::Close | Connection::WebSocket | Connection::Upgrade => {
+            b"Connection: close\r\n\r\n"
+        }
     });
 }
 

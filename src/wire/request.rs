@@ -155,6 +155,18 @@ impl RequestHead {
         Ok(())
     }
 
+    /// Which of these protocols the request asks to switch to (RFC 9110 section 7.8), if it names that one alone. Any method may ask; HTTP/1.0
+    /// and a request whose `Connection` does not list `upgrade` ask for nothing.
+    pub fn asks_for<'p>(
+        &self,
+        buf: &[u8],
+        mut protocols: impl Iterator<Item = &'p [u8]>,
+    ) -> Option<usize> {
+        let named = self.fields.only(Known::Upgrade)?.of(buf);
+        let asks = self.minor == 1 && self.connection_upgrade;
+        protocols.position(|protocol| asks && named.eq_ignore_ascii_case(protocol))
+    }
+
     /// RFC 9112 section 3.2: an absolute target's authority wins over `Host`, and they must agree.
     fn route(&mut self, buf: &[u8], target: &rules::Target, said: &Sayings) -> Result<(), Refusal> {
         rules::hosts(self.minor, said.hosts)?;

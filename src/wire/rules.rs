@@ -796,6 +796,20 @@ pub fn switch(head: &ResponseHead, buf: &[u8], asked: Option<&Accept>) -> Result
     }
 }
 
+/// The same for a protocol that is not WebSocket: HTTP/1.1, one `Upgrade` that names it alone, and `Connection` lists it.
+pub fn switch_to(head: &ResponseHead, buf: &[u8], protocol: &[u8]) -> Result<(), Refusal> {
+    let named = head.fields.only(Known::Upgrade);
+    let is_switch = head.status == 101
+        && head.minor == 1
+        && head.connection_upgrade
+        && named.is_some_and(|named| named.of(buf).eq_ignore_ascii_case(protocol));
+    if is_switch {
+        Ok(())
+    } else {
+        Err(Refusal::BadSwitch)
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

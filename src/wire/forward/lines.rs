@@ -135,9 +135,14 @@ impl<'b, 'o> Lines<'b, 'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// `Connection`, with `Upgrade` where it belongs; `te` is also listed.
-    pub(super) fn connection(&mut self, connection: Connection, te: bool) {
+    /// `Connection`, with `Upgrade` where it belongs, to `protocol` where that is not WebSocket; `te` is also listed.
+    pub(super) fn connection(&mut self, connection: Connection, protocol: &[u8], te: bool) {
         self.flush();
+        if connection == Connection::Upgrade {
+            let listed: &[u8] = if te { b"Upgrade, TE" } else { b"Upgrade" };
+            self.line(b"Connection", listed);
+            return self.line(b"Upgrade", protocol);
+        }
         self.out.extend_from_slice(match (connection, te) {
             (Connection::Kept, false) => b"",
             (Connection::Kept, true) => b"Connection: TE\r\n",
@@ -147,6 +152,7 @@ impl<'b, 'o> Lines<'b, 'o> {
             (Connection::Close, true) => b"Connection: close, TE\r\n",
             (Connection::WebSocket, false) => b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
             (Connection::WebSocket, true) => b"Connection: Upgrade, TE\r\nUpgrade: websocket\r\n",
+            (Connection::Upgrade, _) => b"",
         });
     }
 

@@ -30,4 +30,6 @@ pub enum Connection {
     Close,
     /// `Upgrade`, with `Upgrade: websocket`: only for a checked WebSocket handshake or its 101.
     WebSocket,
+    /// `Upgrade`, with the protocol that the edits name: only for one that the pool lets through, or its 101.
+    Upgrade,
 }

@@ -7,8 +7,10 @@ use crate::wire::{BodyLength, Field, Known, rules};
 /// How a request's head differs from what the client sent. `Default` is a head with nothing added.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestEdits<'a> {
-    /// Towards the server: `Kept`, `Close` or `WebSocket`.
+    /// Towards the server: `Kept`, `Close`, `WebSocket` or `Upgrade`.
     pub connection: Connection,
+    /// What the last of them upgrades to.
+    pub protocol: &'a [u8],
     /// `Host` for an HTTP/1.0 request that has none; empty leaves the value empty.
     pub host: &'a [u8],
     /// Changes to `Cookie` fields ([`crate::wire::cookie::strip`]), in order.
@@ -42,6 +44,7 @@ impl Default for RequestEdits<'_> {
     fn default() -> Self {
         Self {
             connection: Connection::Kept,
+            protocol: b"",
             host: b"",
             cookies: &[],
             text: b"",
@@ -107,7 +110,7 @@ pub fn write_request(head: &RequestHead, buf: &[u8], edits: &RequestEdits<'_>, o
     if head.te_trailers {
         lines.line(b"TE", b"trailers");
     }
-    lines.connection(edits.connection, head.te_trailers);
+    lines.connection(edits.connection, edits.protocol, head.te_trailers);
     lines.end();
 }
 

@@ -19,6 +19,8 @@ pub enum Framing {
 pub struct ResponseEdits<'a> {
     /// Towards the client. An interim response says nothing in any case.
     pub connection: Connection,
+    /// What [`Connection::Upgrade`] upgrades to.
+    pub protocol: &'a [u8],
     /// How the body goes on.
     pub framing: Framing,
     /// Changes to `Set-Cookie` fields ([`crate::wire::cookie::set_cookies`]), in order.
@@ -39,6 +41,7 @@ impl Default for ResponseEdits<'_> {
     fn default() -> Self {
         Self {
             connection: Connection::Kept,
+            protocol: b"",
             framing: Framing::AsReceived,
             cookies: &[],
             text: b"",
@@ -93,7 +96,7 @@ pub fn write_response(
         if let Some(cookie) = edits.set_cookie {
             lines.line(b"Set-Cookie", cookie);
         }
-        lines.connection(edits.connection, false);
+        lines.connection(edits.connection, edits.protocol, false);
     }
     lines.end();
 }

@@ -297,6 +297,7 @@ const WIDE: HeadLimits = HeadLimits {
 
 const EVERYTHING: RequestEdits<'_> = RequestEdits {
     connection: Connection::Close,
+    protocol: b"",
     host: b"server:1",
     cookies: &[],
     text: b"",

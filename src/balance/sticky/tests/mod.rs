@@ -68,6 +68,7 @@ pub(in super::super) fn pool_settings(
         redispatch: true,
         retry: None,
         passive: None,
+        upgrade_protocols: Vec::new(),
         response_parsing: config::ResponseParsing::Strict,
         panic_threshold: 0,
         timeouts: PoolTimeouts {
