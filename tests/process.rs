@@ -403,7 +403,7 @@ fn a_bad_file_does_not_start() {
 
 #[test]
 fn the_version_is_told() {
-    let output = ringbolt().arg("--version").output().unwrap();
+    let output = ringbolt().arg("-V").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         text.trim(),

@@ -83,8 +83,17 @@ fn what_is_in_force_is_told(on: Driver) {
         .output()
         .unwrap();
     let status = String::from_utf8(status.stdout).unwrap();
-    let words = said.trim_start_matches("ringbolt: ");
-    assert!(status.lines().any(|line| line == words), "{status}");
+    // In short for people, and whole for programs.
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("sandbox: "));
+    let line = line.unwrap_or_else(|| panic!("no sandbox in {status}"));
+    assert!(
+        line.contains("Landlock") && line.contains("seccomp") && !line.contains('('),
+        "{line}"
+    );
+    let words = said.trim_start_matches("ringbolt: sandbox: ");
+    assert_eq!(proxy.status().unwrap()["sandbox"], words);
     for status in threads(&proxy) {
         assert_eq!(field(&status, "Seccomp"), "2", "{status}");
         assert_eq!(field(&status, "Seccomp_filters"), "4", "{status}");

@@ -23,6 +23,7 @@ on_both_drivers!(
     a_lack_of_ports_is_not_the_servers_fault,
     checks_come_from_the_source,
     sources_of_ipv6,
+    link_local_addresses_have_their_zone,
     a_reload_changes_the_sources_and_keeps_the_tunnels,
 );
 
@@ -260,6 +261,55 @@ fn sources_of_ipv6(on: Driver) {
     });
 }
 
+/// Of a link, whose addresses say nothing without the interface: to listen on, to connect to, and to connect from.
+fn link_local_addresses_have_their_zone(on: Driver) {
+    alone("link_local_addresses_have_their_zone", on, || {
+        ip("addr add fe80::1/64 dev lo nodad");
+        ip("addr add fe80::2/64 dev lo nodad");
+        let server = Server::named("one");
+        let port = support::Port::v4();
+        let number = port.address.port();
+        let behind = Setup::new(on)
+            .server(&server)
+            .listener(&format!(
+                "bind = \"[fe80::1%lo]:{number}\"\nproxy_protocol = [\"fe80::/64\"]"
+            ))
+            .start();
+        for version in ["v1", "v2"] {
+            let lines =
+                format!("source = \"fe80::2%lo\"\nproxy_protocol = \"{version}\"\ncheck = true");
+            let front = Setup::new(on)
+                .server_at("two", &format!("[fe80::1%lo]:{number}"), &lines)
+                .listener(
+                    "bind = \"[fe80::1%lo]:{port6}\""
+                        .replace("{port6}", &(number + 1).to_string())
+                        .as_str(),
+                )
+                .start();
+            let address = format!("[fe80::1%1]:{}", number + 1).parse().unwrap();
+            let mut client = Conn::connect(address);
+            assert_eq!(client.get("/linked").server(), "one", "{version}");
+            // The client of the front, which the header tells without a zone.
+            assert_eq!(
+                server.last_request().field("X-Forwarded-For"),
+                Some("fe80::1")
+            );
+            let line = front.wait_for_line("GET /linked");
+            assert!(line.starts_with("fe80::1%1:"), "{line}");
+            assert_eq!(
+                front.status().unwrap()["pools"][0]["servers"][0]["state"],
+                "up"
+            );
+        }
+        let peers = eventually("a connection of the front", || {
+            behind
+                .status()
+                .map(|status| status["listeners"][0]["total_connections"].as_u64())
+        });
+        assert!(peers > Some(1), "{peers:?}");
+    });
+}
+
 fn a_reload_changes_the_sources_and_keeps_the_tunnels(on: Driver) {
     alone(
         "a_reload_changes_the_sources_and_keeps_the_tunnels",
@@ -313,7 +363,7 @@ fn client(proxy: &Proxy) -> Conn {
 fn from_second(server: &Server) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // A port bound in the usual way would be closed to connections from any other address, too.
-    ringbolt::ring::bind_source(&socket, [127, 0, 0, 2].into()).unwrap();
+    ringbolt::ring::bind_source(&socket, ([127, 0, 0, 2], 0).into()).unwrap();
     let server: SocketAddr = server.address().parse().unwrap();
     socket.connect(&server.into()).unwrap();
     socket

@@ -7,7 +7,7 @@
 //! servers of it.
 
 use crate::config::{self, Address, MOST_SERVERS, Origin, Template};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A place where a server is.
@@ -243,18 +243,10 @@ fn stand_in(template: &Template, known: Option<&Known>, servers: &mut Vec<config
     servers.extend(found.iter().map(|one| config::Server {
         name: template.name_at(one.address),
         address: Address::Ip(one.address),
-        source: sources(template, one),
         weight: weight(template, one, &found),
         tier: tier(template, one, &found),
         ..template.server.clone()
     }));
-}
-
-/// Those of its family.
-fn sources(template: &Template, one: &Found) -> Vec<IpAddr> {
-    let mut sources = template.server.source.clone();
-    sources.retain(|source| source.is_ipv4() == one.address.is_ipv4());
-    sources
 }
 
 /// Its part of 256 where the heaviest of its priority weighs more than that, otherwise as it is. 0 becomes 1: "a very small
@@ -301,6 +293,7 @@ mod tests {
     use super::super::sticky::tests::pool_settings;
     use super::*;
     use proptest::prelude::*;
+    use std::net::IpAddr;
 
     fn at(address: &str) -> Found {
         Found {
@@ -455,19 +448,6 @@ mod tests {
             ..nobody
         };
         assert!(expand(&pool, |_| None).servers.is_empty());
-    }
-
-    #[test]
-    fn each_is_connected_to_from_sources_of_its_family() {
-        let mut template = template(0, 64, "x");
-        let sources: [IpAddr; 2] = [[10, 9, 9, 9].into(), "2001:db8::9".parse().unwrap()];
-        template.server.source = sources.into();
-        let mut servers = Vec::new();
-        let mut known = Known::default();
-        known.hear(Said::Found(vec![at(A), at("[2001:db8::1]:80")]), HOLD, 0);
-        stand_in(&template, Some(&known), &mut servers);
-        let of: Vec<_> = servers.into_iter().map(|server| server.source).collect();
-        assert_eq!(of, [vec![sources[0]], vec![sources[1]]]);
     }
 
     #[test]

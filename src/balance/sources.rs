@@ -1,7 +1,6 @@
 //! The addresses from which a server is connected to, in turn, and what became of them.
 
-use crate::config::Address;
-use std::net::IpAddr;
+use crate::config::{Address, LocalAddress};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The source addresses of one server in one plan, shared by all workers. Without any, the kernel chooses.
@@ -11,13 +10,15 @@ pub struct Sources {
     turn: AtomicU32,
     /// Attempts that found no free port.
     starved: AtomicU64,
+    /// There are addresses, but none of the server's family.
+    unfit: bool,
 }
 
 /// One of them.
 #[derive(Debug)]
 pub struct Source {
     /// To be bound with port 0.
-    pub address: IpAddr,
+    pub address: LocalAddress,
     missing: AtomicBool,
     /// What was last said of it.
     told: AtomicBool,
@@ -26,20 +27,24 @@ pub struct Source {
 impl Sources {
     /// Those of these addresses that are of the family of the server's, all of them taken to be there. A server that was
     /// found by name may have one of either family.
-    pub fn new(addresses: &[IpAddr], server: &Address) -> Self {
+    pub fn new(addresses: &[LocalAddress], server: &Address) -> Self {
         let is_v4 = match server {
             Address::Ip(server) => Some(server.is_ipv4()),
             Address::Unix(_) => None,
         };
-        let addresses = addresses.iter();
-        let fit = addresses.filter(|address| is_v4 == Some(address.is_ipv4()));
-        let source = |address: &IpAddr| Source {
+        let all = addresses;
+        let fit = all
+            .iter()
+            .filter(|address| is_v4 == Some(address.ip.is_ipv4()));
+        let source = |address: &LocalAddress| Source {
             address: *address,
             missing: AtomicBool::new(false),
             told: AtomicBool::new(false),
         };
+        let list: Box<[Source]> = fit.map(source).collect();
         Self {
-            list: fit.map(source).collect(),
+            unfit: list.is_empty() && !all.is_empty() && is_v4.is_some(),
+            list,
             ..Self::default()
         }
     }
@@ -53,6 +58,12 @@ impl Sources {
         let (before, after) = self.list.split_at(first);
         let kernels = self.list.is_empty().then_some(None);
         after.iter().chain(before).map(Some).chain(kernels)
+    }
+
+    /// Whether the configuration has addresses to connect from and none of them is of the server's family, so that the kernel
+    /// chooses.
+    pub fn are_unfit(&self) -> bool {
+        self.unfit
     }
 
     /// In file order.
@@ -92,6 +103,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     const SERVER: Address = Address::Ip(std::net::SocketAddr::new(
         IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
@@ -99,7 +111,7 @@ mod tests {
     ));
 
     fn turn(sources: &Sources) -> Vec<Option<u8>> {
-        let last = |source: &Source| match source.address {
+        let last = |source: &Source| match source.address.ip {
             IpAddr::V4(address) => address.octets()[3],
             IpAddr::V6(_) => 0,
         };
@@ -108,8 +120,10 @@ mod tests {
 
     #[test]
     fn each_begins_in_turn_and_all_come() {
-        let mut addresses: Vec<IpAddr> = (1..=3).map(|last| [127, 0, 0, last].into()).collect();
-        addresses.insert(1, std::net::Ipv6Addr::LOCALHOST.into());
+        let mut addresses: Vec<LocalAddress> = (1..=3)
+            .map(|last| IpAddr::from([127, 0, 0, last]).into())
+            .collect();
+        addresses.insert(1, IpAddr::V6(std::net::Ipv6Addr::LOCALHOST).into());
         let sources = Sources::new(&addresses, &SERVER);
         let turns = [(); 4].map(|()| turn(&sources));
         let some = |list: [u8; 3]| list.map(Some).to_vec();
@@ -120,9 +134,25 @@ mod tests {
         assert_eq!(turn(&Sources::default()), [None]);
     }
 
+    /// A server that was found by name may be of either family; where no source is of its own, that shows.
+    #[test]
+    fn only_those_of_the_servers_family_count() {
+        let six = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST).into();
+        let four = IpAddr::from([127, 0, 0, 1]).into();
+        let of = |addresses: &[LocalAddress]| {
+            let sources = Sources::new(addresses, &SERVER);
+            (sources.all().len(), sources.are_unfit())
+        };
+        assert_eq!(of(&[six, four]), (1, false));
+        assert_eq!(of(&[six]), (0, true));
+        assert_eq!(of(&[]), (0, false));
+        let unix = Address::Unix("/x".into());
+        assert!(!Sources::new(&[six], &unix).are_unfit());
+    }
+
     #[test]
     fn coming_and_going_is_told_once() {
-        let sources = Sources::new(&[[127, 0, 0, 1].into()], &SERVER);
+        let sources = Sources::new(&[IpAddr::from([127, 0, 0, 1]).into()], &SERVER);
         let source = &sources.all()[0];
         assert_eq!(source.news(), None);
         source.note(true);

@@ -49,7 +49,7 @@ pub(super) fn agent(item: &Item<'_>) -> Option<Agent> {
         return None;
     }
     let table = item.table(&AGENT)?;
-    let address = table.required("address", |item| item.parse(asked_address));
+    let address = table.required("address", |item| item.parse_zoned(asked_address));
     let length = table.setting("interval", interval);
     Some(Agent {
         address: address?,

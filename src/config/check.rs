@@ -211,7 +211,7 @@ pub(super) fn check(item: &Item<'_>) -> Option<Option<Check>> {
             Type::Http => CheckKind::Http(http(&table)),
             Type::WebSocket => CheckKind::WebSocket(asking(&table)),
         },
-        address: table.optional("address", |item| item.parse(asked_address)),
+        address: table.optional("address", |item| item.parse_zoned(asked_address)),
         interval: length,
         interval_down: other("interval_down"),
         interval_changing: other("interval_changing"),

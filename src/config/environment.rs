@@ -27,6 +27,12 @@ pub trait Environment {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// The index of the network interface of this name, for a zone written as `%eth0`.
+    fn interface(&self, name: &str) -> Option<u32> {
+        let _ = name;
+        None
+    }
+
     /// The effective user's id; decides where the control socket stands when nothing is said.
     fn user_id(&self) -> u32;
 }

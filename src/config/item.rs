@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::reader::{Note, Reader, Span, shorten};
 use super::section::{Section, nearest};
 use super::table::Table;
-use super::values::{Refusal, duration, size, unit_help};
+use super::values::{Refusal, duration, size, unit_help, with_numeric_zone};
 use super::{Secret, Timeout};
 
 /// One value of the file.
@@ -149,6 +149,16 @@ impl<'a> Item<'a> {
             });
         }
         found
+    }
+
+    /// An address that `parse` understands once the zone in it (`[fe80::1%eth0]:80`) is a number.
+    pub(super) fn parse_zoned<T>(&self, parse: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {
+        let environment = self.reader.environment;
+        self.parse(|text| {
+            parse(&with_numeric_zone(text, |name| {
+                environment.interface(name)
+            })?)
+        })
     }
 
     /// Text that `parse` understands.

@@ -116,7 +116,8 @@ fn listener(
         .unwrap_or_default();
     names.take(table.reader, &name, &table.span_of("name"));
     let bind = table.required("bind", |item| {
-        let bind = item.one_or_list(|item| Some((item.parse(bind_address)?, item.span.clone())))?;
+        let bind =
+            item.one_or_list(|item| Some((item.parse_zoned(bind_address)?, item.span.clone())))?;
         if item.is_empty_list() {
             item.error("`bind` is an empty list: a listener has at least one address");
         }

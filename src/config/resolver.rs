@@ -95,7 +95,7 @@ pub(super) fn resolver(table: &Table<'_>, pools: &[Pool]) -> Resolver {
     let named = pools.iter().any(|pool| !pool.templates.is_empty());
     let duration = |name| table.setting(name, |item| item.duration());
     let servers = table.optional("servers", |item| {
-        let servers = item.list(|item| item.parse(name_server))?;
+        let servers = item.list(|item| item.parse_zoned(name_server))?;
         if servers.is_empty() {
             item.error("`servers` is an empty list: leave it out for those of /etc/resolv.conf");
         } else if servers.len() > MOST {

@@ -1,6 +1,6 @@
 //! What the program uses: one struct per table of the file, every default filled in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -311,6 +311,40 @@ impl std::fmt::Display for Address {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An address of this machine to connect from; the kernel chooses the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LocalAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// The interface's index, for an IPv6 link-local address (RFC 4007 section 11); else 0.
+    pub zone: u32,
+}
+
+impl LocalAddress {
+    /// To be bound.
+    pub fn to_bind(self) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(ip) => (ip, 0).into(),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, 0, 0, self.zone).into(),
+        }
+    }
+}
+
+impl From<IpAddr> for LocalAddress {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip, zone: 0 }
+    }
+}
+
+impl std::fmt::Display for LocalAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.zone {
+            0 => self.ip.fmt(f),
+            zone => write!(f, "{}%{zone}", self.ip),
         }
     }
 }
@@ -700,7 +734,7 @@ pub struct Server {
     /// `address`
     pub address: Address,
     /// `source`: the addresses to connect from, in turn; empty: the kernel's choice.
-    pub source: Vec<IpAddr>,
+    pub source: Vec<LocalAddress>,
     /// `weight`: 0 to 256 (default 1; 0 takes only sticky clients).
     pub weight: u16,
     /// `tier` (default 0): takes new clients only while no server of a lower tier does.

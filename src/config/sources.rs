@@ -1,15 +1,13 @@
 //! `source`: the addresses of this machine from which a server is connected to.
 
-use std::net::IpAddr;
-
-use super::Address;
 use super::item::Item;
 use super::reader::Note;
 use super::table::Table;
 use super::values::{Refusal, source_address};
+use super::{Address, LocalAddress};
 
 /// `"10.0.0.5"` or a list; of the family of the server's address, each once.
-pub(super) fn sources(table: &Table<'_>, server: Option<&Address>) -> Vec<IpAddr> {
+pub(super) fn sources(table: &Table<'_>, server: Option<&Address>) -> Vec<LocalAddress> {
     let written = table.setting("source", |item| {
         let sources = item.one_or_list(source)?;
         if sources.len() > MOST {
@@ -22,11 +20,11 @@ pub(super) fn sources(table: &Table<'_>, server: Option<&Address>) -> Vec<IpAddr
         let span = table.span_of("source");
         table.reader.report(Note::error(&span, message));
     }
-    let mut sources: Vec<IpAddr> = Vec::new();
+    let mut sources: Vec<LocalAddress> = Vec::new();
     for (address, span) in written {
         let report = |message| table.reader.report(Note::error(&span, message));
         match server {
-            Some(Address::Ip(server)) if server.is_ipv4() != address.is_ipv4() => {
+            Some(Address::Ip(server)) if server.is_ipv4() != address.ip.is_ipv4() => {
                 let family = if server.is_ipv4() { "IPv4" } else { "IPv6" };
                 report(format!(
                     "`source` is {address}: must be of {family}, as the server's address {server} is"
@@ -39,9 +37,9 @@ pub(super) fn sources(table: &Table<'_>, server: Option<&Address>) -> Vec<IpAddr
     sources
 }
 
-fn source(item: &Item<'_>) -> Option<(IpAddr, super::reader::Span)> {
-    let address = item.parse(source_address)?;
-    if address.is_unspecified() || address.is_multicast() {
+fn source(item: &Item<'_>) -> Option<(LocalAddress, super::reader::Span)> {
+    let address = item.parse_zoned(source_address)?;
+    if address.ip.is_unspecified() || address.ip.is_multicast() {
         item.refuse(Refusal::new("not an address that a connection comes from"));
         return None;
     }

@@ -145,7 +145,7 @@ pub(super) fn whereabouts(table: &Table<'_>) -> Option<Whereabouts> {
 }
 
 fn server(item: &Item<'_>) -> Option<Place> {
-    item.parse(server_place)
+    item.parse_zoned(server_place)
 }
 
 /// Reports a name that one of the others' addresses may come to have.

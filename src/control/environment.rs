@@ -28,6 +28,7 @@ impl Machine {
             variables: BTreeMap::new(),
             files: BTreeMap::new(),
             hosts: None,
+            interfaces: BTreeMap::new(),
         };
         Self {
             answers: RefCell::new(answers),
@@ -79,6 +80,13 @@ impl Environment for Machine {
         content
     }
 
+    fn interface(&self, name: &str) -> Option<u32> {
+        let index = nix::net::if_::if_nametoindex(name).ok();
+        let mut answers = self.answers.borrow_mut();
+        answers.interfaces.insert(name.to_owned(), index);
+        index
+    }
+
     fn user_id(&self) -> u32 {
         self.answers.borrow().user
     }
@@ -92,6 +100,7 @@ pub(super) struct Answers {
     files: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
     /// The lines of the hosts file that count.
     hosts: Option<Result<Vec<u8>, String>>,
+    interfaces: BTreeMap<String, Option<u32>>,
 }
 
 impl Answers {
@@ -120,6 +129,10 @@ impl Environment for Answers {
             Some(Err(why)) => Err(io::Error::other(why.clone())),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn interface(&self, name: &str) -> Option<u32> {
+        self.interfaces.get(name).copied().flatten()
     }
 
     fn user_id(&self) -> u32 {

@@ -6,6 +6,7 @@ use crate::balance::{Pool, Server, Sources};
 use crate::config::Level;
 use crate::proxy::Plan;
 use crate::ring;
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use tokio::net::{TcpSocket, TcpStream};
 /// Looks once a second, for as long as the process lives.
 pub(super) async fn run(desk: Arc<Desk>) {
     let mut plan = None;
+    let mut unfit = HashSet::new();
     let mut quiet: u32 = 0;
     loop {
         let now = desk.plan.load_full();
         let is_new = plan.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &now));
         if is_new {
             servers(&now).for_each(|(_, server)| try_all(server));
+            tell_of_families(&desk, &now, &mut unfit);
         }
         servers(&now).for_each(|(pool, server)| tell_of_addresses(&desk, pool, server));
         plan = Some(now);
@@ -51,7 +54,7 @@ pub(super) async fn connect(address: SocketAddr, sources: &Sources) -> io::Resul
     for source in sources.in_turn() {
         let socket = socket(address.is_ipv4())?;
         if let Some(source) = source {
-            let bound = ring::bind_source(&socket, source.address);
+            let bound = ring::bind_source(&socket, source.address.to_bind());
             let missing = bound.as_ref().is_err_and(ring::is_not_here);
             source.note(missing);
             if missing {
@@ -82,11 +85,28 @@ fn socket(v4: bool) -> io::Result<TcpSocket> {
 /// Before the first request needs them.
 fn try_all(server: &Server) {
     for source in server.sources.all() {
-        if let Ok(socket) = socket(source.address.is_ipv4()) {
-            let bound = ring::bind_source(&socket, source.address);
+        if let Ok(socket) = socket(source.address.ip.is_ipv4()) {
+            let bound = ring::bind_source(&socket, source.address.to_bind());
             source.note(bound.is_err_and(|error| ring::is_not_here(&error)));
         }
     }
+}
+
+/// Says once of each server that its pool's sources are of the other family, which only its name's answer could show.
+fn tell_of_families(desk: &Desk, plan: &Plan, told: &mut HashSet<(String, String)>) {
+    let now = servers(plan).filter(|(_, server)| server.sources.are_unfit());
+    let now: HashSet<_> = now
+        .map(|(pool, server)| (pool.settings.name.clone(), server.name.to_string()))
+        .collect();
+    for (pool, name) in now.difference(told) {
+        desk.events.say(
+            Level::Warning,
+            format!(
+                "no `source` of server {pool}/{name} is of its address's family: the kernel chooses the address to connect from"
+            ),
+        );
+    }
+    *told = now;
 }
 
 fn tell_of_addresses(desk: &Desk, pool: &Pool, server: &Server) {

@@ -49,7 +49,7 @@ pub fn httplog(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
 fn client(record: &Record<'_>, out: &mut Vec<u8>) {
     match record.client {
         Some(client) => {
-            text::address(client.ip(), out);
+            text::client(&client, out);
             out.push(b':');
             number(client.port(), out);
         }

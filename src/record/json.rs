@@ -63,7 +63,7 @@ fn client(record: &Record<'_>, out: &mut Vec<u8>) {
     match record.client {
         Some(client) => {
             out.extend_from_slice(b",\"client_ip\":\"");
-            text::address(client.ip(), out);
+            text::client(&client, out);
             out.push(b'"');
             numeric("client_port", client.port(), out);
         }

@@ -1,6 +1,6 @@
 //! Pieces that several line formats push: numbers, addresses, escaped bytes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Bytes of a request's target that a line keeps. HAProxy keeps 1,023 of the whole request line.
 pub const TARGET_MAX: usize = 4096;
@@ -15,6 +15,17 @@ pub(super) fn address(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(v4) => quad(v4, out),
         IpAddr::V6(v6) => groups(v6, out),
+    }
+}
+
+/// A client's address without its port; one of a link has its zone (`fe80::1%2`, RFC 4007 section 11).
+pub(super) fn client(client: &SocketAddr, out: &mut Vec<u8>) {
+    address(client.ip(), out);
+    if let SocketAddr::V6(v6) = client
+        && v6.scope_id() != 0
+    {
+        out.push(b'%');
+        out.extend_from_slice(itoa::Buffer::new().format(v6.scope_id()).as_bytes());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reaching a server without ever blocking: connect(2), a poll, and the socket's own verdict.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub enum NotDialled {
 ///
 /// # Errors
 /// [`NotDialled`]; what comes later is [`Dialled::connected`]'s.
-pub fn dial(address: &Address, source: Option<IpAddr>) -> Result<Dialled, NotDialled> {
+pub fn dial(address: &Address, source: Option<SocketAddr>) -> Result<Dialled, NotDialled> {
     let (socket, verdict) = match address {
         Address::Ip(address) => {
             let family = if address.is_ipv4() {
@@ -87,12 +87,12 @@ impl Dialled {
     }
 }
 
-/// Binds a TCP socket to an address and to no port yet: the kernel chooses one when it connects, so that each port
+/// Binds a TCP socket to an address (its port is 0) and to no port yet: the kernel chooses one when it connects, so that each port
 /// can serve once for every address connected to (ip(7), IP_BIND_ADDRESS_NO_PORT).
 ///
 /// # Errors
 /// Those of bind(2); see [`is_not_here`].
-pub fn bind_source(socket: &impl AsFd, source: IpAddr) -> io::Result<()> {
+pub fn bind_source(socket: &impl AsFd, source: SocketAddr) -> io::Result<()> {
     let (socket, yes): (_, libc::c_int) = (socket.as_fd(), 1);
     // SAFETY: the option is an int that outlives the call, of the size that is told. It is one of
     // IP's for sockets of both families.
@@ -108,7 +108,7 @@ pub fn bind_source(socket: &impl AsFd, source: IpAddr) -> io::Result<()> {
     if set < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(rustix::net::bind(socket, &SocketAddr::new(source, 0))?)
+    Ok(rustix::net::bind(socket, &source)?)
 }
 
 /// Whether binding failed because the address is not one of this machine.

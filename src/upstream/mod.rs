@@ -86,7 +86,7 @@ pub async fn open(
 fn dial(address: &Address, sources: &Sources) -> Result<Dialled, ConnectError> {
     let mut refused = None;
     for source in sources.in_turn() {
-        let dialled = ring::dial(address, source.map(|source| source.address));
+        let dialled = ring::dial(address, source.map(|source| source.address.to_bind()));
         if let Some(source) = source {
             source.note(matches!(dialled, Err(NotDialled::NoSource(_))));
         }

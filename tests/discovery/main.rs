@@ -37,6 +37,7 @@ on_both_drivers!(
     only_the_last_server_that_goes_leaves_nobody,
     a_hosts_file_counts_before_dns_and_is_followed,
     domains_are_appended_to_names,
+    a_family_without_a_source_is_an_event,
 );
 
 /// Servers on one port of several addresses, as a name needs them.
@@ -710,4 +711,19 @@ fn domains_are_appended_to_names(on: Driver) {
             None => assert_eq!(answer.status(), 503, "{name} {search}"),
         }
     }
+}
+
+/// Which only the name's answer can show: the file names no family. Once, and only for the server that it is true of.
+fn a_family_without_a_source_is_an_event(on: Driver) {
+    let hosts = Hosts::on(&[A, "::1"]);
+    let dns = Dns::start(&node(&[A, "::1"]));
+    let proxy = hosts.setup(on, &dns, "", "source = \"127.0.0.1\"").start();
+    let six = format!("no `source` of server app/node-[::1]:{}", hosts.port());
+    proxy.wait_for_line(&six);
+    assert_eq!(shares(&proxy, 2).len(), 2, "both are served all the same");
+    proxy.sighup();
+    proxy.wait_for_line("configuration reloaded");
+    // The next look comes within a second.
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(lines_with(&proxy, "no `source` of server").len(), 1);
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::Refusal;
-use crate::config::{Address, Bind, LogTarget, Network};
+use crate::config::{Address, Bind, LocalAddress, LogTarget, Network};
 
 /// Where to listen: `"*:80"` too, and port 0 for one that the kernel chooses.
 pub(in crate::config) fn bind_address(text: &str) -> Result<Bind, Refusal> {
@@ -84,6 +84,42 @@ pub(in crate::config) fn name_server(text: &str) -> Result<SocketAddr, Refusal> 
     }
 }
 
+/// An address with the zone of its interface as a number, which is how the standard library reads one (RFC 4007 section 11.2).
+pub(in crate::config) fn with_numeric_zone(
+    text: &str,
+    interface: impl Fn(&str) -> Option<u32>,
+) -> Result<String, Refusal> {
+    let Some((before, rest)) = text
+        .split_once('%')
+        .filter(|(before, _)| before.contains(':'))
+    else {
+        return Ok(text.to_owned());
+    };
+    let (name, after) = rest.split_at(rest.find(']').unwrap_or(rest.len()));
+    if name.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() {
+        return Ok(text.to_owned());
+    }
+    match interface(name).filter(|_| !name.is_empty()) {
+        Some(index) => Ok(format!("{before}%{index}{after}")),
+        None => Err(
+            Refusal::new("the zone is no network interface of this machine")
+                .help("`ip -6 address` lists them, with their addresses"),
+        ),
+    }
+}
+
+/// An IPv6 link-local address says nothing without its interface: each has the same network (RFC 4291 section 2.5.6).
+fn needs_zone(address: &SocketAddr) -> Option<Refusal> {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+            let (ip, port) = (v6.ip(), v6.port());
+            let help = format!("write \"[{ip}%eth0]:{port}\", with the interface's name");
+            Some(Refusal::new("a link-local address needs its zone").help(help))
+        }
+        SocketAddr::V6(_) | SocketAddr::V4(_) => None,
+    }
+}
+
 /// A file.
 pub(in crate::config) fn file_path(text: &str) -> Result<PathBuf, Refusal> {
     absolute(text)
@@ -104,7 +140,13 @@ pub(in crate::config) fn domain_name(text: &str) -> Result<String, Refusal> {
 }
 
 /// An address to connect from: no port, which the kernel chooses.
-pub(in crate::config) fn source_address(text: &str) -> Result<IpAddr, Refusal> {
+pub(in crate::config) fn source_address(text: &str) -> Result<LocalAddress, Refusal> {
+    if let Some((ip, zone)) = text.split_once('%')
+        && let (Ok(ip), Ok(zone)) = (ip.parse::<Ipv6Addr>(), zone.parse::<u32>())
+    {
+        let ip = IpAddr::V6(ip);
+        return Ok(LocalAddress { ip, zone });
+    }
     if let Ok(address) = text.parse::<SocketAddr>() {
         let help = format!("write \"{}\": the kernel chooses the port", address.ip());
         return Err(Refusal::new("has a port").help(help));
@@ -115,7 +157,15 @@ pub(in crate::config) fn source_address(text: &str) -> Result<IpAddr, Refusal> {
     if let Some(address) = bare.and_then(|text| text.parse::<Ipv6Addr>().ok()) {
         return Err(Refusal::new("has brackets").help(format!("write \"{address}\"")));
     }
-    let parsed = text.parse();
+    let parsed = text.parse::<IpAddr>().map(LocalAddress::from);
+    if let Ok(LocalAddress {
+        ip: IpAddr::V6(ip), ..
+    }) = parsed
+        && ip.is_unicast_link_local()
+    {
+        let help = format!("write \"{ip}%eth0\", with the interface's name");
+        return Err(Refusal::new("a link-local address needs its zone").help(help));
+    }
     parsed.map_err(|_| Refusal::new("not an IP address").help("write \"10.0.0.5\" or \"fd00::5\""))
 }
 
@@ -225,9 +275,10 @@ fn ip_and_port(text: &str, least_port: u16) -> Result<SocketAddr, Refusal> {
         return Err(refusal);
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return match address.port() {
-            port if port < least_port => Err(port_out_of_range("0", least_port)),
-            _ => Ok(address),
+        return match (address.port(), needs_zone(&address)) {
+            (port, _) if port < least_port => Err(port_out_of_range("0", least_port)),
+            (_, Some(refusal)) => Err(refusal),
+            (_, None) => Ok(address),
         };
     }
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -418,6 +469,54 @@ mod tests {
         let long = format!("unix:/{}", "a".repeat(SOCKET_PATH_MAX));
         assert!(server_place(&long).is_err());
         assert!(server_place(&long[..long.len() - 1]).is_ok());
+    }
+
+    #[test]
+    fn zones() {
+        let interface = |name: &str| (name == "eth0").then_some(7);
+        for (text, wanted) in [
+            ("[fe80::1%eth0]:80", Ok("[fe80::1%7]:80")),
+            ("[fe80::1%3]:80", Ok("[fe80::1%3]:80")),
+            ("fe80::1%eth0", Ok("fe80::1%7")),
+            (
+                "[fe80::1%eth1]:80",
+                Err("the zone is no network interface of this machine"),
+            ),
+            (
+                "[fe80::1%]:80",
+                Err("the zone is no network interface of this machine"),
+            ),
+            ("unix/%eth0", Ok("unix/%eth0")),
+        ] {
+            let found = with_numeric_zone(text, interface).map_err(|refusal| refusal.message);
+            assert_eq!(found.as_deref().map_err(String::as_str), wanted, "{text}");
+        }
+        let lacking = Some("a link-local address needs its zone".to_owned());
+        for text in ["[fe80::1]:80", "[febf::1]:80"] {
+            assert_eq!(
+                bind_address(text).err().map(|refusal| refusal.message),
+                lacking,
+                "{text}"
+            );
+            assert_eq!(
+                server_place(text).err().map(|refusal| refusal.message),
+                lacking,
+                "{text}"
+            );
+        }
+        assert_eq!(
+            source_address("fe80::1")
+                .err()
+                .map(|refusal| refusal.message),
+            lacking
+        );
+        assert_eq!(
+            source_address("fe80::1%7").unwrap().to_string(),
+            "fe80::1%7"
+        );
+        let bound = bind_address("[fe80::1%7]:80").unwrap();
+        assert_eq!(bound.to_string(), "[fe80::1%7]:80");
+        assert!(bind_address("[fec0::1]:80").is_ok(), "another network");
     }
 
     #[test]

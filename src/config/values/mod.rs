@@ -9,7 +9,7 @@ mod words;
 
 pub(super) use address::{
     DNS_PORT, Place, asked_address, bind_address, domain_name, file_path, log_target, name_server,
-    network, server_place, service_name, socket_path, source_address,
+    network, server_place, service_name, socket_path, source_address, with_numeric_zone,
 };
 pub(super) use duration::{duration, unit_help};
 pub(super) use request::{field_value, method, target};
