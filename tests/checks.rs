@@ -1047,6 +1047,7 @@ fn status_and_page_tell_of_checks_and_agents(on: Driver) {
         assert!(page.contains(wanted), "{wanted} is not in {page}");
     }
     let output = ringbolt()
+        .env("COLUMNS", "200")
         .args(["status", "--socket"])
         .arg(proxy.control_socket())
         .output()

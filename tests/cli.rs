@@ -109,14 +109,16 @@ fn no_command_minds_a_reader_that_has_gone() {
     assert_eq!(missing.wait().unwrap().code(), Some(1));
 }
 
-/// 80 columns where there is no terminal; a terminal's own number where there is one (by `script`, which makes one).
+/// 80 columns where there is no terminal; or `COLUMNS`.
 #[test]
 fn a_status_fits_its_width() {
     let (_servers, proxy) = many(2);
     assert_eventually!(
         proxy.status().unwrap()["pools"][0]["servers"][0]["checks"].as_u64() > Some(1)
     );
-    let text = told(&mut asking(&proxy, &["status"]));
+    let wide = told(asking(&proxy, &["status"]).env("COLUMNS", "250"));
+    assert!(wide.contains(" out ") && wide.contains("last: "), "{wide}");
+    let text = told(asking(&proxy, &["status"]).env_remove("COLUMNS"));
     assert!(
         text.lines().all(|line| line.chars().count() <= 80),
         "{text}"

@@ -226,7 +226,7 @@ fn a_server_that_stalls_holds_the_client_back(on: Driver) {
 
 /// What a tunnel at rest may take, and an idle connection (which has a task). The README promises 600 B of thousands of tunnels in a
 /// release build; here it is fewer, and the allocator's pages count whole.
-const TUNNEL: u64 = 1_024;
+const TUNNEL: u64 = 1_280;
 const CONNECTION: u64 = 10 << 10;
 
 fn idle_connections_cost_little(on: Driver) {

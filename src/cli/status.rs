@@ -68,13 +68,12 @@ fn shown(socket: &Path, json: bool) -> Result<String, ExitCode> {
     }
 }
 
-/// Columns of the terminal; 80 where the output is none.
+/// Columns of the terminal; where the output is none, those of `COLUMNS`, as other programs have it, or 80.
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stdout());
-    match size {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).max(40),
-        _ => 80,
-    }
+    let terminal = rustix::termios::tcgetwinsize(io::stdout()).map(|size| size.ws_col.into());
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let width = terminal.ok().filter(|columns| *columns > 0).or_else(asked);
+    width.unwrap_or(80).max(40)
 }
 
 /// The status as JSON, as it came.
@@ -332,17 +331,25 @@ fn fit(widths: &mut [usize; COLUMNS], shown: &mut [bool; COLUMNS], width: usize)
         let columns = widths.iter().zip(shown).filter(|(_, shown)| **shown);
         1 + columns.map(|(width, _)| width + 1).sum::<usize>()
     };
-    for column in LEFT_OUT {
-        if row(widths, shown) > width {
-            shown[column] = false;
+    for step in STEPS {
+        let over = row(widths, shown).saturating_sub(width);
+        match step {
+            Step::LeaveOut(column) if over > 0 => shown[column] = false,
+            Step::LeaveOut(_) => {}
+            Step::Narrow(column, least) => {
+                let least = least.min(widths[column]);
+                widths[column] = widths[column].saturating_sub(over).max(least);
+            }
         }
     }
-    for (column, least) in NARROWED {
-        let over = row(widths, shown).saturating_sub(width);
-        widths[column] = widths[column]
-            .saturating_sub(over)
-            .max(least.min(widths[column]));
-    }
+}
+
+/// What makes a row shorter.
+#[derive(Clone, Copy)]
+enum Step {
+    LeaveOut(usize),
+    /// To so many characters at least.
+    Narrow(usize, usize),
 }
 
 /// Cuts a cell to so many characters, the last of which shows it.
@@ -355,10 +362,21 @@ fn shorten(cell: &mut String, width: usize) {
     }
 }
 
-/// Columns in the order in which they are left out: in, out, total, weight, queue, address, 5xx, since.
-const LEFT_OUT: [usize; 8] = [9, 10, 8, 4, 7, 1, 11, 3];
-/// And those that are narrowed then, to so many characters: checks, state, server.
-const NARROWED: [(usize, usize); 3] = [(12, 10), (2, 10), (0, 8)];
+/// In this order, as long as a row is too long: without in, out, total, weight, queue and 5xx; short checks; without since and address;
+/// a short state, and a short name.
+const STEPS: [Step; 11] = [
+    Step::LeaveOut(9),
+    Step::LeaveOut(10),
+    Step::LeaveOut(8),
+    Step::LeaveOut(4),
+    Step::LeaveOut(7),
+    Step::LeaveOut(11),
+    Step::Narrow(12, 10),
+    Step::LeaveOut(3),
+    Step::LeaveOut(1),
+    Step::Narrow(2, 10),
+    Step::Narrow(0, 8),
+];
 
 const COLUMNS: usize = 13;
 /// Before it are words, from it on figures.
@@ -446,7 +464,7 @@ mod tests {
 
     #[test]
     fn rows_fit() {
-        for (width, columns) in [(400, 13), (170, 13), (120, 8), (80, 5), (60, 5)] {
+        for (width, columns) in [(400, 13), (170, 13), (120, 8), (80, 6), (60, 5)] {
             let (mut widths, mut shown) = ([9; COLUMNS], [true; COLUMNS]);
             widths[12] = 30;
             widths[0] = 20;
