@@ -464,6 +464,39 @@ mod tests {
         assert_eq!(found, [(60, 3), (1, 3), (256, 4), (128, 4), (1, 5)]);
     }
 
+    /// SRV weights count in relation to the heaviest, so that another record's change would give this server another one.
+    #[test]
+    fn an_operators_weight_survives_another_records_change() {
+        use crate::balance::Pool;
+        let plan = |others: u16, before: Option<&Pool>| {
+            let mut pool = pool_settings(None, &[]);
+            pool.templates = vec![template(0, 64, "x")];
+            let mut known = Known::default();
+            let said = vec![
+                ranked("10.0.0.1:1", 10, 60_000),
+                ranked("10.0.0.1:2", 10, others),
+            ];
+            known.hear(Said::Found(said), HOLD, 0);
+            Pool::new(&expand(&pool, |_| Some(&known)), before, 1)
+        };
+        let weights = |pool: &Pool| -> Vec<u16> {
+            pool.servers
+                .iter()
+                .map(|server| server.live.weight())
+                .collect()
+        };
+        let first = plan(60_000, None);
+        assert_eq!(weights(&first), [256, 256]);
+        first.set_weight(1, 9);
+        let second = plan(30_000, Some(&first));
+        assert_eq!(weights(&second), [256, 9], "not the record's 128");
+        let third = plan(15_000, Some(&second));
+        assert_eq!(weights(&third), [256, 9]);
+        // Without an operator's word DNS has its way.
+        let fourth = plan(60_000, None);
+        assert_eq!(weights(&plan(30_000, Some(&fourth))), [256, 128]);
+    }
+
     #[test]
     fn a_name_with_more_addresses_than_servers_keeps_those_it_has() {
         let many = |from: u8, to: u8| {

@@ -14,8 +14,9 @@ use super::sessions::Sessions;
 use super::sources::Sources;
 use super::standing::{AgentWord, Standing};
 use super::sticky::{self, Sticky};
-use crate::config::{self, AdminState};
+use crate::config::{self, Address, AdminState};
 use arc_swap::ArcSwap;
+use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -131,13 +132,15 @@ impl Pool {
             |p| Arc::clone(&p.live),
         );
         let plan = live.next_plan();
+        let before = previous.map(Before::new);
         let name: Arc<str> = settings.name.as_str().into();
         let servers: Box<[_]> = settings
             .servers
             .iter()
             .map(|server| {
-                let live = previous
-                    .and_then(|p| p.carried_over(server, settings, workers))
+                let live = before
+                    .as_ref()
+                    .and_then(|before| before.carried_over(server, settings, workers))
                     .unwrap_or_else(|| {
                         let pool = Arc::clone(&live);
                         let live = Live::new(server.state, server.weight, workers, pool);
@@ -165,7 +168,7 @@ impl Pool {
             .collect();
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
         weigh_health(settings, &servers, &live);
-        let policy = Policy::new(&settings.balance, &servers, &live);
+        let policy = Policy::new(&settings.balance, &servers, &live, None);
         let retired = previous.map_or_else(Vec::new, |p| p.retire(&servers));
         let bounded = servers.iter().any(|server| server.bounds.any());
         if bounded {
@@ -606,7 +609,14 @@ impl Pool {
     /// one thread at a time.
     fn renew(&self) {
         weigh_health(&self.settings, &self.servers, &self.live);
-        let policy = Policy::new(&self.settings.balance, &self.servers, &self.live);
+        let before = self.policy.load();
+        let policy = Policy::new(
+            &self.settings.balance,
+            &self.servers,
+            &self.live,
+            Some(&before),
+        );
+        drop(before);
         self.policy.store(Arc::new(policy));
         self.look_after_waiters();
     }
@@ -614,7 +624,11 @@ impl Pool {
     /// The servers that this, the previous, pool has and the `next` plan's has not retire; with those that were retired
     /// before, as far as anything is left of them.
     fn retire(&self, next: &[Arc<Server>]) -> Vec<Retired> {
-        let kept = |live: &Arc<Live>| next.iter().any(|s| Arc::ptr_eq(&s.live, live));
+        let next: HashSet<_> = next
+            .iter()
+            .map(|server| Arc::as_ptr(&server.live))
+            .collect();
+        let kept = |live: &Arc<Live>| next.contains(&Arc::as_ptr(live));
         let stays = |old: &&Retired| old.live.upgrade().is_some_and(|live| !kept(&live));
         let mut retired: Vec<_> = self.retired.iter().filter(stays).cloned().collect();
         for (settings, server) in self.settings.servers.iter().zip(&self.servers) {
@@ -628,18 +642,38 @@ impl Pool {
         }
         retired
     }
+}
 
-    /// A server that this, the previous, pool has as well, or had, as it was set then.
-    fn known(&self, now: &config::Server) -> Option<(&config::Server, Arc<Live>)> {
-        let same = |s: &config::Server| s.name == now.name && s.address == now.address;
-        let mut present = self.settings.servers.iter().zip(&self.servers);
-        if let Some((before, server)) = present.find(|(before, _)| same(before)) {
-            return Some((before, Arc::clone(&server.live)));
+/// The pool of the plan before, its servers by name and address: a pool of thousands is made in linear time.
+struct Before<'a> {
+    pool: &'a Pool,
+    present: HashMap<(&'a str, &'a Address), usize>,
+    retired: HashMap<(&'a str, &'a Address), usize>,
+}
+
+impl<'a> Before<'a> {
+    fn new(pool: &'a Pool) -> Self {
+        let names = |server: &'a config::Server| (server.name.as_str(), &server.address);
+        let present = pool.settings.servers.iter().map(names);
+        let retired = pool.retired.iter().map(|old| names(&old.settings));
+        Self {
+            pool,
+            present: present.enumerate().map(|(at, name)| (name, at)).collect(),
+            retired: retired.enumerate().map(|(at, name)| (name, at)).collect(),
         }
-        let mut retired = self.retired.iter().filter(|old| same(&old.settings));
-        let (before, live) = retired.find_map(|old| Some((&old.settings, old.live.upgrade()?)))?;
+    }
+
+    /// A server that the pool has as well, or had, as it was set then.
+    fn known(&self, now: &config::Server) -> Option<(&'a config::Server, Arc<Live>)> {
+        let name = (now.name.as_str(), &now.address);
+        if let Some(at) = self.present.get(&name) {
+            let before = &self.pool.settings.servers[*at];
+            return Some((before, Arc::clone(&self.pool.servers[*at].live)));
+        }
+        let old = &self.pool.retired[*self.retired.get(&name)?];
+        let live = old.live.upgrade()?;
         live.set_removed(false);
-        Some((before, live))
+        Some((&old.settings, live))
     }
 
     /// The live state of a server that is known already.
@@ -659,7 +693,10 @@ impl Pool {
         if before.state != now.state {
             live.admit(now.state, now.slow_start.map(|slow| slow.over));
         }
-        if before.weight != now.weight {
+        // A server that DNS found has a weight in relation to the others: another record's change must not undo the operator's.
+        let is_operators = live.weight() != before.weight;
+        let is_found = || pool.templates.iter().any(|template| template.made(now));
+        if before.weight != now.weight && !(is_operators && is_found()) {
             live.set_weight(now.weight);
         }
         if pool.passive.is_none() && live.ejected_until_ms().is_some() {
@@ -921,7 +958,7 @@ mod tests {
         assert_eq!(later.servers[0].live.weight(), 5);
         assert_eq!(later.servers[1].live.admin(), AdminState::Maintenance);
         assert!(later.servers[2].live.is_up());
-        settings.servers[0].address = config::Address::Unix("/x".into());
+        settings.servers[0].address = Address::Unix("/x".into());
         let moved = Pool::new(&settings, Some(&later), 2);
         assert!(!Arc::ptr_eq(&moved.servers[0].live, &later.servers[0].live));
         settings.name = "other".into();
@@ -964,7 +1001,7 @@ mod tests {
         let mut settings = before.settings.clone();
         settings.servers.swap(0, 1);
         // "c" has another address and a twin; the twin's key is the same.
-        settings.servers[2].address = config::Address::Unix("/new".into());
+        settings.servers[2].address = Address::Unix("/new".into());
         let twin = config::Server {
             name: "twin".into(),
             ..settings.servers[2].clone()

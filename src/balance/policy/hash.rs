@@ -18,8 +18,7 @@ use twox_hash::XxHash64;
 /// in a step or two, whatever the number of servers.
 #[derive(Debug)]
 pub(in crate::balance) struct Ring {
-    points: Box<[Point]>,
-    parts: Box<[u32]>,
+    places: Arc<Places>,
     /// By server, in the pool's order; 0 for those that are not on the ring.
     weights: Box<[u16]>,
     /// All of them.
@@ -30,6 +29,15 @@ pub(in crate::balance) struct Ring {
     turns: RoundRobin,
 }
 
+/// Where the servers stand, those that are down too: a change of health makes no other one.
+#[derive(Debug)]
+struct Places {
+    points: Box<[Point]>,
+    parts: Box<[u32]>,
+    /// Points of each server, in the pool's order.
+    counts: Box<[u32]>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Point {
     at: u32,
@@ -37,13 +45,21 @@ struct Point {
 }
 
 impl Ring {
-    pub(super) fn new(entrants: &[Entrant], servers: &[Arc<Server>], bound: Option<u32>) -> Self {
-        let mut points = points(entrants, servers);
-        points.sort_unstable();
+    pub(super) fn new(
+        entrants: &[Entrant],
+        servers: &[Arc<Server>],
+        bound: Option<u32>,
+        before: Option<&Self>,
+    ) -> Self {
+        let counts = counts(servers);
+        let same = before.filter(|before| *before.places.counts == *counts);
+        let places = same.map_or_else(
+            || Arc::new(Places::new(counts, servers)),
+            |before| Arc::clone(&before.places),
+        );
         let weights = super::weights(entrants, servers.len());
         Self {
-            parts: parts(&points),
-            points: points.into(),
+            places,
             weight: weights.iter().map(|weight| u64::from(*weight)).sum(),
             weights: weights.into(),
             bound,
@@ -56,12 +72,18 @@ impl Ring {
             return self.turns.pick(view);
         };
         let begin = self.find((mix(key) >> 32) as u32);
-        let (before, from) = self.points.split_at(begin);
+        let (before, from) = self.places.points.split_at(begin);
         let why = Why::Key;
         let mut full: Option<usize> = None;
-        for point in from.iter().chain(before) {
+        for (steps, point) in from.iter().chain(before).enumerate() {
+            #[cfg(test)]
+            tests::STEPS.with(|steps| steps.set(steps.get() + 1));
+            // Many in a row: before all points are walked, each server is looked at once.
+            if steps == LOOKED_AT && !self.has_room(view, full) {
+                break;
+            }
             let server = point.server as usize;
-            if Some(server) == full || !view.fits(server) {
+            if self.weights[server] == 0 || Some(server) == full || !view.fits(server) {
                 continue;
             }
             let sessions = view.servers[server].live.sessions();
@@ -72,6 +94,18 @@ impl Ring {
         }
         // Only the one to be avoided has room.
         full.map(|server| Pick { server, why })
+    }
+
+    /// Whether any server would be picked; where none has room below the bound, whether one above it is still to be found.
+    fn has_room(&self, view: &View<'_>, full: Option<usize>) -> bool {
+        let total = view.live.sessions() + 1;
+        let fits = |server: usize| self.weights[server] > 0 && view.fits(server);
+        (0..self.weights.len())
+            .filter(|server| fits(*server))
+            .any(|server| {
+                let sessions = view.servers[server].live.sessions() + 1;
+                full.is_none() || !self.overfull(server, sessions, total)
+            })
     }
 
     /// Whether so many of the pool's `total` are more than the server may have.
@@ -85,9 +119,13 @@ impl Ring {
 
     /// The first point at this place or behind it.
     fn find(&self, at: u32) -> usize {
-        let part = u64::from(at) >> part_shift(self.parts.len());
-        let begin = self.parts[part as usize] as usize;
-        let behind = self.points[begin..].iter().position(|point| point.at >= at);
+        let Places { points, parts, .. } = &*self.places;
+        if points.is_empty() {
+            return 0;
+        }
+        let part = u64::from(at) >> part_shift(parts.len());
+        let begin = parts[part as usize] as usize;
+        let behind = points[begin..].iter().position(|point| point.at >= at);
         behind.map_or(0, |steps| begin + steps)
     }
 }
@@ -97,21 +135,38 @@ pub fn key_of(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
 
-fn points(entrants: &[Entrant], servers: &[Arc<Server>]) -> Vec<Point> {
+/// Points of each server at its present weight, whether or not it takes sessions now.
+fn counts(servers: &[Arc<Server>]) -> Box<[u32]> {
     let each = if servers.len() <= MANY { FINE } else { COARSE };
     // The heaviest server of the file has so many points: whether servers are up does not change the others' points.
     let heaviest = servers.iter().map(|server| server.weight).max();
     let heaviest = u64::from(heaviest.unwrap_or(1).max(1)) * u64::from(slow_start::WHOLE);
-    let mut points = Vec::new();
-    for entrant in entrants {
-        let name = XxHash64::oneshot(0, servers[entrant.server as usize].name.as_bytes());
-        let count = (each * u64::from(entrant.weight)).div_ceil(heaviest);
-        points.extend((0..count).map(|number| Point {
-            at: (mix(name ^ mix(number)) >> 32) as u32,
-            server: entrant.server,
-        }));
+    let count = |server: &Arc<Server>| {
+        let weight = u64::from(server.live.share_of_weight());
+        (each * weight).div_ceil(heaviest) as u32
+    };
+    servers.iter().map(count).collect()
+}
+
+impl Places {
+    fn new(counts: Box<[u32]>, servers: &[Arc<Server>]) -> Self {
+        #[cfg(test)]
+        tests::MADE.with(|made| made.set(made.get() + 1));
+        let mut points = Vec::with_capacity(counts.iter().map(|count| *count as usize).sum());
+        for (at, (count, server)) in (0..).zip(counts.iter().zip(servers)) {
+            let name = XxHash64::oneshot(0, server.name.as_bytes());
+            points.extend((0..u64::from(*count)).map(|number| Point {
+                at: (mix(name ^ mix(number)) >> 32) as u32,
+                server: at,
+            }));
+        }
+        points.sort_unstable();
+        Self {
+            parts: parts(&points),
+            points: points.into(),
+            counts,
+        }
     }
-    points
 }
 
 /// As many parts as points, rounded up to a power of two.
@@ -140,3 +195,16 @@ const FINE: u64 = 256;
 /// And in larger pools.
 const COARSE: u64 = 32;
 const MANY: usize = 1024;
+/// Points that are walked before all servers are looked at.
+const LOOKED_AT: usize = 64;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Points walked, and rings made, by this thread.
+        pub(in crate::balance::policy) static STEPS: Cell<usize> = const { Cell::new(0) };
+        pub(in crate::balance::policy) static MADE: Cell<usize> = const { Cell::new(0) };
+    }
+}

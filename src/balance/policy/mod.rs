@@ -65,8 +65,14 @@ pub(super) struct View<'a> {
 }
 
 impl Policy {
-    /// Made for these servers, in file order; to be called off the workers.
-    pub(super) fn new(balance: &Balance, servers: &[Arc<Server>], live: &PoolLive) -> Self {
+    /// Made for these servers, in file order; to be called off the workers. What the policy `before` has for the same servers
+    /// is used again where it still holds.
+    pub(super) fn new(
+        balance: &Balance,
+        servers: &[Arc<Server>],
+        live: &PoolLive,
+        before: Option<&Self>,
+    ) -> Self {
         let entrants = entrants(servers, live.panics());
         let mut next = entrants.iter().peekable();
         for (at, server) in (0..).zip(servers) {
@@ -80,7 +86,13 @@ impl Policy {
             }
             Balance::TwoChoices => Self::TwoChoices(TwoChoices::new(&entrants, servers.len())),
             Balance::First => Self::First(First::new(&entrants)),
-            Balance::Hash(hash) => Self::Hash(Ring::new(&entrants, servers, hash.bound)),
+            Balance::Hash(hash) => {
+                let before = match before {
+                    Some(Self::Hash(ring)) => Some(ring),
+                    Some(_) | None => None,
+                };
+                Self::Hash(Ring::new(&entrants, servers, hash.bound, before))
+            }
         };
         live.set_lows(match &policy {
             Self::LeastConnections(policy) => policy.lows(),

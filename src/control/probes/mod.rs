@@ -19,7 +19,7 @@ use crate::balance::{AgentWord, Change, Pool, Server};
 use crate::config::{Agent, Check, ProxyVersion};
 use crate::wire::HeadLimits;
 use arc_swap::ArcSwap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -110,8 +110,9 @@ impl Probes {
         self.shared.pools.store(Arc::new(pools.into()));
         self.shared.limits.store(Arc::new(limits));
         let mut wanted: Vec<Target> = targets(pools).collect();
+        let all: HashSet<&Target> = wanted.iter().collect();
         self.tasks.retain(|target, task| {
-            let stays = wanted.contains(target);
+            let stays = all.contains(target);
             if !stays {
                 task.abort();
             }

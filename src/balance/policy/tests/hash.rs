@@ -45,6 +45,63 @@ fn keys_are_spread_by_weight() {
     assert!((17_500..22_500).contains(&counts[1]), "{counts:?}");
 }
 
+/// Points walked, and rings made, while `work` runs.
+fn counted(work: impl FnOnce()) -> (usize, usize) {
+    use crate::balance::policy::hash::tests::{MADE, STEPS};
+    let now = || (STEPS.get(), MADE.get());
+    let before = now();
+    work();
+    (now().0 - before.0, now().1 - before.1)
+}
+
+/// Not after all of its 256,000 points.
+#[test]
+fn a_pool_without_a_free_server_is_left_after_few_points() {
+    let mut settings = settings(hash(None), &[1; 1_000]);
+    for server in &mut settings.servers {
+        server.bounds.connections = Some(1);
+    }
+    let pool = Pool::new(&settings, None, 1);
+    let mut sessions: Vec<_> = (0..1_000).map(|number| begin(&pool, key(number))).collect();
+    let ask = Ask {
+        key: key(7),
+        ..Ask::default()
+    };
+    let (steps, _) = counted(|| assert!(pool.take(&ask).is_err()));
+    assert!((1..=2 * 65).contains(&steps), "{steps} points");
+    // The one that is free is found all the same, wherever it stands.
+    for at in [0, 499, 900] {
+        let (server, session) = sessions.swap_remove(at);
+        drop(session);
+        let (pick, busy) = pool.take(&ask).expect("one is free");
+        assert_eq!(pick.server, server);
+        sessions.push((server, busy));
+    }
+    // And the same with a bound, which nobody is below.
+    let bounded = balanced(hash(Some(100)), &[1; 1_000]);
+    let _held: Vec<_> = (0..1_000)
+        .map(|number| begin(&bounded, key(number)))
+        .collect();
+    let (steps, _) = counted(|| drop(begin(&bounded, key(7))));
+    assert!(steps < 30_000, "{steps} points");
+}
+
+/// All fail together, and come back: the points stay as they are.
+#[test]
+fn a_change_of_health_makes_no_ring() {
+    let pool = balanced(hash(None), &[1; 1_000]);
+    let before = owners(&pool, 2_000);
+    let (_, made) = counted(|| {
+        (1..1_000).for_each(|server| pool.mark(server, &change(false), 1));
+        assert!(owners(&pool, 100).iter().all(|owner| *owner == 0));
+        (1..1_000).for_each(|server| pool.mark(server, &change(true), 2));
+    });
+    assert_eq!(made, 0);
+    assert_eq!(owners(&pool, 2_000), before);
+    let (_, made) = counted(|| pool.set_weight(3, 2));
+    assert_eq!(made, 1, "a weight is another number of points");
+}
+
 /// Removing one of N moves its keys and no others: about one in N.
 #[test]
 fn about_one_key_in_n_moves() {
