@@ -9,7 +9,7 @@ use super::logs::Logs;
 use super::probes::{News, Tell};
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
-use super::{identity, now_ms, started_ms};
+use super::{identity, now_ms, on_wall, started_ms};
 use crate::balance::passive::Verdict;
 use crate::balance::{Pool, Server};
 use crate::config::{AdminState, Level, Stats};
@@ -116,7 +116,7 @@ impl Source for Desk {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             launcher: self.launcher,
-            started_ms,
+            started_ms: on_wall(started_ms),
             uptime: now_ms.saturating_sub(started_ms) / 1000,
             driver: self.workers.driver().to_string(),
             sandbox: self.sandbox.words(),

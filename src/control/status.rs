@@ -426,7 +426,7 @@ impl ServerStatus {
                 .map_or_else(String::new, |_| live.agent().to_string()),
             agent_heard: heard.to_owned(),
             reason,
-            since_ms,
+            since_ms: super::on_wall(since_ms),
             since: now_ms.saturating_sub(since_ms) / 1000,
             weight: live.weight(),
             share: (u16::from(live.sixteenths()) * 100 / 16) as u8,
@@ -455,7 +455,7 @@ impl ServerStatus {
             checks: live.checks(),
             failed_checks: live.failures(),
             downs: live.downs(),
-            ejected_until_ms: live.ejected_until_ms(),
+            ejected_until_ms: live.ejected_until_ms().map(super::on_wall),
             ejected_for: live
                 .ejected_until_ms()
                 .map_or(0, |until| until.saturating_sub(now_ms).div_ceil(1000)),

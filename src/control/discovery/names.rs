@@ -50,7 +50,7 @@ impl Names {
                     Some(trouble) => Some(trouble.why.clone()),
                     None => unheard.then(|| "no answer yet".to_owned()),
                 },
-                error_since_ms: trouble.map(|trouble| trouble.since_ms),
+                error_since_ms: trouble.map(|trouble| crate::control::on_wall(trouble.since_ms)),
             }
         };
         pool.templates.iter().map(status).collect()

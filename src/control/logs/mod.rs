@@ -28,8 +28,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use self::sink::Sink;
 use self::stats::Published;
 use self::target::Target;
-use super::now_ms;
 use super::status::LogStatus;
+use super::wall_ms;
 use crate::config::{Config, Level, LogFormat, LogTarget};
 use crate::record::{Block, Event, Events, Log, Queue, Stamp, Wanted};
 
@@ -253,7 +253,7 @@ impl Writer {
 
     /// Brings an event to all targets that take its level; `except` one.
     fn event(&mut self, event: &Event, except: Option<usize>) {
-        let ms = now_ms();
+        let ms = wall_ms();
         for (index, target) in self.targets.iter_mut().enumerate() {
             if except != Some(index) && target.takes_level(event.level()) {
                 target.event(event, ms, &mut self.stamp, &mut self.text);
@@ -334,7 +334,7 @@ impl Writer {
                 let lines = self.targets[index].take_dropped();
                 self.event(&Event::LinesDropped { lines, target }, Some(index));
             }
-            unsaid |= !self.targets[index].confess(now_ms(), &mut self.stamp, &mut self.text);
+            unsaid |= !self.targets[index].confess(wall_ms(), &mut self.stamp, &mut self.text);
         }
         self.chores = Instant::now() + if unsaid { SECOND } else { NOW_AND_THEN };
     }
