@@ -150,6 +150,19 @@ impl Ending {
         }
     }
 
+    /// Why a message was refused, in a word.
+    pub(super) fn refused(self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) | Self::BadResponse(refusal) | Self::BadData(refusal) => {
+                Some(refusal.word())
+            }
+            Self::BadHandshake(426) => Some("websocket-version"),
+            Self::BadHandshake(_) => Some("bad-handshake"),
+            Self::BadIntroduction => Some("bad-proxy-header"),
+            _ => None,
+        }
+    }
+
     /// Seconds after which the client may come again, where that is known.
     pub(super) fn retry_after(self) -> Option<u32> {
         match self {

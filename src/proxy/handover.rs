@@ -452,6 +452,7 @@ impl Notes {
             captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
             capture_request_names: &capture.request_names,
             capture_response_names: &capture.response_names,
+            refused: None,
             tunnel: Some(tunnel),
         };
         desk.log.borrow_mut().access(&record);

@@ -205,6 +205,7 @@ impl Story {
             captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
             capture_request_names: &capture.request_names,
             capture_response_names: &capture.response_names,
+            refused: ending.refused(),
             tunnel: None,
         };
         desk.log.borrow_mut().access(&record);

@@ -56,6 +56,8 @@ pub struct Record<'a> {
     pub capture_request_names: &'a [String],
     /// Likewise.
     pub capture_response_names: &'a [String],
+    /// Why a message was refused: a word of [`crate::wire::Refusal`].
+    pub refused: Option<&'static str>,
     /// For tunnels.
     pub tunnel: Option<TunnelCounts>,
 }
@@ -88,6 +90,7 @@ impl<'a> Record<'a> {
             captured_response: &[],
             capture_request_names: &[],
             capture_response_names: &[],
+            refused: None,
             tunnel: None,
         }
     }

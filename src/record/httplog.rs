@@ -7,6 +7,7 @@
 //! The two captured cookies are always `-`. A tunnel's end is an ordinary line whose bytes and Ta span
 //! the tunnel's life, with ` ws=IN/OUT/MESSAGES_IN/MESSAGES_OUT` after the closing quote (bytes after
 //! the handshake; `-/-` for messages that were not followed): parsers take the last field up to its quote.
+//! A refused message has ` refused=WORD` in the same place.
 //! A tunnel's opening is the line that `option logasap` gives, with `+` before Ta and bytes since
 //! both go on growing, and ` ws=open` at the end.
 
@@ -43,6 +44,10 @@ pub fn httplog(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
         (Kind::TunnelOpened, _) => out.extend_from_slice(b" ws=open"),
         (Kind::TunnelEnded, Some(tunnel)) => ended(tunnel, out),
         _ => {}
+    }
+    if let Some(word) = record.refused {
+        out.extend_from_slice(b" refused=");
+        out.extend_from_slice(word.as_bytes());
     }
 }
 

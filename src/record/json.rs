@@ -28,6 +28,10 @@ pub fn json(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
     timers(record, out);
     out.extend_from_slice(b",\"termination\":\"");
     out.extend_from_slice(&record.termination.letters());
+    if let Some(word) = record.refused {
+        out.extend_from_slice(b"\",\"refused\":\"");
+        out.extend_from_slice(word.as_bytes());
+    }
     out.push(b'"');
     numeric("retries", record.retries, out);
     boolean("redispatched", record.redispatched, out);
