@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use support::{Conn, Driver, Message, PATIENCE, Proxy, Server, Setup, eventually, ringbolt};
 
 on_both_drivers!(
+    tunnels_of_a_removed_server_can_be_closed,
     every_state_means_what_it_says,
     a_command_changes_a_state_and_says_so,
     a_word_outlives_checks_and_reloads,
@@ -626,4 +627,35 @@ fn a_server_that_comes_back_keeps_what_is_left(on: Driver) {
     );
     let stay = mine.iter_mut().filter(|conn| !conn.has_something());
     assert_eq!(stay.map(|conn| conn.echoes("still here")).count(), 19);
+}
+
+/// By its name, which another server may have by now, or by that of its pool.
+fn tunnels_of_a_removed_server_can_be_closed(on: Driver) {
+    for (words, said) in [
+        ("app/one close-tunnels", "app/one: closing 1 tunnel\n"),
+        (
+            "app/* close-tunnels",
+            "app/one: closing 1 tunnel\napp/two: no tunnels\n",
+        ),
+    ] {
+        let (one, two) = (Server::websocket("one"), Server::websocket("two"));
+        let proxy = Setup::new(on).server(&one).process("workers = 2").start();
+        let mut tunnel = proxy.client();
+        tunnel.upgrade("/");
+        proxy.rewrite_config(&Setup::new(on).server(&two).process("workers = 2").text());
+        proxy.sighup();
+        proxy.wait_for_line("configuration reloaded");
+        tunnel.echoes("still there");
+        let removed = proxy.status().unwrap()["removed_servers"].clone();
+        assert_eq!(removed[0]["server"], "one", "{removed}");
+        assert_eq!(
+            (&removed[0]["pool"], &removed[0]["tunnels"]),
+            (&"app".into(), &1.into())
+        );
+        assert_eq!(tell(&proxy, words), said);
+        tunnel.expect_closed();
+        assert_eventually!(proxy.status().unwrap()["removed_servers"] == serde_json::json!([]));
+        let (code, _) = run(&proxy, "app/one close-tunnels");
+        assert_eq!(code, Some(2), "nothing of it is left");
+    }
 }

@@ -53,7 +53,7 @@ pub(super) fn run(
         return ExitCode::from(EXIT_USAGE);
     };
     let names = match name {
-        "*" => names(&socket, pool),
+        "*" => names(&socket, pool, matches!(change, Change::CloseTunnels { .. })),
         name => Ok(vec![name.to_owned()]),
     };
     let refused = |refusal| match refusal {
@@ -93,16 +93,26 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// The servers of a pool.
-fn names(socket: &Path, pool: &str) -> Result<Vec<String>, Refusal> {
+/// The servers of a pool, and those that it had, as long as they have tunnels (`removed`).
+fn names(socket: &Path, pool: &str, removed: bool) -> Result<Vec<String>, Refusal> {
     let status: Status = read(&status::ask(socket)?)?;
     let found = status.pools.into_iter().find(|other| other.name == pool);
     let found = found.ok_or_else(|| Refusal::NotThere(format!("there is no pool \"{pool}\"")))?;
-    Ok(found
+    let mut names: Vec<String> = found
         .servers
         .into_iter()
         .map(|server| server.name)
-        .collect())
+        .collect();
+    if removed {
+        let gone = status
+            .removed_servers
+            .into_iter()
+            .filter(|gone| gone.pool == pool);
+        names.extend(gone.map(|gone| gone.server));
+        names.sort_unstable();
+        names.dedup();
+    }
+    Ok(names)
 }
 
 /// One change of one server, in words.

@@ -7,6 +7,7 @@ use super::closing::{Cause, Closings, Order};
 use super::discovery::Names;
 use super::logs::Logs;
 use super::probes::{News, Tell};
+use super::removed::Removed;
 use super::sandbox::Sandbox;
 use super::status::{ListenerStatus, PoolStatus, Status};
 use super::{identity, now_ms, on_wall, started_ms};
@@ -45,6 +46,8 @@ pub(super) struct Desk {
     pub(super) came_back: Notify,
     /// Tunnels that are being closed.
     pub(super) closings: Closings,
+    /// Servers that no plan has any more.
+    pub(super) removed: Removed,
 }
 
 impl Desk {
@@ -150,6 +153,7 @@ impl Source for Desk {
                     ..PoolStatus::of(pool, now_ms, started_ms)
                 })
                 .collect(),
+            removed_servers: self.removed.status(),
         }
     }
 
@@ -180,16 +184,29 @@ impl Source for Desk {
     }
 
     fn close_tunnels(&self, pool: &str, server: &str, over: Duration) -> Result<u32, String> {
-        let (pool, at) = self.find(pool, server)?;
-        let server = &pool.servers[at];
-        let order = Order {
-            server: name(server),
-            live: Arc::clone(&server.live),
-            cause: Cause::Command,
-            over,
-        };
+        // The name is that of the present server, and of those with the same name that were removed.
+        let mut lives = self.removed.find(pool, server);
+        match self.find(pool, server) {
+            Ok((pool, at)) => lives.push(Arc::clone(&pool.servers[at].live)),
+            Err(why) if lives.is_empty() => return Err(why),
+            Err(_) => {}
+        }
         let workers = self.workers.count();
-        Ok(self.closings.begin(order, workers, &self.events))
+        let begin = |live| {
+            let server = ServerName {
+                pool: pool.to_owned(),
+                server: server.to_owned(),
+            };
+            let cause = Cause::Command;
+            let order = Order {
+                server,
+                live,
+                cause,
+                over,
+            };
+            self.closings.begin(order, workers, &self.events)
+        };
+        Ok(lives.into_iter().map(begin).sum())
     }
 }
 

@@ -15,6 +15,7 @@ use super::handed::{self, Handed};
 use super::launcher::EXIT_START;
 use super::logs::{FINISH, Logs, zone};
 use super::probes::Probes;
+use super::removed::Removed;
 #[cfg(debug_assertions)]
 use super::sandbox;
 use super::sandbox::Sandbox;
@@ -124,6 +125,7 @@ fn serve(channel: &Channel, handed: Handed) -> Result<(), String> {
         refused: ArcSwapOption::empty(),
         came_back: Notify::new(),
         closings: Closings::default(),
+        removed: Removed::default(),
     });
     let ended = runtime.block_on(async {
         admin::serve(control, stats, Arc::clone(&desk) as Arc<dyn Source>)
@@ -319,6 +321,7 @@ impl Control<'_> {
             self.desk.workers.count(),
             Some(self.stats_socket),
         );
+        self.desk.removed.note(&before.pools, &plan.pools);
         self.desk.plan.store(Arc::clone(&plan));
         self.desk.workers.adopt(&plan);
         self.probes.follow(&plan.pools, plan.limits);

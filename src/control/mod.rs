@@ -34,6 +34,7 @@ mod page;
 mod passive;
 mod probes;
 mod reload;
+mod removed;
 mod sandbox;
 mod sources;
 pub mod status;

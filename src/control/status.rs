@@ -62,6 +62,22 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// In file order.
     pub pools: Vec<PoolStatus>,
+    /// Servers that a reload or DNS removed and that still have tunnels.
+    #[serde(default)]
+    pub removed_servers: Vec<RemovedServer>,
+}
+
+/// A server that no pool has any more and that still has tunnels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedServer {
+    /// The pool's name.
+    pub pool: String,
+    /// The server's name; a server of the pool may have it again, with another address.
+    pub server: String,
+    /// Where it was reached.
+    pub address: String,
+    /// Tunnels that are left.
+    pub tunnels: u32,
 }
 
 /// One `[[log]]`.
