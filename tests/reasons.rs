@@ -68,6 +68,7 @@ fn a_refused_request_has_its_word(on: Driver) {
     for (number, (request, word)) in [
         ("GET / HTTP/1.1\nHost: a\n\n", "bare-line-end"),
         ("GET / HTTP/1.1\r\n\r\n", "host-missing"),
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0", "tls-on-plain-port"),
         ("GET / HTTP/1.1\r\nHost: a\r\nA b\r\n\r\n", "bad-field-name"),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",

@@ -52,6 +52,8 @@ refusals! {
     TooManyFields = 431 "too-many-fields",
     /// Bytes before the request line other than a few CRLF.
     BadStart = 400 "bad-start",
+    /// The beginning of a TLS handshake (RFC 8446 section 5.1), by a client that expects encryption.
+    TlsOnPlainPort = 400 "tls-on-plain-port",
     /// A request line that is none (also HTTP/0.9).
     BadRequestLine = 400 "bad-request-line",
     /// A status line that is none.

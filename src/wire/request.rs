@@ -113,6 +113,8 @@ impl RequestHead {
                 Some(refusal) => Err(refusal),
                 None => head::not_yet(window, skip, seen, limits),
             },
+            // No method begins with this byte, and every TLS handshake does.
+            Err(_) if window.starts_with(&[rules::TLS_HANDSHAKE]) => Err(Refusal::TlsOnPlainPort),
             Err(error) => Err(rules::raw(error, &window[skip..])),
         }
     }

@@ -104,6 +104,9 @@ pub fn bare_line_end(buf: &[u8], from: usize) -> Result<(), Refusal> {
     }
 }
 
+/// The content type of a TLS record that begins a handshake (RFC 8446 section 5.1).
+pub const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What httparse found wrong, in our words. It knows lines and tokens (RFC 9112 sections 3, 4, 5). `lines` is what it
 /// read: a name that begins with a blank is a folded line (section 5.2).
 #[cold]

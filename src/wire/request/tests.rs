@@ -366,7 +366,7 @@ fn refused_lines() {
         (b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\nG", BadStart),
         (b"\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", BadStart),
         (b"\rGET / HTTP/1.1\r\nHost: h\r\n\r\n", BadStart),
-        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", BadRequestLine),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", TlsOnPlainPort),
     ];
     for (input, refusal) in table {
         assert_eq!(
@@ -468,7 +468,7 @@ fn faults_are_found_before_the_end() {
     assert_eq!(drip(b"\r\nGET /\r\n"), Refusal::BadRequestLine);
     assert_eq!(drip(b"GET / HTTP/1.1\n"), Refusal::BareLineEnd);
     assert_eq!(drip(b"GET / HTTP/1.1\r\nHost: h\n"), Refusal::BareLineEnd);
-    assert_eq!(drip(b"\x16"), Refusal::BadRequestLine);
+    assert_eq!(drip(b"\x16"), Refusal::TlsOnPlainPort);
     assert_eq!(drip(b"\r\n\r\n\r\nGET /\r\n"), Refusal::BadRequestLine);
     assert_eq!(drip(b"\r\n\r\n\x16"), Refusal::BadRequestLine);
 }

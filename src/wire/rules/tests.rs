@@ -238,7 +238,8 @@ const REQUESTS: &[Group] = &[
             ("bare CR behind an empty line", "\r\n\rGET / HTTP/1.1\r\n", BadStart, 400),
             ("space behind an empty line", "\r\n GET / HTTP/1.1\r\n", BadRequestLine, 400),
             ("bare LF before a request", "\nGET / HTTP/1.1\r\n", BadStart, 400),
-            ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03", BadRequestLine, 400),
+            ("one byte of TLS", "\x16", TlsOnPlainPort, 400),
+            ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03", TlsOnPlainPort, 400),
         ],
     ),
     (
