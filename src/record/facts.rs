@@ -56,7 +56,7 @@ pub struct Record<'a> {
     pub capture_request_names: &'a [String],
     /// Likewise.
     pub capture_response_names: &'a [String],
-    /// Why a message was refused: a word of [`crate::wire::Refusal`].
+    /// Why a message was refused: a word of [`crate::wire::Refusal`], or one for a handshake or a PROXY header.
     pub refused: Option<&'static str>,
     /// For tunnels.
     pub tunnel: Option<TunnelCounts>,
