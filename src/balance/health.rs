@@ -292,7 +292,7 @@ impl fmt::Display for Reason {
             Self::Answered(status) | Self::Status(status) => return write!(f, "status {status}"),
             Self::Invalid(refusal) => {
                 write!(f, "invalid response: {}", refusal.word())?;
-                return match refusal.advice(Blame::Server) {
+                return match refusal.accepted_by(Blame::Server) {
                     Some(advice) => write!(f, " ({advice})"),
                     None => Ok(()),
                 };

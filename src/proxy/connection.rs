@@ -13,6 +13,7 @@ use super::ending::{Ending, Phase};
 use super::exchange;
 use super::handover::{self, Handshake};
 use super::plan::{Captures, Held, Listener, ListenerLive, Plan};
+use super::refused::Refused;
 use super::request::{self, Client, Reading, address_text};
 use super::story::Story;
 use crate::record::{Kind, Record, Termination, Timers};
@@ -182,7 +183,7 @@ impl<C: Duplex + 'static> Connection<C> {
             Ok(Err(NoHead::ShutDown(began))) => (began, Ending::Shutdown(Phase::Head)),
             Err(ring::Panicked) => (self.guest.desk.now(), Ending::PanickedInHead),
         };
-        self.refuse(began, ending).await
+        self.refuse(began, ending, None).await
     }
 
     /// Does what a head leads to.
@@ -398,12 +399,18 @@ impl<C: Duplex + 'static> Connection<C> {
         }
     }
 
-    pub(super) async fn refuse(&mut self, began: Stamp, ending: Ending) -> After {
+    pub(super) async fn refuse(
+        &mut self,
+        began: Stamp,
+        ending: Ending,
+        refused: Option<Box<Refused>>,
+    ) -> After {
         let now = self.guest.desk.now();
         let plan = self.guest.desk.plan();
         self.guest.follow(&plan);
         let mut story = Story::blank(began);
         story.marks.head = now;
+        story.refused = refused;
         self.answer(&mut story, ending, &plan).await
     }
 

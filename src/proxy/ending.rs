@@ -10,8 +10,6 @@ pub enum Ending {
     Complete,
     /// The client's message is not acceptable.
     Refused(Refusal),
-    /// The client asks for WebSocket in a way that cannot be: 400, or 426 for another version.
-    BadHandshake(u16),
     /// What must begin with a PROXY header does not.
     BadIntroduction,
     /// The PROXY header did not come whole in time.
@@ -113,7 +111,6 @@ impl Ending {
     pub fn status(self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.status(Blame::Client),
-            Self::BadHandshake(status) => status,
             Self::Denied => 403,
             Self::HeadTimeout | Self::BodyTimeout => 408,
             Self::OverClientRate(_) => 429,
@@ -150,15 +147,12 @@ impl Ending {
         }
     }
 
-    /// Why a message was refused, in a word.
-    pub(super) fn refused(self) -> Option<&'static str> {
+    /// Why a message was refused, and which side sent it.
+    pub(super) fn refused(self) -> Option<(Refusal, Blame)> {
         match self {
-            Self::Refused(refusal) | Self::BadResponse(refusal) | Self::BadData(refusal) => {
-                Some(refusal.word())
-            }
-            Self::BadHandshake(426) => Some("websocket-version"),
-            Self::BadHandshake(_) => Some("bad-handshake"),
-            Self::BadIntroduction => Some("bad-proxy-header"),
+            Self::Refused(refusal) => Some((refusal, Blame::Client)),
+            Self::BadIntroduction => Some((Refusal::BadProxyHeader, Blame::Client)),
+            Self::BadResponse(refusal) | Self::BadData(refusal) => Some((refusal, Blame::Server)),
             _ => None,
         }
     }
@@ -181,7 +175,6 @@ impl Ending {
             Self::Complete => (b'-', b'-'),
             Self::Answered => (b'L', b'R'),
             Self::Refused(_)
-            | Self::BadHandshake(_)
             | Self::BadIntroduction
             | Self::Denied
             | Self::OverClientRate(_)

@@ -20,6 +20,7 @@ use super::flow::{Flow, Patience, Stopped};
 use super::passive;
 use super::plan::{self, Plan};
 use super::reach::{Start, reach};
+use super::refused::Refused;
 use super::response::{self, Circumstances, Reading};
 use super::retry::{self, Again, Copy};
 use super::story::Story;
@@ -126,10 +127,12 @@ async fn talk<C: Duplex + 'static>(
     };
     let facts = story.request.facts;
     let mut up = match &story.body {
-        None => Flow::new(facts.body, &plan.limits, Blame::Client).without(Trailers {
-            changes: plan.request_changes(story.request.route),
-            pool: Some(&pool.settings),
-        }),
+        None => Flow::new(facts.body, &plan.limits, Blame::Client)
+            .without(Trailers {
+                changes: plan.request_changes(story.request.route),
+                pool: Some(&pool.settings),
+            })
+            .behind(story.request.received as usize),
         // All of it is at hand.
         Some(_) => Flow::new(BodyLength::None, &plan.limits, Blame::Client),
     };
@@ -148,15 +151,23 @@ async fn talk<C: Duplex + 'static>(
     };
     let arrived = connection.inbox.bytes();
     let alone = match ours == 0 && again.is_empty() {
-        true => up.go_along(arrived).map_err(Ending::Refused)?,
-        false => None,
+        true => up.go_along(arrived),
+        false => Ok(None),
     };
     let along = match alone {
-        Some(along) => along,
-        None => {
+        Ok(Some(along)) => Ok(along),
+        Ok(None) => {
             up.waiting.push(head);
             up.waiting.push(again);
-            up.take_along(arrived).map_err(Ending::Refused)?
+            up.take_along(arrived)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let (alone, along) = match (alone, along) {
+        (Ok(alone), Ok(along)) => (alone, along),
+        (Err(refusal), _) | (_, Err(refusal)) => {
+            story.refused = Refused::body(up.position);
+            return Err(Ending::Refused(refusal).into());
         }
     };
     story.bytes_in = (head.len() + again.len() + along) as u64;
@@ -233,7 +244,12 @@ async fn talk<C: Duplex + 'static>(
             !uploading.get() && up.is_done(),
         )),
         Err(Half::Down(attempt)) => Err(keeping(attempt, story, &mut up)),
-        Err(Half::Up(stopped)) => Err(upload_ending(&stopped, story).into()),
+        Err(Half::Up(stopped)) => {
+            if matches!(stopped, Stopped::Malformed(_)) {
+                story.refused = Refused::body(up.position);
+            }
+            Err(upload_ending(&stopped, story).into())
+        }
     }
 }
 
@@ -359,10 +375,12 @@ impl<C: Duplex> Down<'_, C> {
                             inbox = strict;
                             (looked_at, seen) = (0, 0);
                             (is_rewritten, was_lenient) = (true, true);
+                            story.refused = None;
                             continue;
                         }
                         Ok(None) => {
                             (looked_at, seen) = (inbox.len(), 0);
+                            story.refused = None;
                             continue;
                         }
                         Err(_) => Err(refusal),
@@ -370,11 +388,17 @@ impl<C: Duplex> Down<'_, C> {
                 }
                 reading => reading,
             };
-            match reading.map_err(Ending::BadResponse)? {
+            let reading = match reading {
+                Ok(reading) => reading,
+                Err(refusal) => return Err(self.refuse(story, &inbox, refusal).into()),
+            };
+            match reading {
                 Reading::Partial => (looked_at, seen) = (inbox.len(), inbox.len()),
                 Reading::Interim { taken, out } => {
                     let spent = interims.next(taken, self.guest.desk.now().ms());
-                    spent.map_err(Ending::BadResponse)?;
+                    if let Err(refusal) = spent {
+                        return Err(self.refuse(story, &inbox, refusal).into());
+                    }
                     (is_first, is_rewritten) = (false, false);
                     inbox.consume(taken);
                     (looked_at, seen) = (0, 0);
@@ -399,6 +423,15 @@ impl<C: Duplex> Down<'_, C> {
                 }
             }
         }
+    }
+
+    /// Notes where a response is wrong, unless that is in its body and noted already.
+    #[cold]
+    fn refuse(&self, story: &mut Story, inbox: &Buffer, refusal: Refusal) -> Ending {
+        if story.refused.is_none() {
+            story.refused = Refused::response(inbox.bytes(), refusal, &self.plan.limits);
+        }
+        Ending::BadResponse(refusal)
     }
 
     /// Whether the pool's servers are old ones.
@@ -530,6 +563,9 @@ impl<C: Duplex> Down<'_, C> {
         if sent.is_err() && flow.ends_with_the_connection() {
             // An orderly end would make part of a body the whole of it (RFC 9112 section 8).
             self.client.spoil();
+        }
+        if matches!(sent, Err(Stopped::Malformed(_))) {
+            story.refused = Refused::body(flow.position);
         }
         sent.map_err(|stopped| data_ending(&stopped))?;
         Ok(Outcome::Final {

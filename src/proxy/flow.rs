@@ -37,6 +37,9 @@ pub(super) struct Flow<'a> {
     pub(super) learning: Option<Box<Learning>>,
     /// A line of its framing ended with a lone LF.
     pub(super) had_bare_lf: bool,
+    /// Bytes of the message so far, its head included, where they are needed: in front of and in chunks. After a refusal, those
+    /// before the byte that was refused.
+    pub(super) position: u64,
 }
 
 #[derive(Debug)]
@@ -84,7 +87,14 @@ impl<'a> Flow<'a> {
             copy: None,
             learning: None,
             had_bare_lf: false,
+            position: 0,
         }
+    }
+
+    /// Behind a head of so many bytes.
+    pub(super) fn behind(mut self, head: usize) -> Self {
+        self.position = head as u64;
+        self
     }
 
     /// No trailer of the body may have one of these names.
@@ -175,10 +185,15 @@ impl<'a> Flow<'a> {
                     decoder.each(bytes, &self.trailers, |payload| {
                         out.extend_from_slice(payload);
                         seen(payload);
-                    })?
+                    })
                 } else {
-                    decoder.each(bytes, &self.trailers, seen)?
+                    decoder.each(bytes, &self.trailers, seen)
                 };
+                let step = match step {
+                    Ok(step) => step,
+                    Err(refusal) => return Err(self.refused(before, bytes, refusal)),
+                };
+                self.position += step.taken as u64;
                 self.had_bare_lf |= decoder.had_bare_lf();
                 if step.done {
                     self.left = Left::Nothing;
@@ -189,6 +204,15 @@ impl<'a> Flow<'a> {
                 Ok((step.taken, step.plain && !self.bare))
             }
         }
+    }
+
+    /// Finds the byte that the decoder, as it was before these bytes, refuses.
+    #[cold]
+    fn refused(&mut self, mut before: Decoder, bytes: &[u8], refusal: Refusal) -> Refusal {
+        let mut each = bytes.chunks(1);
+        let at = each.position(|byte| before.each(byte, &self.trailers, |_| ()).is_err());
+        self.position += at.unwrap_or(bytes.len()) as u64;
+        refusal
     }
 
     /// Puts the strict form of chunks to wait, as the decoder reads them that was there before.
@@ -212,8 +236,10 @@ impl<'a> Flow<'a> {
         debug_assert!(!self.bare, "chunks are taken off while they are copied");
         if let Left::Chunks(decoder) = &self.left {
             let mut trial = *decoder;
-            if !trial.each(bytes, &self.trailers, |_| ())?.plain {
-                return Ok(None);
+            match trial.each(bytes, &self.trailers, |_| ()) {
+                Ok(step) if step.plain => {}
+                Ok(_) => return Ok(None),
+                Err(refusal) => return Err(self.refused(*decoder, bytes, refusal)),
             }
         }
         let (taken, _) = self.follow(bytes)?;

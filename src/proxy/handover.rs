@@ -453,6 +453,7 @@ impl Notes {
             capture_request_names: &capture.request_names,
             capture_response_names: &capture.response_names,
             refused: None,
+            refused_at: None,
             tunnel: Some(tunnel),
         };
         desk.log.borrow_mut().access(&record);

@@ -11,6 +11,7 @@ use std::num::NonZeroU64;
 
 use super::connection::{Connection, NoHead};
 use super::ending::{Ending, Phase};
+use super::refused::Refused;
 use super::request::address_text;
 use crate::balance::Server;
 use crate::ring::Duplex;
@@ -48,7 +49,12 @@ impl<C: Duplex + 'static> Connection<C> {
                     Err(NoHead::ShutDown(_)) => Ending::Shutdown(Phase::ProxyHeader),
                 },
             };
-            self.refuse(began.unwrap_or(self.accepted), ending).await;
+            let refused = match ending {
+                Ending::BadIntroduction => Refused::proxy_header(),
+                _ => None,
+            };
+            self.refuse(began.unwrap_or(self.accepted), ending, refused)
+                .await;
             return false;
         }
     }

@@ -30,6 +30,7 @@ mod plan;
 mod rates;
 mod queue;
 mod reach;
+mod refused;
 mod request;
 mod response;
 mod retry;

@@ -12,6 +12,7 @@ use super::ending::Ending;
 use super::key;
 use super::own::Own;
 use super::plan::{Listener, Local, Plan};
+use super::refused::Refused;
 use super::session;
 use super::story::Story;
 use super::way::Lead;
@@ -76,6 +77,8 @@ pub(super) struct Request {
     pub(super) held: Buffer,
     /// Bytes of `held` that are the head.
     pub(super) head: usize,
+    /// Bytes of the head as it was received.
+    pub(super) received: u32,
     pub(super) texts: Texts,
     /// The route that it follows, by its index in the plan.
     pub(super) route: Option<u32>,
@@ -131,9 +134,12 @@ pub(super) fn read(
         Ok(Progress::Partial) => Reading::Partial,
         Ok(Progress::Complete) => decide(desk, plan, client, (&head, bytes), now, story),
         // As HAProxy, the log shows no request line of what could not be read.
-        Err(refusal) => Reading::Answer {
-            ending: Ending::Refused(refusal),
-        },
+        Err(refusal) => {
+            story.refused = Refused::request(bytes, refusal, &plan.limits);
+            Reading::Answer {
+                ending: Ending::Refused(refusal),
+            }
+        }
     }
 }
 
@@ -173,12 +179,18 @@ fn decide(
     if head.upgrade == Upgrade::WebSocket {
         match websocket::check_request(head, bytes) {
             Ok(key) => request.facts.upgrade = Some(Switch::WebSocket(websocket::accept_for(&key))),
-            Err(error) => return answer(request, Ending::BadHandshake(error.status())),
+            Err(error) => {
+                story.refused = Refused::request(bytes, error.refusal(), &plan.limits);
+                return answer(request, Ending::Refused(error.refusal()));
+            }
         }
         match chunked::empty_body(head.body, &bytes[head.size..]) {
             Ok(Some(size)) => taken += size,
             Ok(None) => return Reading::PartialBody,
-            Err(_) => return answer(request, Ending::BadHandshake(400)),
+            Err(_) => {
+                story.refused = Refused::request(bytes, Refusal::BadHandshake, &plan.limits);
+                return answer(request, Ending::Refused(Refusal::BadHandshake));
+            }
         }
         request.facts.body = BodyLength::None;
     }
@@ -214,6 +226,9 @@ fn decide(
         Lead::Redirect(elsewhere) => {
             let keep = may_stay(desk, head);
             let own = Own::redirect(elsewhere, head, bytes, keep, request);
+            if own.is_none() {
+                story.refused = Refused::request(bytes, Refusal::HostMissing, &plan.limits);
+            }
             return answered(request, own);
         }
         Lead::Denied => return answer(request, Ending::Denied),
@@ -247,6 +262,7 @@ fn decide(
     if let Some(id) = id {
         request.texts.id = request.keep(&id);
     }
+    story.request.received = taken as u32;
     story.pool = Some(pool);
     Reading::Forward { taken }
 }
@@ -306,6 +322,7 @@ impl Request {
             },
             held: Buffer::new(),
             head: 0,
+            received: 0,
             texts: Texts::default(),
             route: None,
         }

@@ -3,6 +3,7 @@
 
 use super::desk::Desk;
 use super::flow::{Flow, is_worth_a_copy};
+use super::refused::Refused;
 use super::request::{self, ADDED, CAPTURES, Switch};
 use super::session::Learning;
 use super::story::Story;
@@ -153,10 +154,12 @@ fn last<'a>(
     } else {
         Framing::AsReceived
     };
-    let mut flow = Flow::new(body, circumstances.limits, Blame::Server).without(Trailers {
-        changes: circumstances.changes,
-        pool: None,
-    });
+    let mut flow = Flow::new(body, circumstances.limits, Blame::Server)
+        .without(Trailers {
+            changes: circumstances.changes,
+            pool: None,
+        })
+        .behind(head.size);
     if bare {
         flow = flow.bare();
     }
@@ -176,12 +179,20 @@ fn last<'a>(
     flow.learning = Learning::begin(story, head);
     let arrived = &bytes[head.size..];
     let beside = match !bare && !is_worth_a_copy(arrived) {
-        true => flow.go_along(arrived)?,
-        false => None,
+        true => flow.go_along(arrived),
+        false => Ok(None),
     };
     let along = match beside {
-        Some(along) => along,
-        None => flow.take_along(arrived)?,
+        Ok(Some(along)) => Ok(along),
+        Ok(None) => flow.take_along(arrived),
+        Err(refusal) => Err(refusal),
+    };
+    let (beside, along) = match (beside, along) {
+        (Ok(beside), Ok(along)) => (beside, along),
+        (Err(refusal), _) | (_, Err(refusal)) => {
+            story.refused = Refused::body(flow.position);
+            return Err(refusal);
+        }
     };
     Ok(Final {
         flow,

@@ -3,6 +3,7 @@
 use super::connection::Guest;
 use super::ending::Ending;
 use super::plan::PoolHeld;
+use super::refused::Refused;
 use super::request::{CAPTURES, Request, Texts};
 use super::retry::Copy;
 use crate::balance::{Busy, Server, sticky};
@@ -32,6 +33,8 @@ pub(super) struct Story {
     pub(super) bytes_out: u64,
     pub(super) cookie_response: u8,
     pub(super) response_captures: [Span; CAPTURES],
+    /// Where a message was refused.
+    pub(super) refused: Option<Box<Refused>>,
     /// The request's body, once another attempt needs it.
     pub(super) body: Option<Box<Copy>>,
 }
@@ -100,6 +103,7 @@ impl Story {
             bytes_out: 0,
             cookie_response: b'-',
             response_captures: [Span::default(); CAPTURES],
+            refused: None,
             body: None,
         }
     }
@@ -205,7 +209,8 @@ impl Story {
             captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
             capture_request_names: &capture.request_names,
             capture_response_names: &capture.response_names,
-            refused: ending.refused(),
+            refused: ending.refused().map(|(refusal, _)| refusal.word()),
+            refused_at: self.refused.as_ref().map(|refused| refused.at),
             tunnel: None,
         };
         desk.log.borrow_mut().access(&record);

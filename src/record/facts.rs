@@ -56,8 +56,10 @@ pub struct Record<'a> {
     pub capture_request_names: &'a [String],
     /// Likewise.
     pub capture_response_names: &'a [String],
-    /// Why a message was refused: a word of [`crate::wire::Refusal`], or one for a handshake or a PROXY header.
+    /// Why a message was refused: a word of [`crate::wire::Refusal`].
     pub refused: Option<&'static str>,
+    /// Which byte of that message is the first wrong one, its head included.
+    pub refused_at: Option<u64>,
     /// For tunnels.
     pub tunnel: Option<TunnelCounts>,
 }
@@ -91,6 +93,7 @@ impl<'a> Record<'a> {
             capture_request_names: &[],
             capture_response_names: &[],
             refused: None,
+            refused_at: None,
             tunnel: None,
         }
     }

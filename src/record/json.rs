@@ -33,6 +33,9 @@ pub fn json(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
         out.extend_from_slice(word.as_bytes());
     }
     out.push(b'"');
+    if let Some(at) = record.refused_at {
+        numeric("refused_at", at, out);
+    }
     numeric("retries", record.retries, out);
     boolean("redispatched", record.redispatched, out);
     counts(record, out);

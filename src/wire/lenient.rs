@@ -202,9 +202,9 @@ mod tests {
                 strict == refusal || strict == Refusal::LengthsDiffer,
                 "{input:?}: {strict}"
             );
-            let advised = strict.advice(Blame::Server).is_some();
+            let advised = strict.accepted_by(Blame::Server).is_some();
             assert!(advised || strict == Refusal::LengthsDiffer, "{input:?}");
-            assert_eq!(strict.advice(Blame::Client), None);
+            assert_eq!(strict.accepted_by(Blame::Client), None);
         }
     }
 

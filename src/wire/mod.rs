@@ -38,6 +38,7 @@ mod method;
 #[doc(hidden)]
 pub mod properties;
 pub mod proxy_header;
+pub mod place;
 mod refusal;
 pub mod reply;
 pub mod request;

@@ -394,7 +394,7 @@ static HOST_BYTES: [bool; 256] = {
     table
 };
 
-const fn is_host_byte(byte: u8) -> bool {
+pub(super) const fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'_' | b'~')
         || matches!(

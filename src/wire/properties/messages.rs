@@ -8,7 +8,8 @@ use crate::wire::response::ResponseHead;
 use crate::wire::rules::Interims;
 use crate::wire::text::push_percent_encoded;
 use crate::wire::{
-    Blame, BodyLength, Field, HeadLimits, Known, Progress, Refusal, lenient, rules, websocket,
+    Blame, BodyLength, Field, HeadLimits, Known, Progress, Refusal, lenient, place, rules,
+    websocket,
 };
 
 /// For fuzz targets: [`requests`] within narrow limits, cut thrice.
@@ -29,9 +30,13 @@ pub fn response_head(input: &[u8], cut: usize) {
 pub fn requests(input: &[u8], limits: &HeadLimits, ways: impl IntoIterator<Item = Way>) {
     let run = |way: &[usize]| {
         let mut head = RequestHead::new(limits);
-        let read = |bytes: &[u8], seen: usize| match head.parse(bytes, seen, limits)? {
-            Progress::Partial => Ok(None),
-            Progress::Complete => Ok(Some(request(&head, bytes))),
+        let read = |bytes: &[u8], seen: usize| match head.parse(bytes, seen, limits) {
+            Ok(Progress::Partial) => Ok(None),
+            Ok(Progress::Complete) => Ok(Some(request(&head, bytes))),
+            Err(refusal) => {
+                assert!(place::of_request(bytes, refusal, limits) <= bytes.len());
+                Err(refusal)
+            }
         };
         Passage::new(read, *limits, Blame::Client).run(input, way)
     };
@@ -47,9 +52,13 @@ pub fn responses(
 ) {
     let run = |way: &[usize]| {
         let (mut head, mut interims) = (ResponseHead::new(limits), Interims::default());
-        let read = |bytes: &[u8], seen: usize| match head.parse(bytes, seen, limits)? {
-            Progress::Partial => Ok(None),
-            Progress::Complete => {
+        let read = |bytes: &[u8], seen: usize| match head.parse(bytes, seen, limits) {
+            Ok(Progress::Partial) => Ok(None),
+            Err(refusal) => {
+                assert!(place::of_response(bytes, refusal, limits) <= bytes.len());
+                Err(refusal)
+            }
+            Ok(Progress::Complete) => {
                 if head.is_interim() {
                     interims.next(head.size, 0)?;
                 } else {

@@ -1,7 +1,9 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
-use crate::wire::{BodyLength, Known, Method, Span, request::RequestHead, response::ResponseHead};
+use crate::wire::{
+    BodyLength, Known, Method, Refusal, Span, request::RequestHead, response::ResponseHead,
+};
 
 /// `Sec-WebSocket-Key` as sent: 16 bytes in base64.
 pub type Key = [u8; 24];
@@ -19,11 +21,11 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The status to answer with.
-    pub const fn status(self) -> u16 {
+    /// The reason that the log has, which also has the status to answer with.
+    pub const fn refusal(self) -> Refusal {
         match self {
-            Self::Malformed => 400,
-            Self::Version => 426,
+            Self::Malformed => Refusal::BadHandshake,
+            Self::Version => Refusal::WebSocketVersion,
         }
     }
 }
