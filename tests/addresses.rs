@@ -23,6 +23,9 @@ on_both_drivers!(
 );
 
 fn a_listener_on_ipv6_tells_the_clients_address(on: Driver) {
+    if !support::has_ipv6("a listener on ipv6 tells the clients address") {
+        return;
+    }
     let server = Server::named("one");
     let proxy = Setup::new(on)
         .server(&server)
@@ -57,6 +60,9 @@ fn a_listener_on_a_unix_socket_has_no_address_to_tell(on: Driver) {
 }
 
 fn a_listener_may_have_several_addresses(on: Driver) {
+    if !support::has_ipv6("a listener may have several addresses") {
+        return;
+    }
     let server = Server::named("one");
     let bind = "bind = [\"{listen}\", \"{listen6}\", \"unix:{folder}/http.sock\"]";
     let proxy = Setup::new(on).server(&server).listener(bind).start();
@@ -86,6 +92,9 @@ fn two_workers_share_a_unix_socket(on: Driver) {
 
 /// `"*:80"` is every address of both families, and `"[::]:80"` takes IPv4 clients too; both know them by their IPv4 address.
 fn a_wildcard_takes_both_families(on: Driver) {
+    if !support::has_ipv6("a wildcard takes both families") {
+        return;
+    }
     let server = Server::named("one");
     for wildcard in ["*", "[::]"] {
         let port = support::Port::v4();
@@ -107,6 +116,9 @@ fn a_wildcard_takes_both_families(on: Driver) {
 
 /// Where IPv4 has a listener of its own on that port, `"[::]:80"` leaves it that.
 fn an_ipv4_listener_on_the_same_port_has_its_own_clients(on: Driver) {
+    if !support::has_ipv6("an ipv4 listener on the same port has its own clients") {
+        return;
+    }
     for ipv4 in ["127.0.0.1", "0.0.0.0"] {
         let port = support::Port::v4();
         let number = port.address.port();
@@ -133,6 +145,9 @@ fn an_ipv4_listener_on_the_same_port_has_its_own_clients(on: Driver) {
 
 /// A wildcard and an address of the same port stand in nobody's way.
 fn an_address_beside_a_wildcard(on: Driver) {
+    if !support::has_ipv6("an address beside a wildcard") {
+        return;
+    }
     let port = support::Port::v4();
     let number = port.address.port();
     let bind = format!("bind = [\"*:{number}\", \"127.0.0.1:{number}\"]");
@@ -152,6 +167,9 @@ fn bracketed(ip: &str) -> String {
 }
 
 fn a_server_on_ipv6_is_reached(on: Driver) {
+    if !support::has_ipv6("a server on ipv6 is reached") {
+        return;
+    }
     let server = Server::named_v6("six");
     let proxy = Proxy::before(on, &[&server]);
     let mut client = proxy.client();

@@ -370,29 +370,6 @@ fn the_reference_has_a_row_for_every_setting() {
     }
 }
 
-#[test]
-fn descriptors_are_counted() {
-    let config = loaded(SEED);
-    // 2 × 4096 connections; per worker 1 address, 2 × 64 idle links, 8 of its own; 2 logs, 2 checks, 64 for control
-    assert_eq!(
-        config.descriptors_needed(3),
-        8_192 + 3 * (1 + 128 + 8) + 2 + 2 + 64
-    );
-    // A name is reckoned with as many servers as it may become, and with the questions.
-    let named = SEED.replace("127.0.0.1:3000", "node.example:3000");
-    assert_ne!(named, SEED);
-    assert_eq!(
-        loaded(&named).descriptors_needed(3),
-        config.descriptors_needed(3) + 64
-    );
-    let many = named.replacen("cookie = \"bridge1\"", "max_servers = 20", 1);
-    assert_ne!(many, named);
-    assert_eq!(
-        loaded(&many).descriptors_needed(3),
-        loaded(&named).descriptors_needed(3) + 19 * (3 * 64 + 1)
-    );
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

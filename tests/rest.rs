@@ -7,6 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use support::{Conn, Driver, Proxy, Server, Setup, assert_in_time, in_time};
 
 on_both_drivers!(
@@ -18,6 +19,7 @@ on_both_drivers!(
     a_rested_tunnel_outlives_a_reload,
     a_stopping_process_ends_rested_tunnels,
     rested_tunnels_hold_two_descriptors_each,
+    tunnels_that_rest_all_at_once_stay_within_the_descriptors,
 );
 
 fn rested(proxy: &Proxy) -> Conn {
@@ -145,4 +147,29 @@ fn rested_tunnels_hold_two_descriptors_each(on: Driver) {
     proxy.wait_for_descriptors(before + 40);
     drop(clients);
     proxy.wait_for_descriptors(before);
+}
+
+/// A process that was kept from running finds all its tunnels quiet at once. Laying one to rest takes its two descriptors twice
+/// for a moment, and the process may open no more than its configuration needs.
+fn tunnels_that_rest_all_at_once_stay_within_the_descriptors(on: Driver) {
+    const MANY: usize = 500;
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .server(&server)
+        .process(&format!("max_connections = {MANY}"))
+        .limits("idle_links = 1")
+        .start();
+    let mut clients: Vec<_> = (0..MANY).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.upgrade("/");
+        client.echoes("hello");
+    }
+    proxy.strike(Signal::STOP);
+    // Stopped, it becomes no quieter: this is the time that passes.
+    std::thread::sleep(Duration::from_millis(2_200));
+    proxy.strike(Signal::CONT);
+    proxy.wait_for_resting(MANY);
+    for client in &mut clients {
+        client.echoes("still there");
+    }
 }

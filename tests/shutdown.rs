@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::{Timeout as SocketTimeout, set_socket_timeout};
 use support::{
     Conn, Driver, PATIENCE, Proxy, Server, Setup, Unreachable, handshake, raise_own_limit,
 };
@@ -49,6 +50,7 @@ fn crowd(proxy: &Proxy, server: &TcpListener, count: usize) -> Vec<(TcpStream, T
             client
         });
         let clients: Vec<_> = clients.collect();
+        set_socket_timeout(server, SocketTimeout::Recv, Some(PATIENCE)).unwrap();
         let servers = (0..batch).map(|_| {
             let (mut server, _) = server.accept().unwrap();
             read_head(&server);

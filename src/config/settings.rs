@@ -17,7 +17,7 @@ use super::proxy_protocol::{ProxySenders, ProxyVersion};
 use super::rate::{ClientRate, Ramp, Rate, SlowStart};
 use super::resolver::Resolver;
 use super::retry::Retry;
-use super::template::{DNS_DESCRIPTORS, Template};
+use super::template::Template;
 
 /// A whole configuration, checked: names resolve, numbers are in range.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,38 +74,6 @@ pub struct Secret(pub Vec<u8>);
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
-    }
-}
-
-impl Config {
-    /// File descriptors that a generation with so many workers may need:
-    ///
-    /// ```text
-    /// 2 per client connection (the client's and the server's)
-    /// + per worker: 1 for each address listened on, idle links to every server, 8 (ring, mailbox, timer, spare)
-    /// + 1 per log, 1 per check and per agent's question in flight, 64 for the control thread and its visitors
-    /// + 64 for questions to DNS, if a server has a name
-    /// ```
-    ///
-    /// RLIMIT_NOFILE must be at least that.
-    pub fn descriptors_needed(&self, workers: usize) -> u64 {
-        let count = |number: usize| number as u64;
-        let connections = 2 * u64::from(self.process.max_connections);
-        let addresses = count(
-            self.listeners
-                .iter()
-                .map(|listener| listener.bind.len())
-                .sum(),
-        );
-        let servers = count(self.pools.iter().map(Pool::most_servers).sum());
-        let idle_links = servers * count(self.limits.idle_links);
-        let each_worker = addresses + idle_links + 8;
-        let agents = |pool: &Pool| pool.most_of(|server| usize::from(server.agent.is_some()));
-        let asked = servers + count(self.pools.iter().map(agents).sum());
-        let named = self.pools.iter().any(|pool| !pool.templates.is_empty());
-        let questions = if named { count(DNS_DESCRIPTORS) } else { 0 };
-        let fixed = count(self.logs.len()) + asked + questions + 64;
-        connections + count(workers) * each_worker + fixed
     }
 }
 

@@ -5,9 +5,11 @@
 //! then to epoll, and say so), so it is tried and no more.
 
 use crate::config::{Config, DNS_DESCRIPTORS, Pool};
+use crate::ring::A_STEP;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-/// Descriptors that the configuration can come to need in the generation.
+/// Descriptors that the configuration can come to need in the generation: two a client connection, idle links, and what
+/// workers, log targets, checks, agents and questions to DNS have open.
 pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
     let binds: usize = config
         .listeners
@@ -15,6 +17,8 @@ pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
         .map(|listener| listener.bind.len())
         .sum();
     let servers: usize = config.pools.iter().map(Pool::most_servers).sum();
+    let agents = |pool: &Pool| pool.most_of(|server| usize::from(server.agent.is_some()));
+    let agents: usize = config.pools.iter().map(agents).sum();
     // A connection is a client and its server; between exchanges the server's side is an idle link,
     // and some more of those stay from exchanges with other servers: as many as the settings allow,
     // but in a thousand servers times sixty-four workers no more than there were clients.
@@ -25,6 +29,7 @@ pub(super) fn descriptors(config: &Config, workers: usize) -> u64 {
     let fixed = workers * (FOR_EACH_WORKER + binds)
         + config.logs.len()
         + servers
+        + agents
         + questions
         + FOR_THE_PROCESS;
     (2 * clients + idle + fixed) as u64
@@ -67,8 +72,9 @@ pub(super) fn raise_locked_memory(workers: usize) {
 
 /// A ring of 2,048 submissions and 8,192 completions was measured at 270 KiB.
 const RING_BYTES: u64 = 512 << 10;
-/// Ring, eventfd, two epoll sets, two timers, and one accepted connection over the limit.
-const FOR_EACH_WORKER: usize = 8;
+/// Ring, eventfd, two epoll sets, two timers, and one accepted connection over the limit; and the two descriptors that each
+/// tunnel has twice while it is laid to rest, in two steps of the wheel.
+const FOR_EACH_WORKER: usize = 8 + 2 * 2 * A_STEP as usize;
 /// Standard streams, the launcher's channel, control and stats sockets with their clients, runtime.
 const FOR_THE_PROCESS: usize = 128;
 
@@ -123,10 +129,7 @@ mod tests {
 
     #[test]
     fn the_need_follows_the_settings() {
-        let need = |connections: u32, servers: usize, workers| {
-            let server =
-                |i| format!("[[pool.app.server]]\nname = \"{i}\"\naddress = \"127.0.0.1:1\"\n");
-            let servers: String = (0..servers).map(server).collect();
+        let need_of = |connections: u32, servers: &str, workers| {
             let text = format!(
                 "[process]\nmax_connections = {connections}\n[[listener]]\nname = \"in\"\n\
                  bind = \"127.0.0.1:81\"\ndefault_pool = \"app\"\n{servers}"
@@ -134,14 +137,30 @@ mod tests {
             let config = config::load(Path::new("test.toml"), &text, &EmptyEnvironment);
             descriptors(&config.unwrap(), workers)
         };
+        let need = |connections, servers: usize, workers| {
+            let server =
+                |i| format!("[[pool.app.server]]\nname = \"{i}\"\naddress = \"127.0.0.1:1\"\n");
+            need_of(
+                connections,
+                &(0..servers).map(server).collect::<String>(),
+                workers,
+            )
+        };
         let small = need(1000, 1, 1);
-        assert!((2064..2300).contains(&small), "{small}");
+        assert_eq!(small, 2000 + 64 + (8 + 256 + 1) + 1 + 128);
         assert!(
             need(1000, 2, 1) > small + 60,
             "idle links of another server"
         );
         let large = need(100_000, 1000, 64);
-        assert!((300_000..305_000).contains(&large), "{large}");
+        assert!((316_000..322_000).contains(&large), "{large}");
+        // A name counts as many servers as it may become, and the questions for it.
+        let named = |most: usize| {
+            let server = "[[pool.app.server]]\nname = \"node\"\naddress = \"node.example:1\"\nmax_servers = ";
+            need_of(1000, &format!("{server}{most}\n"), 1)
+        };
+        assert_eq!(named(1), small + DNS_DESCRIPTORS as u64);
+        assert_eq!(named(3), named(1) + 2 * (64 + 1));
     }
 
     #[test]

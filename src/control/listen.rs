@@ -374,7 +374,8 @@ mod tests {
         };
         assert!(port != 0 && sockets.len() == 2);
         assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
-        if has_ipv6() {
+        // The address may be missing where the family is there.
+        if TcpListener::bind("[::1]:0").is_ok() {
             assert!(TcpStream::connect(("::1", port)).is_ok());
         }
         assert!(nobody_else_listens(&bound, false).is_err());

@@ -185,11 +185,14 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
         // Since when the tunnel is quiet, and by which mark that is known for good.
         let mut since = Moment::now();
         let (mut looked, mut known) = (since, None);
+        // The step of the wheel in which it may rest, once it has been quiet for long enough; `u32::MAX` before.
+        let mut rest_at = u32::MAX;
         loop {
-            let next = match self.rests {
-                true if since + REST > looked => since + REST,
-                true => looked + REST,
-                false => looked + LOOK,
+            let next = match (self.rests, rest_at) {
+                (true, u32::MAX) if since + REST > looked => since + REST,
+                (true, u32::MAX) => looked + REST,
+                (true, step) => looked + ring::TICK * step.saturating_sub(ring::step()),
+                (false, _) => looked + LOOK,
             };
             let deadline = self.patience().map(|patience| since + patience);
             timer.arm_at(Some(deadline.map_or(next, |deadline| deadline.min(next))));
@@ -211,7 +214,15 @@ impl<C: Duplex, S: Duplex> Tunnel<C, S> {
             if self.patience().is_some_and(|patience| quiet >= patience) {
                 return Pause::End(TunnelEnd::Idle);
             }
-            if self.rests && quiet >= REST && self.inbound.is_open() && self.outbound.is_open() {
+            let may_rest = self.rests && quiet >= REST;
+            if !may_rest || !self.inbound.is_open() || !self.outbound.is_open() {
+                rest_at = u32::MAX;
+                continue;
+            }
+            if rest_at == u32::MAX {
+                rest_at = ring::reserve_step();
+            }
+            if rest_at <= ring::step() {
                 return Pause::Rest(since);
             }
         }

@@ -42,7 +42,7 @@ pub use connect::{Dialled, NotDialled, bind_source, detach_test_stream, dial, is
 pub use hangup::Hangup;
 pub use listener::{Accepted, Listener};
 pub use mailbox::{Mailbox, Sender, mailbox};
-pub use rest::{Pair, Rest};
+pub use rest::{A_STEP, Pair, Rest, reserve_step};
 pub use runtime::{Driver, Operations, Rung, block_on};
 pub use stream::{Duplex, Received, Stream};
 pub use task::{

@@ -5,7 +5,7 @@
 //! has rested for a moment gives up its task: what is left are the two descriptors and one value,
 //! until a byte comes for either of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -219,6 +219,35 @@ impl<T> Rest<T> {
     }
 }
 
+/// Pairs that a thread lays to rest in one step of its wheel. Each has two descriptors twice until the ring has cancelled
+/// the waits of its task, and many can become quiet at once: after the thread was kept from running, all of them.
+pub const A_STEP: u32 = 64;
+
+/// Reserves a place for one more pair, and returns the step of this thread's wheel to which it belongs: the present one, or
+/// the next one that has fewer than [`A_STEP`].
+pub fn reserve_step() -> u32 {
+    let (last, taken) = RESERVED.get();
+    let next = reserve(super::step(), last, taken);
+    RESERVED.set(next);
+    next.0
+}
+
+/// The step of the next place, and how many of that step are taken then.
+const fn reserve(now: u32, last: u32, taken: u32) -> (u32, u32) {
+    if last < now {
+        (now, 1)
+    } else if taken < A_STEP {
+        (last, taken + 1)
+    } else {
+        (last + 1, 1)
+    }
+}
+
+thread_local! {
+    /// The latest step with a reserved place, and how many it has.
+    static RESERVED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
 /// A deadline that does not come.
 const NEVER: u32 = u32::MAX;
 
@@ -246,6 +275,21 @@ mod tests {
             value: Box::new(value),
             deadline: 0,
         }
+    }
+
+    #[test]
+    fn no_step_has_more_places_than_it_may() {
+        let (mut last, mut taken) = (0, 0);
+        let mut of_step = std::collections::BTreeMap::new();
+        for number in 0..5 * A_STEP {
+            // Two steps go by meanwhile.
+            let now = 7 + number / (3 * A_STEP);
+            (last, taken) = reserve(now, last, taken);
+            assert!(last >= now);
+            *of_step.entry(last).or_insert(0) += 1;
+        }
+        assert_eq!(of_step, (7..12).map(|step| (step, A_STEP)).collect());
+        assert_eq!(reserve(40, last, taken), (40, 1));
     }
 
     #[test]

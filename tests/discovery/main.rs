@@ -119,6 +119,9 @@ fn names(proxy: &Proxy) -> Vec<String> {
 }
 
 fn each_address_is_a_server_of_its_own(on: Driver) {
+    if !support::has_ipv6("each address is a server of its own") {
+        return;
+    }
     let hosts = Hosts::on(&[A, B, "::1"]);
     let dns = Dns::start(&node(&["::1", B, A]));
     let proxy = hosts.setup(on, &dns, "", "").start();
@@ -321,6 +324,9 @@ fn an_answer_counts_for_its_ttl_and_within_bounds(on: Driver) {
 }
 
 fn only_one_family_is_asked_for(on: Driver) {
+    if !support::has_ipv6("only one family is asked for") {
+        return;
+    }
     let hosts = Hosts::on(&[A, "::1"]);
     let dns = Dns::start(&node(&[A, "::1"]));
     for (family, only) in [("ipv4", A), ("ipv6", "::1")] {
@@ -715,6 +721,9 @@ fn domains_are_appended_to_names(on: Driver) {
 
 /// Which only the name's answer can show: the file names no family. Once, and only for the server that it is true of.
 fn a_family_without_a_source_is_an_event(on: Driver) {
+    if !support::has_ipv6("a family without a source is an event") {
+        return;
+    }
     let hosts = Hosts::on(&[A, "::1"]);
     let dns = Dns::start(&node(&[A, "::1"]));
     let proxy = hosts.setup(on, &dns, "", "source = \"127.0.0.1\"").start();

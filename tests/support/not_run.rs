@@ -16,3 +16,12 @@ pub fn not_run(what: &str, why: &str) {
         writeln!(notes, "{what} ({why})").unwrap();
     }
 }
+
+/// Whether this machine has IPv6 on its loopback interface; if not, notes that a test did not run.
+pub fn has_ipv6(what: &str) -> bool {
+    let has = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        not_run(what, "no IPv6");
+    }
+    has
+}

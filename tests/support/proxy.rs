@@ -85,7 +85,10 @@ impl Proxy {
         folder: tempfile::TempDir,
         environment: &[(String, String)],
     ) -> Self {
-        let ports = vec![Port::v4(), Port::v4(), Port::v6()];
+        let mut ports = vec![Port::v4(), Port::v4()];
+        if text.contains("{listen6}") {
+            ports.push(Port::v6());
+        }
         let config = folder.path().join("config.toml");
         std::fs::write(&config, fill_in(text, &ports, folder.path())).unwrap();
         let notify = folder.path().join("notify.sock");
@@ -391,8 +394,10 @@ fn fill_in(text: &str, ports: &[Port], folder: &Path) -> String {
     let mut text = text
         .replace("{listen}", &ports[0].address.to_string())
         .replace("{listen2}", &ports[1].address.to_string())
-        .replace("{listen6}", &ports[2].address.to_string())
         .replace("{folder}", folder.to_str().unwrap());
+    if let Some(port) = ports.get(2) {
+        text = text.replace("{listen6}", &port.address.to_string());
+    }
     if !text.contains("[[log]]") {
         text.push_str("\n[[log]]\ntarget = \"stdout\"\n");
     }
