@@ -168,7 +168,18 @@ impl Pool {
             .collect();
         let sticky = settings.sticky.as_ref().map(|s| Sticky::new(s, &servers));
         weigh_health(settings, &servers, &live);
-        let policy = Policy::new(&settings.balance, &servers, &live, None);
+        let same = previous.filter(|previous| {
+            let both = previous.servers.iter().zip(&servers);
+            previous.servers.len() == servers.len()
+                && both.into_iter().all(|(old, new)| old.name == new.name)
+        });
+        let policy = same.map(|previous| previous.policy.load());
+        let policy = Policy::new(
+            &settings.balance,
+            &servers,
+            &live,
+            policy.as_ref().map(|policy| &***policy),
+        );
         let retired = previous.map_or_else(Vec::new, |p| p.retire(&servers));
         let bounded = servers.iter().any(|server| server.bounds.any());
         if bounded {

@@ -21,6 +21,8 @@ pub(in crate::balance) struct Ring {
     places: Arc<Places>,
     /// By server, in the pool's order; 0 for those that are not on the ring.
     weights: Box<[u16]>,
+    /// How many of its points each server has now, the first ones; 0 for those that are not on the ring.
+    counts: Box<[u32]>,
     /// All of them.
     weight: u64,
     /// In hundredths.
@@ -29,7 +31,8 @@ pub(in crate::balance) struct Ring {
     turns: RoundRobin,
 }
 
-/// Where the servers stand, those that are down too: a change of health makes no other one.
+/// Where the servers stand, those that are down too, with all of their weight: a change of health makes no other one, nor does
+/// a step of a slow start, an agent's percentage, or a lower weight.
 #[derive(Debug)]
 struct Places {
     points: Box<[Point]>,
@@ -42,6 +45,8 @@ struct Places {
 struct Point {
     at: u32,
     server: u32,
+    /// Among the server's, from 0: it has those below its present count.
+    number: u32,
 }
 
 impl Ring {
@@ -51,15 +56,22 @@ impl Ring {
         bound: Option<u32>,
         before: Option<&Self>,
     ) -> Self {
-        let counts = counts(servers);
-        let same = before.filter(|before| *before.places.counts == *counts);
-        let places = same.map_or_else(
-            || Arc::new(Places::new(counts, servers)),
+        let weights = super::weights(entrants, servers.len());
+        let counts = Counts::new(servers);
+        let places = before.filter(|before| counts.fit(&before.places.counts));
+        let places = places.map_or_else(
+            || Arc::new(Places::new(counts.most(), servers)),
             |before| Arc::clone(&before.places),
         );
-        let weights = super::weights(entrants, servers.len());
+        let on_the_ring = |(count, weight): (u32, &u16)| if *weight > 0 { count } else { 0 };
         Self {
             places,
+            counts: counts
+                .now
+                .into_iter()
+                .zip(&weights)
+                .map(on_the_ring)
+                .collect(),
             weight: weights.iter().map(|weight| u64::from(*weight)).sum(),
             weights: weights.into(),
             bound,
@@ -83,7 +95,7 @@ impl Ring {
                 break;
             }
             let server = point.server as usize;
-            if self.weights[server] == 0 || Some(server) == full || !view.fits(server) {
+            if point.number >= self.counts[server] || Some(server) == full || !view.fits(server) {
                 continue;
             }
             let sessions = view.servers[server].live.sessions();
@@ -135,17 +147,43 @@ pub fn key_of(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
 
-/// Points of each server at its present weight, whether or not it takes sessions now.
-fn counts(servers: &[Arc<Server>]) -> Box<[u32]> {
-    let each = if servers.len() <= MANY { FINE } else { COARSE };
-    // The heaviest server of the file has so many points: whether servers are up does not change the others' points.
-    let heaviest = servers.iter().map(|server| server.weight).max();
-    let heaviest = u64::from(heaviest.unwrap_or(1).max(1)) * u64::from(slow_start::WHOLE);
-    let count = |server: &Arc<Server>| {
-        let weight = u64::from(server.live.share_of_weight());
-        (each * weight).div_ceil(heaviest) as u32
-    };
-    servers.iter().map(count).collect()
+/// Points of each server, in the pool's order.
+struct Counts {
+    /// At its present weight, whether or not it takes sessions now.
+    now: Vec<u32>,
+    /// And with all of that weight, when no slow start and no agent lessens it.
+    full: Vec<u32>,
+}
+
+impl Counts {
+    fn new(servers: &[Arc<Server>]) -> Self {
+        let each = if servers.len() <= MANY { FINE } else { COARSE };
+        // The heaviest server of the file has so many points: whether servers are up does not change the others' points.
+        let heaviest = servers.iter().map(|server| server.weight).max();
+        let heaviest = u64::from(heaviest.unwrap_or(1).max(1)) * u64::from(slow_start::WHOLE);
+        let count = |sixteenths: u64| (each * sixteenths).div_ceil(heaviest) as u32;
+        let now = |server: &Arc<Server>| count(server.live.share_of_weight().into());
+        let whole = u64::from(slow_start::WHOLE);
+        let full = |server: &Arc<Server>| count(u64::from(server.live.weight()) * whole);
+        Self {
+            now: servers.iter().map(now).collect(),
+            full: servers.iter().map(full).collect(),
+        }
+    }
+
+    /// What a ring needs that is good for the present weights and all lower ones.
+    fn most(&self) -> Box<[u32]> {
+        let both = self.now.iter().zip(&self.full);
+        both.map(|(now, full)| *now.max(full)).collect()
+    }
+
+    /// Whether a ring of so many points has all of these, and not too many others that are walked in vain.
+    fn fit(&self, made: &[u32]) -> bool {
+        let sum = |counts: &[u32]| counts.iter().map(|count| u64::from(*count)).sum::<u64>();
+        self.now.len() == made.len()
+            && self.now.iter().zip(made).all(|(now, made)| now <= made)
+            && sum(made) <= 2 * sum(&self.most())
+    }
 }
 
 impl Places {
@@ -155,9 +193,10 @@ impl Places {
         let mut points = Vec::with_capacity(counts.iter().map(|count| *count as usize).sum());
         for (at, (count, server)) in (0..).zip(counts.iter().zip(servers)) {
             let name = XxHash64::oneshot(0, server.name.as_bytes());
-            points.extend((0..u64::from(*count)).map(|number| Point {
-                at: (mix(name ^ mix(number)) >> 32) as u32,
+            points.extend((0..*count).map(|number| Point {
+                at: (mix(name ^ mix(number.into())) >> 32) as u32,
                 server: at,
+                number,
             }));
         }
         points.sort_unstable();

@@ -65,8 +65,8 @@ pub(super) struct View<'a> {
 }
 
 impl Policy {
-    /// Made for these servers, in file order; to be called off the workers. What the policy `before` has for the same servers
-    /// is used again where it still holds.
+    /// Made for these servers, in file order; to be called off the workers. What the policy `before` has for servers of the same
+    /// names in the same order is used again where it still holds.
     pub(super) fn new(
         balance: &Balance,
         servers: &[Arc<Server>],

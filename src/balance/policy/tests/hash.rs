@@ -99,7 +99,55 @@ fn a_change_of_health_makes_no_ring() {
     assert_eq!(made, 0);
     assert_eq!(owners(&pool, 2_000), before);
     let (_, made) = counted(|| pool.set_weight(3, 2));
-    assert_eq!(made, 1, "a weight is another number of points");
+    assert_eq!(made, 1, "a higher weight takes more points");
+    let (_, made) = counted(|| pool.set_weight(3, 1));
+    assert_eq!(made, 0, "a lower one leaves some of them out");
+    assert!(owners(&pool, 2_000) == before);
+    // A reload with the same servers.
+    let (_, made) = counted(|| drop(Pool::new(&pool.settings, Some(&pool), 1)));
+    assert_eq!(made, 0);
+}
+
+/// All come back together and start slowly: each step leaves the points as they are, and moves keys to those servers only.
+#[test]
+fn a_slow_start_makes_no_ring() {
+    let mut settings = settings(hash(None), &[1; 1_000]);
+    for server in &mut settings.servers[1..] {
+        server.slow_start = Some(config::SlowStart {
+            over: Duration::from_secs(15),
+            sessions: None,
+        });
+    }
+    let pool = Pool::new(&settings, None, 1);
+    let before = owners(&pool, 2_000);
+    (1..1_000).for_each(|server| pool.mark(server, &change(false), 1));
+    let mut owned = owners(&pool, 2_000);
+    let (mut moved, mut steps) = (0, 0);
+    let (_, made) = counted(|| {
+        (1..1_000).for_each(|server| pool.mark(server, &change(true), 2));
+        let mut now_ms = 2;
+        while let Some(wait) = pool.advance(now_ms) {
+            now_ms += wait.as_millis() as u64;
+            steps += 1;
+            let next = owners(&pool, 2_000);
+            let changed = owned.iter().zip(&next).filter(|(old, new)| old != new);
+            moved += changed.count();
+            owned = next;
+        }
+    });
+    assert_eq!((made, steps), (0, 15));
+    assert!(owners(&pool, 2_000) == before);
+    assert!(moved > 1_800, "{moved}");
+}
+
+/// A ring on which most points are left out would be walked in vain.
+#[test]
+fn a_ring_far_too_large_is_made_anew() {
+    let pool = balanced(hash(None), &[1; 3]);
+    let (_, made) = counted(|| pool.set_weight(0, 256));
+    assert_eq!(made, 1);
+    let (_, made) = counted(|| pool.set_weight(0, 1));
+    assert_eq!(made, 1);
 }
 
 /// Removing one of N moves its keys and no others: about one in N.
