@@ -5,10 +5,10 @@
 #[macro_use]
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use ringbolt::wire::{Blame, Refusal};
-use support::{Conn, Driver, Proxy, Server, Setup};
+use support::{Conn, Driver, Proxy, Server, Setup, ringbolt};
 
 on_both_drivers!(
     a_refused_request_has_its_word_and_its_place,
@@ -16,6 +16,7 @@ on_both_drivers!(
     a_fault_in_a_later_piece_has_its_place,
     a_refused_proxy_header_has_its_word,
     what_is_not_refused_has_none,
+    a_verbose_answer_has_the_reason,
 );
 
 fn with_json(on: Driver, server: &Server, listener: &str) -> (Proxy, tempfile::TempDir) {
@@ -240,6 +241,38 @@ fn a_refused_request_has_its_word_and_its_place(on: Driver) {
         wanted.push((Some((*word).to_owned()), at));
     }
     assert_eq!(logged(&proxy, &folder, rows.len()), wanted);
+    assert_eq!(counted(&proxy, "client"), count(&rows));
+    assert_eq!(counted(&proxy, "server"), BTreeMap::new());
+    let shown = told(&proxy, &["status"]);
+    let line = format!("{} requests refused: 2 bare-line-end, ", rows.len());
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains(&line) && !shown.contains("responses refused"),
+        "{shown}"
+    );
+}
+
+/// What a command prints of it.
+fn told(proxy: &Proxy, arguments: &[&str]) -> String {
+    let mut command = ringbolt();
+    let command = command.args(arguments).arg("--socket");
+    let output = command.arg(proxy.control_socket()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What status has of one side.
+fn counted(proxy: &Proxy, side: &str) -> BTreeMap<String, u64> {
+    let status = proxy.status().unwrap();
+    serde_json::from_value(status["refused_messages"][side].clone()).unwrap()
+}
+
+fn count(rows: &[(String, &'static str)]) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (_, word) in rows {
+        *counts.entry((*word).to_owned()).or_default() += 1;
+    }
+    counts
 }
 
 fn a_refused_response_has_its_word_and_its_place(on: Driver) {
@@ -263,6 +296,8 @@ fn a_refused_response_has_its_word_and_its_place(on: Driver) {
         wanted.push((Some((*word).to_owned()), at));
     }
     assert_eq!(logged(&proxy, &folder, rows.len()), wanted);
+    assert_eq!(counted(&proxy, "server"), count(&rows));
+    assert_eq!(counted(&proxy, "client"), BTreeMap::new());
 }
 
 fn a_fault_in_a_later_piece_has_its_place(on: Driver) {
@@ -315,6 +350,44 @@ fn what_is_not_refused_has_none(on: Driver) {
     let (proxy, folder) = with_json(on, &server, "");
     assert_eq!(proxy.get("/").status(), 200);
     assert_eq!(logged(&proxy, &folder, 1), [(None, None)]);
+    assert_eq!(counted(&proxy, "client"), BTreeMap::new());
+    assert!(!told(&proxy, &["status"]).contains("refused"));
+}
+
+fn a_verbose_answer_has_the_reason(on: Driver) {
+    let server = Server::named("one");
+    let answer = |lines: &str, request: &str| {
+        let proxy = Setup::new(on).listener(lines).server(&server).start();
+        let mut client = proxy.client();
+        client.send(request);
+        let answer = client.read_response();
+        client.expect_closed();
+        answer
+    };
+    let missing = "GET / HTTP/1.1\r\n\r\n";
+    let verbose = "verbose_errors = true\n";
+    let page = "error_pages = { 400 = { body = \"ours\", type = \"text/plain\" } }\n";
+    assert_eq!(answer(verbose, missing).status(), 400);
+    assert!(
+        answer(verbose, missing)
+            .text()
+            .ends_with("<p><code>host-missing</code> at offset 16: Send a Host field.\n")
+    );
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let version = answer(verbose, upgrade);
+    assert_eq!(
+        (version.status(), version.field("Sec-WebSocket-Version")),
+        (426, Some("13"))
+    );
+    assert!(
+        version
+            .text()
+            .contains("<code>websocket-version</code> at offset 89: Use")
+    );
+    for lines in ["", "verbose_errors = false\n"] {
+        assert!(!answer(lines, missing).text().contains("host-missing"));
+    }
+    assert_eq!(answer(&format!("{verbose}{page}"), missing).text(), "ours");
 }
 
 /// A reason that no message above gives would be one that nobody has seen.

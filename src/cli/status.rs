@@ -153,6 +153,21 @@ fn table(status: &Status, colours: bool, width: usize) -> String {
             let _ = writeln!(text, "{}", paint("31", &format!("{count} {what}")));
         }
     }
+    for (refused, what) in [
+        (&status.refused_messages.client, "request"),
+        (&status.refused_messages.server, "response"),
+    ] {
+        let total: u64 = refused.values().sum();
+        if total > 0 {
+            let s = if total == 1 { "" } else { "s" };
+            let mut reasons: Vec<_> = refused.iter().collect();
+            reasons.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+            let reasons = reasons.iter();
+            let reasons = reasons.map(|(word, number)| format!("{} {word}", count(**number)));
+            let reasons = reasons.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(text, "{} {what}{s} refused: {reasons}", count(total));
+        }
+    }
     for log in &status.logs {
         let lost = format!("{} lines lost", count(log.lost));
         let state = match (&log.failure, log.lost) {

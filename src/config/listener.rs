@@ -72,6 +72,11 @@ pub(super) const LISTENER: Section = Section::new(
             "pages instead of our own words, by status, over those of [error_pages]",
         ),
         setting(
+            "verbose_errors",
+            "false",
+            "add to the answer to a refused request why it was refused, where in the request, and what to change; not to [error_pages]",
+        ),
+        setting(
             "monitor",
             "",
             "a path at which others ask whether it serves: 200, or 503 while it stops; a table { path, pools } also asks for servers",
@@ -155,6 +160,7 @@ fn listener(
         error_pages: table
             .optional("error_pages", error_pages)
             .unwrap_or_default(),
+        verbose_errors: table.setting("verbose_errors", |item| item.switch()),
         monitor: table.optional("monitor", |item| monitor(item, pools)),
         tunnel_rate: table.optional("tunnel_rate", rate),
         client_rate: table.optional("client_rate", client_rate),

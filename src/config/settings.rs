@@ -360,6 +360,8 @@ pub struct Listener {
     pub admission: Admission,
     /// `error_pages`: by status, over those of [`Config::error_pages`].
     pub error_pages: Vec<(u16, Page)>,
+    /// `verbose_errors`: the answer to a refused request has the reason (default false).
+    pub verbose_errors: bool,
     /// `monitor = "/healthz"` or `{ path, pools }`: where others ask whether it serves (default: nowhere).
     pub monitor: Option<Monitor>,
     /// `tunnel_rate`: new tunnels of all clients together (default no limit).

@@ -9,7 +9,7 @@ use super::logs::Logs;
 use super::probes::{News, Tell};
 use super::removed::Removed;
 use super::sandbox::Sandbox;
-use super::status::{ListenerStatus, PoolStatus, Status};
+use super::status::{ListenerStatus, PoolStatus, RefusedMessages, Status};
 use super::{identity, now_ms, on_wall, started_ms};
 use crate::balance::passive::Verdict;
 use crate::balance::{Pool, Server};
@@ -134,6 +134,9 @@ impl Source for Desk {
             panics: self.workers.gauge().panics(),
             #[cfg(debug_assertions)]
             allocations: crate::ring::allocations(),
+            refused_messages: RefusedMessages::of(|refusal, from| {
+                self.workers.gauge().refusals(refusal, from)
+            }),
             refused_reload: self.refused.load().as_deref().cloned(),
             logs: self.logs.status(),
             listeners: listeners

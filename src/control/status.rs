@@ -7,8 +7,10 @@ pub use super::discovery::NameStatus;
 use crate::balance::health::Reason;
 use crate::balance::{Counter, Line, Pool, Server, Standing};
 use crate::config::{self, Check};
+use crate::wire::{Blame, Refusal};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The whole process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +55,9 @@ pub struct Status {
     #[cfg(debug_assertions)]
     #[serde(default)]
     pub allocations: u64,
+    /// Messages refused since the start.
+    #[serde(default)]
+    pub refused_messages: RefusedMessages,
     /// What the last refused reload said, until one succeeds.
     pub refused_reload: Option<String>,
     /// The log's targets, in file order.
@@ -65,6 +70,31 @@ pub struct Status {
     /// Servers that a reload or DNS removed and that still have tunnels.
     #[serde(default)]
     pub removed_servers: Vec<RemovedServer>,
+}
+
+/// Refused messages since the start: how many of each reason that occurred, by its word in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RefusedMessages {
+    /// Those of clients.
+    pub client: BTreeMap<String, u64>,
+    /// Those of servers.
+    pub server: BTreeMap<String, u64>,
+}
+
+impl RefusedMessages {
+    /// From counters.
+    pub(super) fn of(count: impl Fn(Refusal, Blame) -> u64) -> Self {
+        let of = |from: Blame| {
+            let all = Refusal::ALL.iter();
+            all.map(|refusal| (refusal.word().to_owned(), count(*refusal, from)))
+                .filter(|(_, count)| *count > 0)
+                .collect()
+        };
+        Self {
+            client: of(Blame::Client),
+            server: of(Blame::Server),
+        }
+    }
 }
 
 /// A server that no pool has any more and that still has tunnels.

@@ -18,7 +18,7 @@ use super::request::{self, Client, Reading, address_text};
 use super::story::Story;
 use crate::record::{Kind, Record, Termination, Timers};
 use crate::ring::{self, Buffer, Call, Duplex, Elapsed, Received, Stamp, Timer};
-use crate::wire::{reply, rules};
+use crate::wire::{Blame, reply, rules};
 
 /// Serves a client of the listener at `place` until its connection ends. Over a stream that may be plain or encrypted.
 pub async fn serve<C: Duplex + 'static>(
@@ -430,7 +430,14 @@ impl<C: Duplex + 'static> Connection<C> {
                 let body = if head_only { b"" } else { page.body() };
                 (later.bytes(), body)
             }
-            (None, None) => (reply::reply(status, head_only), &b""[..]),
+            (None, None) => match ending.refused() {
+                Some((refusal, Blame::Client)) if self.guest.of(plan).verbose_errors => {
+                    let at = story.refused.as_ref().map(|refused| refused.at);
+                    reply::push_verbose(refusal, at, head_only, later.tail());
+                    (later.bytes(), &b""[..])
+                }
+                _ => (reply::reply(status, head_only), &b""[..]),
+            },
             (None, Some(seconds)) => {
                 reply::push_later(status, seconds, head_only, later.tail());
                 (later.bytes(), &b""[..])

@@ -13,13 +13,14 @@ use super::plan::{Held, Local, Plan};
 use super::rates::RampLive;
 use super::tunnel::TunnelEnd;
 use crate::balance;
-use crate::record::Log;
+use crate::record::{Log, RecentRefusals, RefusalCounts, RefusedMessage};
 use crate::ring::{self, Bell, Call, Clock, Rest, Stamp};
 use crate::upstream::Links;
 use crate::wire::cookie::Crumb;
 use crate::wire::forward::Edit;
 use crate::wire::request::RequestHead;
 use crate::wire::response::ResponseHead;
+use crate::wire::{Blame, Refusal};
 
 /// One worker's desk. Everything on it belongs to the worker's thread, except the gauge.
 pub struct Desk {
@@ -42,6 +43,8 @@ pub struct Desk {
     /// Requests that had no descriptor for a connection to their server.
     pub exhausted: Cell<u64>,
     plan: RefCell<Held>,
+    /// The last messages that were refused here.
+    refused: RefCell<RecentRefusals>,
     pub(super) request: RefCell<RequestHead>,
     pub(super) response: RefCell<ResponseHead>,
     pub(super) scratch: RefCell<Scratch>,
@@ -85,11 +88,27 @@ pub struct Gauge {
     total_connections: AtomicU64,
     panics: AtomicU64,
     room_wanted: AtomicBool,
+    /// By worker.
+    refusals: Box<[RefusalCounts]>,
     /// New tunnels in the first time after the start.
     pub(super) ramp: RampLive,
 }
 
 impl Gauge {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            refusals: (0..workers).map(|_| RefusalCounts::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Messages refused for this reason since the start, sent `from` that side.
+    pub fn refusals(&self, refusal: Refusal, from: Blame) -> u64 {
+        let counts = self.refusals.iter();
+        counts.map(|counts| counts.get(refusal, from)).sum()
+    }
+
     /// Client connections now, tunnels among them.
     pub fn connections(&self) -> u32 {
         self.connections.load(Relaxed)
@@ -233,6 +252,7 @@ impl Desk {
             request: RefCell::new(RequestHead::new(&plan.limits)),
             response: RefCell::new(ResponseHead::new(&plan.limits)),
             plan: RefCell::new(Rc::new(Local::new(plan))),
+            refused: RefCell::default(),
             scratch: RefCell::default(),
             ids: Ids {
                 seed,
@@ -330,6 +350,20 @@ impl Desk {
         let next = ring::call_some(closing.call(), closing.server(), from, may);
         awake.store(next, Relaxed);
         closing.answer();
+    }
+
+    /// Counts and keeps a refused message.
+    #[cold]
+    pub(super) fn add_refused(&self, message: RefusedMessage) {
+        if let Some(counts) = self.gauge.refusals.get(self.worker) {
+            counts.add(message.refusal, message.from);
+        }
+        self.refused.borrow_mut().add(message);
+    }
+
+    /// The last messages that were refused here, oldest first.
+    pub fn refused(&self) -> Vec<Arc<RefusedMessage>> {
+        self.refused.borrow().iter().cloned().collect()
     }
 
     /// Now.

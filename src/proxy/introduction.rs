@@ -50,7 +50,7 @@ impl<C: Duplex + 'static> Connection<C> {
                 },
             };
             let refused = match ending {
-                Ending::BadIntroduction => Refused::proxy_header(),
+                Ending::BadIntroduction => Refused::proxy_header(self.inbox.bytes()),
                 _ => None,
             };
             self.refuse(began.unwrap_or(self.accepted), ending, refused)

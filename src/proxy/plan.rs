@@ -49,6 +49,8 @@ pub struct Listener {
     pub door: Option<Door>,
     /// Pages in place of our own words.
     pub pages: Vec<Answer>,
+    /// Our own words for a refused request have the reason.
+    pub verbose_errors: bool,
     /// Where others ask whether it serves.
     pub monitor: Option<Monitor>,
     /// Whose word on `X-Forwarded-…` and `Forwarded` is passed on.
@@ -328,6 +330,7 @@ fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> 
         default_pool: settings.default_pool,
         door: Door::new(&settings.admission),
         pages: pages(config, settings),
+        verbose_errors: settings.verbose_errors,
         monitor: settings.monitor.as_ref().map(Monitor::new),
         trusted: settings.trusted_proxies.clone(),
         senders: settings.proxy_protocol.clone(),

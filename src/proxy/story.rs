@@ -8,9 +8,9 @@ use super::request::{CAPTURES, Request, Texts};
 use super::retry::Copy;
 use crate::balance::{Busy, Server, sticky};
 use crate::config::Capture;
-use crate::record::{Counts, Kind, Record, Termination, Timers};
+use crate::record::{Counts, Kind, Record, RefusedMessage, Termination, Timers};
 use crate::ring::{Buffer, Stamp};
-use crate::wire::Span;
+use crate::wire::{Blame, Refusal, Span};
 
 /// The facts of an exchange, collected as it goes.
 pub(super) struct Story {
@@ -150,10 +150,31 @@ impl Story {
         }
     }
 
+    /// Counts the message that the exchange ended with, and keeps what is shown of it.
+    #[cold]
+    fn note_refused(&self, guest: &Guest, refusal: Refusal, from: Blame, now: Stamp) {
+        let refused = self.refused.as_deref();
+        guest.desk.add_refused(RefusedMessage {
+            at_ms: guest.desk.clock.get().wall_ms(now),
+            refusal,
+            from,
+            offset: refused.map_or(0, |refused| refused.at),
+            client: guest.address,
+            listener: guest.listener.name.clone(),
+            pool: self.pool_name(guest).map(Into::into),
+            server: self.server_name().map(Into::into),
+            excerpt: refused.and_then(|refused| refused.excerpt.clone()),
+        });
+    }
+
     /// Writes the exchange's line.
     pub(super) fn log(&self, guest: &Guest, ending: Ending) {
         let desk = &guest.desk;
         let now = desk.now();
+        let refused = ending.refused();
+        if let Some((refusal, from)) = refused {
+            self.note_refused(guest, refusal, from, now);
+        }
         let (cause, phase) = if self.is_stats() {
             (b'L', b'R')
         } else {
@@ -209,7 +230,7 @@ impl Story {
             captured_response: &captured_response[..capture.response.len().min(CAPTURES)],
             capture_request_names: &capture.request_names,
             capture_response_names: &capture.response_names,
-            refused: ending.refused().map(|(refusal, _)| refusal.word()),
+            refused: refused.map(|(refusal, _)| refusal.word()),
             refused_at: self.refused.as_ref().map(|refused| refused.at),
             tunnel: None,
         };

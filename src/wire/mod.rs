@@ -20,6 +20,8 @@
 //! | the head that goes on | [`forward`] |
 //! | the PROXY protocol | [`proxy_header`] |
 //! | an agent's line | [`agent`] |
+//! | where a refused head is wrong | [`place`] |
+//! | what is shown of one | [`excerpt`] |
 //! | our own answers to what went wrong | [`reply`] |
 //! | those that the configuration wants | [`answer`] |
 //! | an upgrade and its tunnel | [`websocket`] |
@@ -31,6 +33,7 @@ pub mod cookie;
 pub mod engine_io;
 mod field;
 mod fields;
+pub mod excerpt;
 pub mod forward;
 mod head;
 pub mod lenient;

@@ -4,6 +4,9 @@
 //! server. Each ends its connection, because what stands behind a refused or unanswered request in the
 //! stream cannot be trusted to be another one.
 
+use super::text::push_decimal;
+use super::{Blame, Refusal};
+
 /// The whole answer for a status, ready to be sent; without its body where the request was a HEAD. A
 /// status that has no answer here is answered as 500.
 pub fn reply(status: u16, head_only: bool) -> &'static [u8] {
@@ -26,6 +29,26 @@ pub fn push_later(status: u16, seconds: u32, head_only: bool, out: &mut Vec<u8>)
     out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(rest);
+}
+
+/// The answer to a request that was refused, with the reason: its word, the byte `at` which the request is wrong, and what to
+/// change. Nothing of the request is in it.
+pub fn push_verbose(refusal: Refusal, at: Option<u64>, head_only: bool, out: &mut Vec<u8>) {
+    let whole = reply(refusal.status(Blame::Client), false);
+    // Every answer has both (a test reads them all).
+    let length = memchr::memmem::find(whole, b"Content-Length:").unwrap_or(whole.len());
+    let end = memchr::memmem::find(whole, b"\r\n\r\n").map_or(whole.len(), |end| end + 4);
+    let (word, advice) = (refusal.word(), refusal.advice(Blame::Client));
+    let place = at.map_or_else(String::new, |at| format!(" at offset {at}"));
+    let reason = format!("<p><code>{word}</code>{place}: {advice}\n");
+    out.extend_from_slice(&whole[..length]);
+    out.extend_from_slice(b"Content-Length: ");
+    push_decimal(out, (whole.len() - end + reason.len()) as u64);
+    out.extend_from_slice(b"\r\n\r\n");
+    if !head_only {
+        out.extend_from_slice(&whole[end..]);
+        out.extend_from_slice(reason.as_bytes());
+    }
 }
 
 /// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
@@ -179,9 +202,7 @@ const REPLIES: &[(u16, &[u8])] = &[
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::wire::{
-        Blame, BodyLength, HeadLimits, Known, Method, Refusal, response::ResponseHead,
-    };
+    use crate::wire::{BodyLength, HeadLimits, Known, Method, response::ResponseHead};
 
     #[test]
     fn every_answer_is_a_sound_response() {
@@ -211,6 +232,26 @@ mod tests {
                 .windows(25)
                 .any(|line| line == b"Sec-WebSocket-Version: 13")
         );
+    }
+
+    #[test]
+    fn a_verbose_answer_is_a_sound_response() {
+        for refusal in Refusal::ALL {
+            let [mut whole, mut head_only] = [Vec::new(), Vec::new()];
+            push_verbose(*refusal, Some(1_234), false, &mut whole);
+            push_verbose(*refusal, None, true, &mut head_only);
+            let mut head = ResponseHead::new(&HeadLimits::default());
+            head.parse(&whole, 0, &HeadLimits::default()).unwrap();
+            let length = (whole.len() - head.size) as u64;
+            assert_eq!(head.status, refusal.status(Blame::Client));
+            assert_eq!(head.body(Method::Get), BodyLength::Length(length));
+            let (word, advice) = (refusal.word(), refusal.advice(Blame::Client));
+            let reason = format!("\n<p><code>{word}</code> at offset 1234: {advice}\n");
+            assert!(whole.ends_with(reason.as_bytes()), "{word}");
+            assert!(!advice.contains(['<', '&']), "{advice}");
+            head.parse(&head_only, 0, &HeadLimits::default()).unwrap();
+            assert_eq!(head.size, head_only.len());
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Workers {
     pub fn start(setup: Setup) -> io::Result<Self> {
         ring::remember_panics();
         let count = setup.logs.len();
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Arc::new(Gauge::new(count));
         let bell = Arc::new(Bell::new()?);
         let mut decks = deal(setup.listeners, count);
         let cores = cores(&setup.cores);
