@@ -17,6 +17,8 @@ on_both_drivers!(
     a_refused_proxy_header_has_its_word,
     what_is_not_refused_has_none,
     a_verbose_answer_has_the_reason,
+    errors_show_what_was_refused_and_no_secret,
+    errors_show_the_last_64_of_all_workers,
 );
 
 fn with_json(on: Driver, server: &Server, listener: &str) -> (Proxy, tempfile::TempDir) {
@@ -388,6 +390,124 @@ fn a_verbose_answer_has_the_reason(on: Driver) {
         assert!(!answer(lines, missing).text().contains("host-missing"));
     }
     assert_eq!(answer(&format!("{verbose}{page}"), missing).text(), "ours");
+}
+
+fn errors_show_what_was_refused_and_no_secret(on: Driver) {
+    let server = Server::answering_once(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a=s3cret\r\n s3cret: b\r\n\r\ns3cret",
+    );
+    let own = "[[route]]\npath = \"/own\"\nanswer = { body = \"ours\", type = \"text/plain\" }\n";
+    let proxy = Setup::new(on).server(&server).more(own).start();
+    assert_eq!(told(&proxy, &["errors"]), "no message was refused\n");
+    let requests = [
+        "GET /cart?id=s3cret HTTP/1.1\r\nHost: a\r\nX-Customer Id: 7\r\nCookie: a=s3cret\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\ns3cret",
+        "{\"a\":\"s3cret\"}",
+        "s3cret was a body, and not a request\r\n\r\n",
+    ];
+    let mut client_ports = Vec::new();
+    for request in requests {
+        let mut client = proxy.client();
+        client_ports.push(client.local_address().port());
+        client.send(request).read_to_end();
+    }
+    // What is no request behind one may be the rest of its body.
+    let mut client = proxy.client();
+    client_ports.push(client.local_address().port());
+    client.send("GET /own HTTP/1.1\r\nHost: a\r\n\r\ns3cret here\r\n\r\n");
+    client.read_to_end();
+    let text = told(&proxy, &["errors"]);
+    // Without times and ports.
+    let is_time =
+        |word: &&str| word.len() == 29 && word.starts_with("20") && word.ends_with("+00:00");
+    let mut shown: String = text
+        .split_inclusive('\n')
+        .map(|line| match line.split(' ').next().filter(is_time) {
+            Some(time) => line.replace(time, "TIME"),
+            None => line.to_owned(),
+        })
+        .collect();
+    for port in client_ports {
+        shown = shown.replace(&format!("127.0.0.1:{port} "), "CLIENT ");
+    }
+    let advice = |refusal: Refusal, from: Blame| {
+        format!("  {}\n  {}\n", refusal.meaning(), refusal.advice(from))
+    };
+    let wanted = [
+        "6 messages refused, oldest first\n\nTIME request of CLIENT at http-in: bad-field-name at offset 49\n",
+        &advice(Refusal::BadFieldName, Blame::Client),
+        "  00000  GET /cart?id=****** HTTP/1.1\\r\\n\n  00030  Host: a\\r\\n\n",
+        "  00039  X-Customer Id:**\\r\\n\n                   ^\n",
+        "  00057  Cookie: ********\\r\\n\n  00075  \\r\\n\n",
+        "\nTIME response of app/one to CLIENT at http-in: folded-field at offset 39\n",
+        &advice(Refusal::FoldedField, Blame::Server),
+        "  00000  HTTP/1.1 200 OK\\r\\n\n  00017  Set-Cookie: ********\\r\\n\n",
+        "  00039  **********\\r\\n\n         ^\n  00051  \\r\\n\n",
+        "\nTIME request of CLIENT at http-in for app/one: bad-chunk-size at offset 56\n",
+        &advice(Refusal::BadChunkSize, Blame::Client),
+        "  (not shown: it is, or may be, part of a body)\n",
+        "\nTIME request of CLIENT at http-in: bad-request-line at offset 0\n",
+        &advice(Refusal::BadRequestLine, Blame::Client),
+        "  00000  {\"a\":*********\n         ^\n",
+        "\nTIME request of CLIENT at http-in: bad-request-line at offset 11\n",
+        &advice(Refusal::BadRequestLine, Blame::Client),
+        "  00000  s3cret was a bod\n                    ^\n",
+        "\nTIME request of CLIENT at http-in: bad-request-line at offset 11\n",
+        &advice(Refusal::BadRequestLine, Blame::Client),
+        "  (not shown: it is, or may be, part of a body)\n",
+    ];
+    assert_eq!(shown, wanted.concat());
+    let json = told(&proxy, &["errors", "--json"]);
+    let errors: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let first = &errors["messages"][0];
+    assert_eq!(errors["total"], 6);
+    assert_eq!(
+        (&first["side"], &first["reason"]),
+        (&"client".into(), &"bad-field-name".into())
+    );
+    assert_eq!(
+        (&first["offset"], &first["listener"]),
+        (&49.into(), &"http-in".into())
+    );
+    assert_eq!(first["excerpt"][2]["mark"], 10);
+    assert_eq!(errors["messages"][1]["server"], "one");
+    // The beginning of what is no HTTP, by which its protocol can be told.
+    assert!(
+        !json.replace("s3cret was a bod", "").contains("s3cret"),
+        "{json}"
+    );
+}
+
+fn errors_show_the_last_64_of_all_workers(on: Driver) {
+    let server = Server::named("one");
+    let proxy = Setup::new(on)
+        .process("workers = 2\n")
+        .server(&server)
+        .start();
+    for number in 0..140 {
+        let mut client = proxy.client();
+        client
+            .send(format!("GET /{number} HTTP/1.1\r\n\r\n"))
+            .read_to_end();
+    }
+    let errors: serde_json::Value =
+        serde_json::from_str(&told(&proxy, &["errors", "--json"])).unwrap();
+    assert_eq!(errors["total"], 140);
+    let messages = errors["messages"].as_array().unwrap();
+    let times: Vec<_> = messages
+        .iter()
+        .map(|m| m["time_ms"].as_u64().unwrap())
+        .collect();
+    assert!(times.len() == 64 && times.is_sorted(), "{times:?}");
+    // Those of two workers are in any order where their times are equal.
+    let mut last = messages.iter();
+    assert!(last.any(|message| message["excerpt"][0]["text"] == "GET /139 HTTP/1.1\\r\\n"));
+    let text = told(&proxy, &["errors"]);
+    assert!(
+        text.starts_with("the last 64 of 140 messages refused, oldest first\n"),
+        "{text}"
+    );
 }
 
 /// A reason that no message above gives would be one that nobody has seen.

@@ -9,7 +9,7 @@
 //! | 1 | the configuration has problems (all of them are on standard error) |
 //! | 2 | the arguments make no sense |
 //! | 3 | could not start: an address in use, a missing privilege, a limit too low |
-//! | 4 | `status` or `server` found nobody at the control socket |
+//! | 4 | `status`, `errors` or `server` found nobody at the control socket |
 //! | 128 + N | the serving process was ended by signal N at its first start or in its drain |
 
 #[macro_use]
@@ -18,6 +18,7 @@ pub mod bench;
 mod check;
 mod completions;
 pub mod demo;
+mod errors;
 mod server;
 mod socket;
 mod status;
@@ -46,6 +47,11 @@ pub fn main() -> ExitCode {
             json,
             watch,
         } => status::run(&file(config), socket, json, watch.map(seconds)),
+        Command::Errors {
+            config,
+            socket,
+            json,
+        } => errors::run(&file(config), socket, json),
         Command::Server {
             server,
             change,
@@ -109,6 +115,17 @@ enum Command {
               value_parser = clap::value_parser!(u64).range(1..=86_400))]
         watch: Option<u64>,
     },
+    /// Show the last messages that a running Ringbolt refused: why, and where each is wrong. Secrets are masked.
+    Errors {
+        /// The configuration file that names the control socket [default: as for `run`].
+        config: Option<PathBuf>,
+        /// The control socket itself; the configuration is not read.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        /// Write the answer as JSON, as it came.
+        #[arg(long)]
+        json: bool,
+    },
     /// Change a server of a running Ringbolt, without touching its configuration, or close its tunnels.
     Server {
         /// Which one: POOL/NAME, or POOL/* for all of a pool, one after the other.
@@ -164,7 +181,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// `status` or `server` found nobody at the socket.
+/// `status`, `errors` or `server` found nobody at the socket.
 const EXIT_NOBODY: u8 = 4;
 
 #[cfg(test)]

@@ -165,7 +165,11 @@ fn table(status: &Status, colours: bool, width: usize) -> String {
             let reasons = reasons.iter();
             let reasons = reasons.map(|(word, number)| format!("{} {word}", count(**number)));
             let reasons = reasons.collect::<Vec<_>>().join(", ");
-            let _ = writeln!(text, "{} {what}{s} refused: {reasons}", count(total));
+            let _ = writeln!(
+                text,
+                "{} {what}{s} refused: {reasons} (see ringbolt errors)",
+                count(total)
+            );
         }
     }
     for log in &status.logs {

@@ -6,8 +6,9 @@
 
 use super::admin_listener::AdminListener;
 use super::status::Status;
-use super::{auth, command, page};
+use super::{auth, command, errors, page};
 use crate::config::{AdminState, Stats};
+use crate::worker::Collected;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -26,6 +27,8 @@ use std::time::Duration;
 pub(super) trait Source: Send + Sync + 'static {
     /// How things are now.
     fn status(&self) -> Status;
+    /// Asks every worker for the last messages that it refused.
+    fn ask_refused(&self) -> Arc<Collected>;
     /// The `[stats]` table in force.
     fn stats(&self) -> Option<Stats>;
     /// Gives a server another weight, 0 to 256, and says which it had; an error names what does not exist.
@@ -41,6 +44,7 @@ pub(super) fn serve(control: OwnedFd, stats: OwnedFd, source: Arc<dyn Source>) -
     let v1 = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
+        .route("/v1/errors", get(errors::errors))
         .route(command::WEIGHT, put(command::weight))
         .route(command::STATE, put(command::state))
         .route(command::CLOSE_TUNNELS, post(command::close_tunnels))

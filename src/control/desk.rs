@@ -17,7 +17,7 @@ use crate::config::{AdminState, Level, Stats};
 use crate::proxy::Plan;
 use crate::record::{Event, Events, ServerName};
 use crate::wire::agent::Verdict as AgentVerdict;
-use crate::worker::Workers;
+use crate::worker::{Collected, Workers};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -158,6 +158,10 @@ impl Source for Desk {
                 .collect(),
             removed_servers: self.removed.status(),
         }
+    }
+
+    fn ask_refused(&self) -> Arc<Collected> {
+        self.workers.refused_messages()
     }
 
     fn stats(&self) -> Option<Stats> {

@@ -13,8 +13,9 @@ use crate::balance::clients::Clients;
 use crate::config::{CheckKind, Config, Listener, Pool, Route, Server};
 use crate::control::{logs, probes};
 use crate::proxy;
-use crate::record;
+use crate::record::{self, RecentRefusals};
 use crate::ring::{self, Buffer};
+use crate::wire::excerpt::EXCERPT;
 
 /// The bound, taken apart; the largest term first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,11 +178,11 @@ fn captures(listener: &Listener) -> usize {
     both.map(|capture| capture.length).sum()
 }
 
-/// A worker: its scratch buffer, buffers kept for reuse, the allowance for large leftovers (one receive begins below
+/// A worker: its scratch buffer, buffers kept for reuse, its last refused messages, the allowance for large leftovers (one receive begins below
 /// it and may end above), its ring, its stack.
 const fn worker() -> usize {
     let kept = ring::KEPT * (Buffer::SMALL + Buffer::LARGE);
-    2 * ring::SCRATCH + kept + ring::GENEROUS + RING + STACK
+    2 * ring::SCRATCH + kept + ring::GENEROUS + RING + STACK + REFUSED
 }
 
 /// A server: its settings in the plans that are in use, with turns in the pool's schedule, and its counters, a
@@ -235,6 +236,8 @@ const RUNTIME: usize = 4 * 1024;
 const LINK: usize = 512;
 /// A ring of 1,024 submissions and 8,192 completions, as the process sees it, was measured at 270 KiB.
 const RING: usize = 512 * 1024;
+/// The last refused messages of a worker: the excerpt of each, and what is known of it.
+const REFUSED: usize = RecentRefusals::MOST * (EXCERPT + 512);
 /// What of a worker's stack was ever touched: parsing keeps its lines there (256 of them), nothing is recursive.
 const STACK: usize = 256 * 1024;
 /// The present plan, the next one while it is built, and two that exchanges from before still follow. Tunnels and connections

@@ -16,6 +16,7 @@ mod command;
 mod desk;
 mod discovery;
 mod environment;
+pub mod errors;
 pub mod file;
 pub mod generation;
 mod handed;

@@ -82,6 +82,11 @@ pub struct RefusedMessages {
 }
 
 impl RefusedMessages {
+    /// Of both sides.
+    pub(super) fn total(&self) -> u64 {
+        self.client.values().chain(self.server.values()).sum()
+    }
+
     /// From counters.
     pub(super) fn of(count: impl Fn(Refusal, Blame) -> u64) -> Self {
         let of = |from: Blame| {

@@ -289,6 +289,7 @@ impl<C: Duplex + 'static> Connection<C> {
             text: &text[..*length],
             // The plan's, not the one that accepted: their routes and pools belong together.
             listener: self.guest.of(&plan),
+            is_first: !self.served,
         };
         let bytes = self.inbox.bytes();
         let reading = request::read(desk, &plan, &client, (bytes, seen), now, story);

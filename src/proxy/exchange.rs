@@ -429,7 +429,8 @@ impl<C: Duplex> Down<'_, C> {
     #[cold]
     fn refuse(&self, story: &mut Story, inbox: &Buffer, refusal: Refusal) -> Ending {
         if story.refused.is_none() {
-            story.refused = Refused::response(inbox.bytes(), refusal, &self.plan.limits);
+            let (is_first, limits) = (!self.link.reused, &self.plan.limits);
+            story.refused = Refused::response(inbox.bytes(), is_first, refusal, limits);
         }
         Ending::BadResponse(refusal)
     }

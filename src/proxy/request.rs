@@ -29,6 +29,8 @@ pub(super) struct Client<'a> {
     /// Its IP address as text; empty over a unix socket.
     pub(super) text: &'a [u8],
     pub(super) listener: &'a Listener,
+    /// The request is the first of its connection.
+    pub(super) is_first: bool,
 }
 
 impl Client<'_> {
@@ -135,7 +137,7 @@ pub(super) fn read(
         Ok(Progress::Complete) => decide(desk, plan, client, (&head, bytes), now, story),
         // As HAProxy, the log shows no request line of what could not be read.
         Err(refusal) => {
-            story.refused = Refused::request(bytes, refusal, &plan.limits);
+            story.refused = Refused::request(bytes, client.is_first, refusal, &plan.limits);
             Reading::Answer {
                 ending: Ending::Refused(refusal),
             }
@@ -180,7 +182,8 @@ fn decide(
         match websocket::check_request(head, bytes) {
             Ok(key) => request.facts.upgrade = Some(Switch::WebSocket(websocket::accept_for(&key))),
             Err(error) => {
-                story.refused = Refused::request(bytes, error.refusal(), &plan.limits);
+                story.refused =
+                    Refused::request(bytes, client.is_first, error.refusal(), &plan.limits);
                 return answer(request, Ending::Refused(error.refusal()));
             }
         }
@@ -188,7 +191,8 @@ fn decide(
             Ok(Some(size)) => taken += size,
             Ok(None) => return Reading::PartialBody,
             Err(_) => {
-                story.refused = Refused::request(bytes, Refusal::BadHandshake, &plan.limits);
+                story.refused =
+                    Refused::request(bytes, client.is_first, Refusal::BadHandshake, &plan.limits);
                 return answer(request, Ending::Refused(Refusal::BadHandshake));
             }
         }
@@ -227,7 +231,8 @@ fn decide(
             let keep = may_stay(desk, head);
             let own = Own::redirect(elsewhere, head, bytes, keep, request);
             if own.is_none() {
-                story.refused = Refused::request(bytes, Refusal::HostMissing, &plan.limits);
+                story.refused =
+                    Refused::request(bytes, client.is_first, Refusal::HostMissing, &plan.limits);
             }
             return answered(request, own);
         }

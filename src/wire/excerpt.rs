@@ -110,9 +110,8 @@ fn push_escaped(byte: u8, out: &mut String) {
 
 /// How many bytes may be shown at all: the head and the empty line behind it, or the first few of what is no head.
 fn shown(bytes: &[u8], from: Blame) -> usize {
-    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let start = bytes.iter().take_while(|byte| is_end(byte)).count();
-    if !begins_as_http(&bytes[start..], from) {
+    let start = line_ends(bytes);
+    if !begins_as_http(bytes, from) {
         return bytes.len().min(start.min(FOREIGN) + FOREIGN);
     }
     // Two line ends in a row, of whatever kind.
@@ -129,8 +128,15 @@ fn shown(bytes: &[u8], from: Blame) -> usize {
     bytes.len()
 }
 
-/// Whether the first line is that of a request or response, as far as it has come.
-fn begins_as_http(bytes: &[u8], from: Blame) -> bool {
+/// How many line ends there are at the front.
+fn line_ends(bytes: &[u8]) -> usize {
+    let is_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    bytes.iter().take_while(is_end).count()
+}
+
+/// Whether the first line, behind empty ones, is that of a request or response, as far as it has come.
+pub fn begins_as_http(bytes: &[u8], from: Blame) -> bool {
+    let bytes = &bytes[line_ends(bytes)..];
     if from == Blame::Server {
         return bytes.starts_with(b"HTTP/");
     }

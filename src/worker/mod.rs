@@ -14,8 +14,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::mpsc;
 
+use crossbeam_queue::SegQueue;
+
 use crate::proxy::{Closing, Gauge, Plan};
-use crate::record::{Events, Log};
+use crate::record::{Events, Log, RecentRefusals, RefusedMessage};
 use crate::ring::{self, Bell, Driver, Operations, Rung, Sender};
 
 /// What workers start with.
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     ShutDown,
     /// Hand over every log line.
     Flush(Arc<Flushed>),
+    /// Hand over the last messages that were refused.
+    Refused(Arc<Collected>),
     /// End as many of a server's tunnels as are due.
     Close(Arc<Closing>),
     /// Try to open a file through the ring: for a test of the sandbox.
@@ -159,6 +163,17 @@ impl Workers {
         flushed
     }
 
+    /// Asks every worker for the last messages that it refused; all have answered when the value
+    /// [is complete](Collected::is_complete).
+    pub fn refused_messages(&self) -> Arc<Collected> {
+        let collected = Arc::new(Collected {
+            messages: SegQueue::new(),
+            left: AtomicUsize::new(self.senders.len()),
+        });
+        self.tell(|| Command::Refused(Arc::clone(&collected)));
+        collected
+    }
+
     /// Lets the workers end tunnels of one server until `due` of them have ended since the order was made. They have
     /// done what they can when it [is done](Closing::is_done), and are not to be asked again before: each ends a bounded
     /// number at a time.
@@ -237,6 +252,33 @@ impl Flushed {
 
     fn done(&self) {
         self.0.fetch_sub(1, Release);
+    }
+}
+
+/// Refused messages of the workers that have answered: [`RecentRefusals::MOST`] of each at most.
+#[derive(Debug)]
+pub struct Collected {
+    messages: SegQueue<Arc<RefusedMessage>>,
+    left: AtomicUsize,
+}
+
+impl Collected {
+    /// Whether all workers have answered.
+    pub fn is_complete(&self) -> bool {
+        self.left.load(Acquire) == 0
+    }
+
+    /// The last messages of all workers that have answered, oldest first.
+    pub fn merged(&self) -> Vec<Arc<RefusedMessage>> {
+        let messages = std::iter::from_fn(|| self.messages.pop());
+        RecentRefusals::merge(messages.collect())
+    }
+
+    fn add(&self, messages: Vec<Arc<RefusedMessage>>) {
+        for message in messages {
+            self.messages.push(message);
+        }
+        self.left.fetch_sub(1, Release);
     }
 }
 

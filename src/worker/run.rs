@@ -155,6 +155,7 @@ fn obey(desk: &Desk, command: Command) {
             FLUSHES.with_borrow_mut(|flushes| flushes.push(flushed));
             flush(desk);
         }
+        Command::Refused(collected) => collected.add(desk.refused()),
         Command::Close(closing) => desk.close_tunnels(&closing),
         #[cfg(debug_assertions)]
         Command::Escape => ring::spawn(async {
