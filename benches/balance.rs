@@ -1,15 +1,21 @@
 //! What choosing a server costs a request: the turn, the cookie, the route.
 
+use criterion::BatchSize::PerIteration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ringbolt::balance::sticky::{Asked, Verdict};
-use ringbolt::balance::{Ask, Counter, Pool, key_of};
+use ringbolt::balance::{Ask, Change, Counter, Pool, Reason, key_of};
 use ringbolt::config::{
-    self, Action, Address, AdminState, Admission, Balance, Clients, Hash, HashKey, HostPattern,
-    Network, PathPattern, PoolTimeouts, Route, Secret, Secure, Server, Sticky, StickyMode, Timeout,
+    self, Action, Address, AdminState, Admission, Balance, Clients, EmptyEnvironment, Hash,
+    HashKey, HostPattern, Network, PathPattern, PoolTimeouts, Route, Secret, Secure, Server,
+    Sticky, StickyMode, Timeout,
 };
+use ringbolt::proxy::Plan;
 use ringbolt::route::{Door, Table};
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Small, usual, and far beyond what one pool should hold.
 const SIZES: [u16; 3] = [3, 100, 10_000];
@@ -101,6 +107,127 @@ fn renew(c: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+/// What a reload or a DNS answer costs: a plan of so many servers, the first one and one that follows it.
+fn plan(c: &mut Criterion) {
+    let mut group = c.benchmark_group("plan");
+    group.sample_size(10);
+    for (policy, balance) in policies() {
+        for count in SIZES {
+            let text = file(count, balance);
+            let load = || config::load(Path::new("bench.toml"), &text, &EmptyEnvironment);
+            let config = Arc::new(load().expect("it is right"));
+            let first = Plan::new(&config, None, 2, None);
+            group.bench_function(BenchmarkId::new(format!("{policy}, first"), count), |b| {
+                b.iter(|| Plan::new(&config, None, 2, None));
+            });
+            group.bench_function(BenchmarkId::new(format!("{policy}, next"), count), |b| {
+                b.iter(|| Plan::new(&config, Some(&first), 2, None));
+            });
+        }
+    }
+    for count in SIZES {
+        let text = file(count, "\"round_robin\"");
+        group.bench_function(BenchmarkId::new("reading the file", count), |b| {
+            b.iter(|| config::load(Path::new("bench.toml"), &text, &EmptyEnvironment));
+        });
+    }
+    group.finish();
+}
+
+/// All servers but one fail, and come back and start slowly, each step of each by itself: the control thread's work.
+fn outage(c: &mut Criterion) {
+    let mut group = c.benchmark_group("outage");
+    group.sample_size(10);
+    for (policy, balance) in policies() {
+        for count in [3, 100, 1_000] {
+            let text = file(count, balance).replace("# slow", "slow_start = \"15s\"");
+            let config = config::load(Path::new("bench.toml"), &text, &EmptyEnvironment);
+            let pool = Pool::new(&config.expect("it is right").pools[0], None, 2);
+            let servers = 1..usize::from(count);
+            let all = |up, at: &dyn Fn(usize) -> u64| {
+                for server in servers.clone() {
+                    pool.mark(server, &change(up), at(server));
+                }
+            };
+            group.bench_function(BenchmarkId::new(format!("{policy}, down"), count), |b| {
+                b.iter_batched(|| all(true, &|_| 1), |()| all(false, &|_| 1), PerIteration);
+            });
+            let back = || {
+                all(true, &|server| 2 + server as u64);
+                let mut now_ms = 2;
+                while let Some(wait) = pool.advance(now_ms) {
+                    now_ms += wait.as_millis() as u64;
+                }
+            };
+            group.bench_function(
+                BenchmarkId::new(format!("{policy}, slow start"), count),
+                |b| b.iter_batched(|| all(false, &|_| 1), |()| back(), PerIteration),
+            );
+        }
+    }
+    group.finish();
+}
+
+/// No server has room: what the 503 costs.
+fn full(c: &mut Criterion) {
+    let mut group = c.benchmark_group("full");
+    for (policy, balance) in policies() {
+        for count in SIZES {
+            let text = file(count, balance).replace("# bound", "max_connections = 1");
+            let config = config::load(Path::new("bench.toml"), &text, &EmptyEnvironment);
+            let pool = Pool::new(&config.expect("it is right").pools[0], None, 2);
+            let mut key = 0u64;
+            let mut ask = || {
+                key += 1;
+                Ask {
+                    key: Some(key_of(&key.to_ne_bytes())),
+                    ..Ask::default()
+                }
+            };
+            let _held: Vec<_> = (0..count).map(|_| pool.take(&ask())).collect();
+            group.bench_function(BenchmarkId::new(policy, count), |b| {
+                b.iter(|| pool.take(&ask()).is_err());
+            });
+        }
+    }
+    group.finish();
+}
+
+fn policies() -> [(&'static str, &'static str); 4] {
+    [
+        ("round robin", "\"round_robin\""),
+        ("least connections", "\"least_connections\""),
+        ("two choices", "\"two_choices\""),
+        ("hash", "{ hash = \"source\" }"),
+    ]
+}
+
+/// A configuration with one pool of so many servers.
+fn file(servers: u16, balance: &str) -> String {
+    let mut text = format!(
+        "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:80\"\ndefault_pool = \"app\"\n[pool.app]\n\
+         balance = {balance}\nsticky = {{ cookie = \"SERVERID\" }}\n# slow\n"
+    );
+    for number in 0..servers {
+        let (high, low) = (number >> 8, number & 255);
+        text += &format!(
+            "[[pool.app.server]]\nname = \"node{number}\"\naddress = \"10.0.{high}.{low}:3000\"\n\
+             cookie = \"bridge{number}\"\ncheck = true\n# bound\n"
+        );
+    }
+    text
+}
+
+fn change(up: bool) -> Change {
+    Change {
+        up,
+        soft: false,
+        reason: Reason::Connected,
+        took: Duration::ZERO,
+        lasted: Duration::ZERO,
+    }
 }
 
 fn cookie(c: &mut Criterion) {
@@ -263,5 +390,7 @@ fn sticky() -> Sticky {
     }
 }
 
-criterion_group!(benches, pick, renew, cookie, route, admission);
+criterion_group!(
+    benches, pick, renew, plan, outage, full, cookie, route, admission
+);
 criterion_main!(benches);

@@ -3,11 +3,14 @@
 use super::item::Item;
 use super::reader::{Note, Reader, Span, shorten};
 use super::section::nearest;
+use std::collections::HashMap;
 
 /// The things of one kind that have names, each with its place: what other tables may refer to.
 pub(super) struct Names {
     kind: &'static str,
     known: Vec<(String, Span)>,
+    /// The first of each name.
+    first: HashMap<String, usize>,
 }
 
 impl Names {
@@ -15,22 +18,22 @@ impl Names {
         Self {
             kind,
             known: Vec::new(),
+            first: HashMap::new(),
         }
     }
 
     /// Takes the next thing's name, or says that another one has it. One whose name is missing is taken under the empty one, so
     /// that indices stay right.
     pub(super) fn take(&mut self, reader: &Reader<'_>, name: &str, span: &Span) {
-        let same = self
-            .known
-            .iter()
-            .find(|(known, _)| known == name && !name.is_empty());
-        if let Some((_, first)) = same {
+        if let Some(first) = self.first.get(name) {
+            let (_, first) = &self.known[*first];
             reader.twice(
                 format!("two {}s are named `{name}`", self.kind),
                 first,
                 span,
             );
+        } else if !name.is_empty() {
+            self.first.insert(name.to_owned(), self.known.len());
         }
         self.known.push((name.to_owned(), span.clone()));
     }
@@ -46,7 +49,10 @@ impl Names {
     /// The index of the thing that an item names, or a problem with the nearest name.
     pub(super) fn find(&self, item: &Item<'_>) -> Option<usize> {
         let wanted = item.text()?;
-        let found = self.known.iter().position(|(name, _)| name == wanted);
+        let found = match wanted.is_empty() {
+            true => self.known.iter().position(|(name, _)| name.is_empty()),
+            false => self.first.get(wanted).copied(),
+        };
         if found.is_none() {
             let kind = self.kind;
             let message = format!("{kind} `{}` is not defined", shorten(wanted));

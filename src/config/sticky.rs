@@ -1,5 +1,7 @@
 //! `sticky = { … }`: the persistence cookie, its settings and the rules between them.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::engine_io::engine_io;
@@ -272,14 +274,26 @@ fn check_attributes(table: &Table<'_>, sticky: &Sticky) {
 
 /// The rules between the servers' keys.
 pub(super) fn check_keys(reader: &Reader<'_>, sticky: &Sticky, servers: &[Placed]) {
-    for (index, placed) in servers.iter().enumerate() {
-        let before = &servers[..index];
+    // The first server with each key, and each address from which one is derived.
+    let mut keys = HashMap::<_, &Placed>::new();
+    let mut derived = HashMap::<_, &Placed>::new();
+    for placed in servers {
         match &placed.server.cookie {
             Some(key) => {
                 check_separators(reader, sticky, placed, key);
-                check_shared(reader, before, placed, key);
+                match keys.entry(key.as_str()) {
+                    Entry::Occupied(first) => check_shared(reader, first.get(), placed, key),
+                    Entry::Vacant(none) => _ = none.insert(placed),
+                }
             }
-            None if sticky.dynamic_key.is_some() => check_derived(reader, before, placed),
+            None if sticky.dynamic_key.is_some() => {
+                let unix = matches!(placed.server.address, Address::Unix(_));
+                match derived.entry((&placed.server.address, &placed.origin)) {
+                    _ if unix => check_not_unix(reader, placed),
+                    Entry::Occupied(first) => check_derived(reader, first.get(), placed),
+                    Entry::Vacant(none) => _ = none.insert(placed),
+                }
+            }
             None => {}
         }
     }
@@ -299,15 +313,10 @@ fn check_separators(reader: &Reader<'_>, sticky: &Sticky, placed: &Placed, key: 
     }
 }
 
-fn check_shared(reader: &Reader<'_>, before: &[Placed], placed: &Placed, key: &str) {
-    let same = before
-        .iter()
-        .find(|other| other.server.cookie.as_deref() == Some(key));
-    let Some(other) =
-        same.filter(|other| !(other.server.shared_cookie && placed.server.shared_cookie))
-    else {
+fn check_shared(reader: &Reader<'_>, other: &Placed, placed: &Placed, key: &str) {
+    if other.server.shared_cookie && placed.server.shared_cookie {
         return;
-    };
+    }
     let (one, two) = (&other.server.name, &placed.server.name);
     let line = reader.source.line(other.cookie.start);
     let message = format!("servers `{one}` and `{two}` have the same cookie key `{key}`");
@@ -318,25 +327,19 @@ fn check_shared(reader: &Reader<'_>, before: &[Placed], placed: &Placed, key: &s
 }
 
 /// A key is derived from address and port.
-fn check_derived(reader: &Reader<'_>, before: &[Placed], placed: &Placed) {
+fn check_derived(reader: &Reader<'_>, other: &Placed, placed: &Placed) {
+    let (other, name) = (&other.server.name, &placed.server.name);
+    let message = format!(
+        "servers `{other}` and `{name}` have the same address, and so the same derived key"
+    );
+    reader.report(Note::error(&placed.span, message).help("give one of them a `cookie`"));
+}
+
+fn check_not_unix(reader: &Reader<'_>, placed: &Placed) {
     let name = &placed.server.name;
-    if matches!(placed.server.address, Address::Unix(_)) {
-        let message =
-            format!("server `{name}` needs a `cookie`: no key can be derived from a unix socket");
-        return reader.report(Note::error(&placed.span, message));
-    }
-    let derived = |other: &&Placed| {
-        other.server.cookie.is_none()
-            && other.server.address == placed.server.address
-            && other.origin == placed.origin
-    };
-    if let Some(other) = before.iter().find(derived) {
-        let other = &other.server.name;
-        let message = format!(
-            "servers `{other}` and `{name}` have the same address, and so the same derived key"
-        );
-        reader.report(Note::error(&placed.span, message).help("give one of them a `cookie`"));
-    }
+    let message =
+        format!("server `{name}` needs a `cookie`: no key can be derived from a unix socket");
+    reader.report(Note::error(&placed.span, message));
 }
 
 fn secure(item: &Item<'_>) -> Option<Secure> {
