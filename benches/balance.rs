@@ -128,7 +128,7 @@ fn plan(c: &mut Criterion) {
         }
     }
     for count in SIZES {
-        let text = file(count, "\"round_robin\"");
+        let text = file(count, "\"round-robin\"");
         group.bench_function(BenchmarkId::new("reading the file", count), |b| {
             b.iter(|| config::load(Path::new("bench.toml"), &text, &EmptyEnvironment));
         });
@@ -197,9 +197,9 @@ fn full(c: &mut Criterion) {
 
 fn policies() -> [(&'static str, &'static str); 4] {
     [
-        ("round robin", "\"round_robin\""),
-        ("least connections", "\"least_connections\""),
-        ("two choices", "\"two_choices\""),
+        ("round robin", "\"round-robin\""),
+        ("least connections", "\"least-connections\""),
+        ("two choices", "\"two-choices\""),
         ("hash", "{ hash = \"source\" }"),
     ]
 }

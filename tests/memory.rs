@@ -19,6 +19,7 @@ on_both_drivers!(
     a_server_that_stalls_holds_the_client_back,
     idle_connections_cost_little,
     reloads_with_tunnels_leave_nothing_behind,
+    reloads_with_long_exchanges_leave_nothing_behind,
     pipelined_requests_of_a_client_that_never_reads_are_bounded,
 );
 
@@ -266,14 +267,66 @@ fn reloads() -> usize {
     reloads.map_or(30, |reloads| reloads.parse().unwrap())
 }
 
+/// A setting with a third of a megabyte, and where it comes from.
+fn large_pages() -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'.'; 60 << 10]).unwrap();
+    let page = |status| format!("{status} = \"file:{}\"", file.path().display());
+    let pages = [408, 429, 500, 502, 503, 504].map(page).join(", ");
+    (file, format!("error_pages = {{ {pages} }}"))
+}
+
+/// One download, one upload and one request without an answer that began under each configuration.
+fn reloads_with_long_exchanges_leave_nothing_behind(on: Driver) {
+    let server = Server::script(|conn| {
+        let Some(head) = conn.read_request_head() else {
+            return;
+        };
+        if head.target() == "/down" {
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+        }
+        // Until the client says so.
+        let told = conn.try_read_until(b"go");
+        if told.is_some() && head.target() != "/down" {
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd");
+        }
+    });
+    let (_page, pages) = large_pages();
+    let proxy = Setup::new(on).server(&server).listener(&pages).start();
+    let mut clients = Vec::new();
+    let mut begin = |count: usize| {
+        for _ in 0..count {
+            for target in ["/down", "/up"] {
+                let mut client = proxy.client();
+                client.send(format!(
+                    "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
+                ));
+                if target == "/down" {
+                    assert_eq!(client.read_response_head().status(), 200);
+                    client.skip(2);
+                }
+                clients.push(client);
+            }
+            assert_eventually!(server.open() == clients.len());
+            proxy.sighup();
+            proxy.wait_for_notice("RELOADING=1");
+            proxy.wait_for_notice("READY=1");
+        }
+        proxy.usage().resident
+    };
+    let before = begin(10);
+    let grown = begin(reloads()).saturating_sub(before);
+    assert!(grown < SLACK, "{} reloads took {grown} bytes", reloads());
+    for mut client in clients.into_iter().skip(1).step_by(2) {
+        client.send("go");
+        assert_eq!(client.read_response().status(), 200);
+    }
+}
+
 /// A configuration of a third of a megabyte, one tunnel and one idle connection that began under each.
 fn reloads_with_tunnels_leave_nothing_behind(on: Driver) {
     let server = Server::websocket("one");
-    let page = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(page.path(), vec![b'.'; 60 << 10]).unwrap();
-    let page = |status| format!("{status} = \"file:{}\"", page.path().display());
-    let pages = [408, 429, 500, 502, 503, 504].map(page).join(", ");
-    let pages = format!("error_pages = {{ {pages} }}");
+    let (_page, pages) = large_pages();
     let proxy = Setup::new(on).server(&server).listener(&pages).start();
     let mut clients = Vec::new();
     let mut begin = |count: usize| {

@@ -201,6 +201,12 @@ impl Pool {
         pool
     }
 
+    /// Whether the next plan can have it as it is: the same settings, for as many workers.
+    pub fn stays(&self, settings: &config::Pool, workers: usize) -> bool {
+        let same_workers = |server: &Arc<Server>| server.live.workers() == workers.max(1);
+        self.settings == *settings && self.servers.iter().all(same_workers)
+    }
+
     /// Makes room for Engine.IO sessions, if the settings ask for it, or takes over what the `previous` plan's pool
     /// knows; the first time with these `keys` for the hashes.
     pub fn keep_sessions(&mut self, previous: Option<&Self>, keys: impl FnOnce() -> RandomState) {

@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::ending::{Ending, Phase};
 use super::exchange;
 use super::handover::{self, Handshake};
-use super::plan::{Captures, Held, Listener, ListenerLive, Plan};
+use super::plan::{Captures, Held, Listener, ListenerLive, Plan, Terms};
 use super::refused::Refused;
 use super::request::{self, Client, Reading, address_text};
 use super::story::Story;
@@ -193,8 +193,10 @@ impl<C: Duplex + 'static> Connection<C> {
         match reading {
             Reading::Forward { taken } => {
                 self.inbox.consume(taken);
-                let end = self.exchange(story, &plan).await;
-                self.conclude(story, end, &plan).await
+                let terms = plan.terms(story.request.route);
+                drop(plan);
+                let end = self.exchange(story, &terms).await;
+                self.conclude(story, end, &terms).await
             }
             Reading::Own { own, taken } => {
                 self.inbox.consume(taken);
@@ -206,8 +208,8 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// The exchange with a server.
-    async fn exchange(&mut self, story: &mut Story, plan: &Plan) -> exchange::End {
-        let end = ring::caught(exchange::run(self, story, plan)).await;
+    async fn exchange(&mut self, story: &mut Story, terms: &Terms) -> exchange::End {
+        let end = ring::caught(exchange::run(self, story, terms)).await;
         end.unwrap_or_else(|_| {
             exchange::End::Failed(if story.status == 0 {
                 Ending::Panicked
@@ -218,7 +220,7 @@ impl<C: Duplex + 'static> Connection<C> {
     }
 
     /// What comes after it.
-    async fn conclude(&mut self, story: &mut Story, end: exchange::End, plan: &Plan) -> After {
+    async fn conclude(&mut self, story: &mut Story, end: exchange::End, terms: &Terms) -> After {
         match end {
             exchange::End::Done { keep, received } => {
                 story.log(&self.guest, Ending::Complete);
@@ -228,10 +230,11 @@ impl<C: Duplex + 'static> Connection<C> {
                     (false, _) => After::Linger,
                 }
             }
-            exchange::End::Switched(switched) => Handshake::new(story, *switched, plan)
+            exchange::End::Switched(switched) => Handshake::new(story, *switched, terms)
                 .map_or(After::Close, |handshake| After::Tunnel(Box::new(handshake))),
             exchange::End::Failed(ending) if story.status == 0 => {
-                self.answer(story, ending, plan).await
+                let plan = self.guest.desk.plan();
+                self.answer(story, ending, &plan).await
             }
             exchange::End::Failed(ending) => {
                 story.log(&self.guest, ending);

@@ -18,7 +18,7 @@ use super::desk::Desk;
 use super::ending::{Ending, Phase};
 use super::flow::{Flow, Patience, Stopped};
 use super::passive;
-use super::plan::{self, Plan};
+use super::plan::{self, Terms};
 use super::reach::{Start, reach};
 use super::refused::Refused;
 use super::response::{self, Circumstances, Reading};
@@ -71,7 +71,7 @@ impl From<Ending> for Attempt {
 pub(super) async fn run<C: Duplex + 'static>(
     connection: &mut Connection<C>,
     story: &mut Story,
-    plan: &Plan,
+    terms: &Terms,
 ) -> End {
     let mut start = Start::First;
     loop {
@@ -91,7 +91,7 @@ pub(super) async fn run<C: Duplex + 'static>(
         let Some(pool) = story.pool.clone() else {
             return End::Failed(Ending::NoServer);
         };
-        match talk(connection, story, plan, &pool, link).await {
+        match talk(connection, story, terms, &pool, link).await {
             Ok(end) => return end,
             Err(Attempt::Stale) => start = Start::Fresh,
             Err(Attempt::Again(again)) => {
@@ -117,24 +117,24 @@ pub(super) async fn run<C: Duplex + 'static>(
 async fn talk<C: Duplex + 'static>(
     connection: &mut Connection<C>,
     story: &mut Story,
-    plan: &Plan,
+    terms: &Terms,
     pool: &Pool,
     link: Link,
 ) -> Result<End, Attempt> {
     let waits = Waits {
-        client: plan.waits.client,
+        client: terms.client,
         server: plan::wait(pool.settings.timeouts.server),
     };
     let facts = story.request.facts;
     let mut up = match &story.body {
-        None => Flow::new(facts.body, &plan.limits, Blame::Client)
+        None => Flow::new(facts.body, &terms.limits, Blame::Client)
             .without(Trailers {
-                changes: plan.request_changes(story.request.route),
+                changes: terms.request_changes(),
                 pool: Some(&pool.settings),
             })
             .behind(story.request.received as usize),
         // All of it is at hand.
-        Some(_) => Flow::new(BodyLength::None, &plan.limits, Blame::Client),
+        Some(_) => Flow::new(BodyLength::None, &terms.limits, Blame::Client),
     };
     if !link.reused
         && let Some(server) = story.chosen()
@@ -199,7 +199,7 @@ async fn talk<C: Duplex + 'static>(
         client: &*stream,
         link: &link,
         pool,
-        plan,
+        terms,
         waits,
         timer,
         uploading: &uploading,
@@ -320,7 +320,7 @@ struct Down<'a, C> {
     client: &'a C,
     link: &'a Link,
     pool: &'a Pool,
-    plan: &'a Plan,
+    terms: &'a Terms,
     waits: Waits,
     timer: &'a Timer,
     uploading: &'a Cell<bool>,
@@ -370,7 +370,7 @@ impl<C: Duplex> Down<'_, C> {
             }
             let reading = match self.read(story, &inbox, seen) {
                 Err(refusal) if self.is_lenient() && !is_rewritten => {
-                    match response::rewrite(inbox.bytes(), &self.plan.limits) {
+                    match response::rewrite(inbox.bytes(), &self.terms.limits) {
                         Ok(Some(strict)) => {
                             inbox = strict;
                             (looked_at, seen) = (0, 0);
@@ -429,7 +429,7 @@ impl<C: Duplex> Down<'_, C> {
     #[cold]
     fn refuse(&self, story: &mut Story, inbox: &Buffer, refusal: Refusal) -> Ending {
         if story.refused.is_none() {
-            let (is_first, limits) = (!self.link.reused, &self.plan.limits);
+            let (is_first, limits) = (!self.link.reused, &self.terms.limits);
             story.refused = Refused::response(inbox.bytes(), is_first, refusal, limits);
         }
         Ending::BadResponse(refusal)
@@ -454,12 +454,12 @@ impl<C: Duplex> Down<'_, C> {
         let asked = story.request.facts.upgrade.is_some();
         let spoke_early = || asked && (self.held_early || self.client.has_input());
         let circumstances = Circumstances {
-            limits: &self.plan.limits,
+            limits: &self.terms.limits,
             request_sent: self.delivered.get(),
             now_s: desk.clock.get().wall_ms(story.marks.head) / 1_000,
             via: self.pool.settings.via,
             lenient: self.is_lenient(),
-            changes: self.plan.response_changes(story.request.route),
+            changes: self.terms.response_changes(),
             captures: &self.guest.capture.response,
             spoke_early: &spoke_early,
         };
@@ -481,7 +481,7 @@ impl<C: Duplex> Down<'_, C> {
                     | Stopped::ReceiverSlow
                     | Stopped::Malformed(_) => Ending::ServerBroke,
                 })?;
-            let most = self.plan.limits.size.max(Buffer::LARGE);
+            let most = self.terms.limits.size.max(Buffer::LARGE);
             match self.link.stream.try_recv_into(inbox, most) {
                 Ok(Received::Bytes(_)) => return Ok(()),
                 Ok(Received::Empty) => {}
@@ -505,7 +505,7 @@ impl<C: Duplex> Down<'_, C> {
 
     /// Sends an interim response.
     async fn send(&self, story: &mut Story, out: Buffer) -> Result<(), Ending> {
-        let mut flow = Flow::new(BodyLength::None, &self.plan.limits, Blame::Server);
+        let mut flow = Flow::new(BodyLength::None, &self.terms.limits, Blame::Server);
         flow.waiting = out;
         let sent = flow
             .run(&self.link.stream, self.client, |_| (), &self.patience())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::connection::Guest;
 use super::exchange::Switched;
-use super::plan::{self, Plan};
+use super::plan::{self, Terms};
 use super::request::{CAPTURES, Switch};
 use super::story::Story;
 use super::tunnel::{Direction, Pause, Still, Tunnel, TunnelEnd, counts};
@@ -31,14 +31,14 @@ pub(super) struct Handshake {
 impl Handshake {
     /// Takes from the story what the tunnel needs. `None` if the story has no server, which cannot
     /// be once a server has answered.
-    pub(super) fn new(story: &mut Story, switched: Switched, plan: &Plan) -> Option<Self> {
+    pub(super) fn new(story: &mut Story, switched: Switched, terms: &Terms) -> Option<Self> {
         let pool = story.pool.clone()?;
         let notes = Notes::new(story);
         Some(Self {
             switched,
             timeout: plan::wait(pool.settings.timeouts.tunnel),
             // Other protocols have no frames.
-            inspect: plan.config.websocket.inspect
+            inspect: terms.inspect
                 && matches!(story.request.facts.upgrade, Some(Switch::WebSocket(_))),
             notes,
             busy: story.busy.take()?.into_tunnel(),

@@ -1,5 +1,6 @@
 //! One configuration generation as the workers use it: immutable, swapped whole.
 
+use std::collections::HashMap;
 use std::hash::RandomState;
 use std::path::Path;
 use std::rc::Rc;
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use super::monitor::Monitor;
 use super::rates::{Rates, RatesLive};
-use super::way::Way;
+use super::way::{RouteChanges, Way};
 use crate::balance;
 use crate::config::{self, Config};
 use crate::route::{Door, Table};
 use crate::wire::HeadLimits;
 use crate::wire::answer::Answer;
+use crate::wire::forward::Changes;
 
 /// Routes, pools and limits of one configuration. An exchange keeps the routes of the plan it began under; its pool follows the
 /// plan in force while it waits for a server.
@@ -159,30 +161,34 @@ impl Plan {
         workers: usize,
         stats: Option<&Path>,
     ) -> Arc<Self> {
-        let before = |name: &str| {
-            previous?
-                .pools
-                .iter()
-                .find(|pool| pool.settings.name == name)
-                .map(Arc::as_ref)
-        };
+        let pools = previous.into_iter().flat_map(|plan| &plan.pools);
+        let before: HashMap<&str, &Arc<balance::Pool>> =
+            pools.map(|pool| (&*pool.settings.name, pool)).collect();
         let pools = config
             .pools
             .iter()
             .map(|settings| {
-                let before = before(&settings.name);
+                let before = before.get(&*settings.name);
+                // As it was: exchanges that hold it keep nothing that would be there otherwise.
+                if let Some(same) = before.filter(|pool| pool.stays(settings, workers)) {
+                    return Arc::clone(same);
+                }
+                let before = before.map(|pool| &***pool);
                 let mut pool = balance::Pool::new(settings, before, workers);
                 pool.keep_sessions(before, RandomState::new);
                 Arc::new(pool)
             })
             .collect();
         let stats = stats.filter(|_| config.stats.is_some()).map(|socket| {
-            let previous = previous.and_then(|plan| plan.stats.as_deref());
-            Arc::new(balance::Pool::new(
-                &stats_pool(socket, config),
-                previous,
-                workers,
-            ))
+            let previous = previous.and_then(|plan| plan.stats.as_ref());
+            let settings = stats_pool(socket, config);
+            match previous.filter(|pool| pool.stays(&settings, workers)) {
+                Some(same) => Arc::clone(same),
+                None => {
+                    let previous = previous.map(Arc::as_ref);
+                    Arc::new(balance::Pool::new(&settings, previous, workers))
+                }
+            }
         });
         Arc::new(Self {
             config: config.clone(),
@@ -228,11 +234,40 @@ pub type Held = Rc<Local>;
 /// A pool as one worker's exchanges hold it.
 pub type PoolHeld = Rc<Arc<balance::Pool>>;
 
+/// What a route changes of messages, as one worker's exchanges hold it.
+pub(super) type ChangesHeld = Rc<Arc<RouteChanges>>;
+
+/// What an exchange keeps of the plan under which it began: plain values, and what its route changes. It may last for days, and
+/// plans may follow each other every second.
+pub(super) struct Terms {
+    /// [`Waits::client`]
+    pub(super) client: Option<Duration>,
+    /// Bounds on heads.
+    pub(super) limits: HeadLimits,
+    /// Whether frames of tunnels are looked at.
+    pub(super) inspect: bool,
+    changes: Option<ChangesHeld>,
+}
+
+impl Terms {
+    /// What is changed of requests.
+    pub(super) fn request_changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()?.request.as_ref()
+    }
+
+    /// And of responses.
+    pub(super) fn response_changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()?.response.as_ref()
+    }
+}
+
 /// A plan with counts of references of the worker's own: with the process-wide ones alone, every request
 /// of every worker would write the same cache lines.
 pub struct Local {
     plan: Arc<Plan>,
     pools: Box<[PoolHeld]>,
+    /// By route.
+    changes: Box<[Option<ChangesHeld>]>,
     stats: Option<PoolHeld>,
 }
 
@@ -245,7 +280,27 @@ impl Local {
             .map(|pool| Rc::new(pool.clone()))
             .collect();
         let stats = plan.stats.clone().map(Rc::new);
-        Self { plan, pools, stats }
+        let changes = plan
+            .ways
+            .iter()
+            .map(|way| way.changes().cloned().map(Rc::new));
+        Self {
+            changes: changes.collect(),
+            plan,
+            pools,
+            stats,
+        }
+    }
+
+    /// What an exchange of the route of this index takes along.
+    pub(super) fn terms(&self, route: Option<u32>) -> Terms {
+        let changes = route.and_then(|route| self.changes.get(route as usize)?.clone());
+        Terms {
+            client: self.waits.client,
+            limits: self.limits,
+            inspect: self.config.websocket.inspect,
+            changes,
+        }
     }
 
     /// A pool by its place.
@@ -405,6 +460,7 @@ fn stats_pool(socket: &Path, config: &Config) -> config::Pool {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::path::Path;
+    use std::sync::Weak;
 
     use super::*;
     use crate::balance::{Ask, Busy};
@@ -419,6 +475,38 @@ mod tests {
              [[pool.app.server]]\nname = \"one\"\naddress = \"127.0.0.1:{port}\"\n"
         );
         Arc::new(config::load(Path::new("test.toml"), &text, &EmptyEnvironment).unwrap())
+    }
+
+    /// What an exchange holds of its plan keeps nothing else of it, and no pool that stays as it is is made anew.
+    #[test]
+    fn what_a_long_exchange_holds_keeps_no_plan_alive() {
+        let text = |page: usize| {
+            let route = "[[route]]\npath = \"/\"\npool = \"app\"\nresponse_headers = { set = { X-A = \"b\" } }\n";
+            format!(
+                "[[listener]]\nname = \"in\"\nbind = \"127.0.0.1:0\"\n[[route]]\npath = \"/{page}\"\nanswer = {{ body = \"\" }}\n\
+                 {route}[[pool.app.server]]\nname = \"one\"\naddress = \"127.0.0.1:1\"\n"
+            )
+        };
+        let load = |page| config::load(Path::new("test.toml"), &text(page), &EmptyEnvironment);
+        let plan = |page, before: Option<&Plan>| {
+            Plan::new(&Arc::new(load(page).unwrap()), before, 1, None)
+        };
+        let mut last = plan(0, None);
+        let (mut gone, mut held) = (Vec::new(), Vec::new());
+        for page in 1..=300 {
+            let next = plan(page, Some(&last));
+            assert!(Arc::ptr_eq(&last.pools[0], &next.pools[0]));
+            let before = std::mem::replace(&mut last, next);
+            gone.push((Arc::downgrade(&before), Arc::downgrade(&before.config)));
+            let local = Local::new(before);
+            held.push((local.terms(Some(1)), local.pool(0)));
+        }
+        let counts = |(plan, config): &(Weak<Plan>, Weak<Config>)| {
+            (plan.strong_count(), config.strong_count())
+        };
+        assert!(gone.iter().all(|weak| counts(weak) == (0, 0)));
+        let changes = held.iter().map(|(terms, _)| terms.response_changes());
+        assert!(changes.into_iter().all(|changes| changes.is_some()));
     }
 
     /// Over 150 changes of servers and 150 of everything: what a tunnel holds of each plan keeps nothing else of it.

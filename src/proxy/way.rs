@@ -1,6 +1,7 @@
 //! What becomes of a request: where its route leads, and whether its client may go there.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::plan::{Listener, Local, Plan, PoolHeld};
 use crate::config::{Action, Route};
@@ -13,10 +14,17 @@ use crate::wire::forward::Changes;
 pub struct Way {
     door: Option<Door>,
     to: To,
-    /// What is changed on the way to a server.
-    request: Option<Changes>,
+    /// What is changed on the way, if anything is.
+    changes: Option<Arc<RouteChanges>>,
+}
+
+/// What a route changes of messages. Apart, for an exchange holds it as long as it lasts and nothing else of its plan.
+#[derive(Debug)]
+pub(super) struct RouteChanges {
+    /// On the way to a server.
+    pub(super) request: Option<Changes>,
     /// And back.
-    response: Option<Changes>,
+    pub(super) response: Option<Changes>,
 }
 
 #[derive(Debug)]
@@ -41,9 +49,20 @@ impl Way {
                     To::Answer(Answer::new(answer.status, &answer.page, changes))
                 }
             },
-            request: Changes::new(&route.request_headers),
-            response,
+            changes: RouteChanges::new(Changes::new(&route.request_headers), response),
         }
+    }
+
+    /// What it changes of messages.
+    pub(super) fn changes(&self) -> Option<&Arc<RouteChanges>> {
+        self.changes.as_ref()
+    }
+}
+
+impl RouteChanges {
+    fn new(request: Option<Changes>, response: Option<Changes>) -> Option<Arc<Self>> {
+        let any = request.is_some() || response.is_some();
+        any.then(|| Arc::new(Self { request, response }))
     }
 }
 
@@ -62,12 +81,8 @@ pub(super) enum Lead<'a> {
 impl Plan {
     /// What the route of this index changes of requests.
     pub(super) fn request_changes(&self, route: Option<u32>) -> Option<&Changes> {
-        self.ways.get(route? as usize)?.request.as_ref()
-    }
-
-    /// And of responses.
-    pub(super) fn response_changes(&self, route: Option<u32>) -> Option<&Changes> {
-        self.ways.get(route? as usize)?.response.as_ref()
+        let changes = self.ways.get(route? as usize)?.changes.as_ref()?;
+        changes.request.as_ref()
     }
 }
 
