@@ -56,13 +56,13 @@ fn hidden(input: &[u8], cut: usize, name: &str) {
     .concat();
     let mut whole = [&head[..], value].concat();
     mask(&mut whole);
-    // The value ends where a line is a field for certain.
+    let lines = |bytes| <[u8]>::split(bytes, |byte| matches!(byte, b'\r' | b'\n'));
+    // The value ends where a line is a field for certain. Its first line is the name's, whatever is in it.
     let mut is_secret = true;
-    for line in whole[head.len()..].split(|byte| matches!(byte, b'\r' | b'\n')) {
-        let original = line;
+    for (number, (line, original)) in lines(&whole[head.len()..]).zip(lines(value)).enumerate() {
         let colon = memchr::memchr(b':', original);
         let is_field = colon.is_some_and(|colon| rules::is_token(&original[..colon]));
-        is_secret &= !is_field || line.starts_with(b"*");
+        is_secret &= number == 0 || !is_field;
         if is_secret {
             let shown = line
                 .iter()
