@@ -169,11 +169,11 @@ struct Meaning {
 fn every_state_means_what_it_says(on: Driver) {
     #[rustfmt::skip]
     let meanings = [
-        Meaning { state: "ready",       words: "ready",       new: 17, sticky: true,  checked: true },
-        Meaning { state: "slow start",  words: "slow start",  new: 2,  sticky: true,  checked: true },
-        Meaning { state: "weight 0",    words: "ready",       new: 0,  sticky: true,  checked: true },
+        Meaning { state: "ready",       words: "up",          new: 17, sticky: true,  checked: true },
+        Meaning { state: "slow start",  words: "up",          new: 2,  sticky: true,  checked: true },
+        Meaning { state: "weight 0",    words: "up",          new: 0,  sticky: true,  checked: true },
         Meaning { state: "drain",       words: "drain",       new: 0,  sticky: true,  checked: true },
-        Meaning { state: "soft drain",  words: "soft drain",  new: 0,  sticky: true,  checked: true },
+        Meaning { state: "soft drain",  words: "soft-drain",  new: 0,  sticky: true,  checked: true },
         Meaning { state: "down",        words: "down",        new: 0,  sticky: false, checked: true },
         Meaning { state: "maintenance", words: "maintenance", new: 0,  sticky: false, checked: false },
     ];

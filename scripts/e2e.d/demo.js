@@ -32,6 +32,21 @@ export async function demo(check, browser, options) {
     first = await waitFor(page);
     assert.equal(await page.locator('#headline').innerText(), `You are made fast to ${first}`);
     assert.equal(await page.locator('#page-from').innerText(), first);
+    // On a telephone nothing is cut, and the list of messages takes no room before there are any.
+    for (const [width, height] of [[390, 844], [1280, 800]]) {
+      await page.setViewportSize({ width, height });
+      const found = await page.evaluate(() => {
+        const wide = (node) => node.scrollWidth - node.clientWidth;
+        const texts = [...document.querySelectorAll('.who, .who small, .lead, h1, h2, button, dd, svg text')];
+        const right = Math.max(...texts.map((node) => node.getBoundingClientRect().right));
+        const cut = texts.filter((node) => node.namespaceURI.endsWith('xhtml') && wide(node) > 0).map((node) => node.innerText);
+        const left = Math.min(...texts.map((node) => node.getBoundingClientRect().left));
+        return { page: wide(document.documentElement), right, left, cut, rows: document.querySelectorAll('#log li').length, log: document.querySelector('#log').clientHeight };
+      });
+      assert.ok(found.page <= 0 && found.right <= width && found.left >= 0 && found.cut.length === 0, `${width} px: ${JSON.stringify(found)}`);
+      assert.ok(width > 390 || found.rows > 2 || found.log <= 120, `the list of ${found.rows} messages is ${found.log} px high`);
+      await page.screenshot({ path: join(options.pictures, `demo-${width}.png`), fullPage: true });
+    }
   });
 
   await check('demo: a message is answered by that server, a reload returns to it, a private window gets the other', async () => {

@@ -279,6 +279,24 @@ async function watching() {
     assert.equal(response.status(), 200);
     const text = await stats.locator('body').innerText();
     for (const name of ['socket_servers', 'node1', 'node2']) assert.ok(text.includes(name), `${name} is on the page`);
+    // Nothing is cut and nothing has to be scrolled where there is room; a telephone scrolls the table, not the page.
+    for (const width of [390, 1280, 1440, 1920]) {
+      await stats.setViewportSize({ width, height: 800 });
+      const found = await stats.evaluate(() => {
+        const wide = (node) => node.scrollWidth - node.clientWidth;
+        const tables = [...document.querySelectorAll('.scroll')];
+        const rows = [...document.querySelectorAll('tbody tr')];
+        return {
+          page: wide(document.documentElement),
+          tables: Math.max(...tables.map(wide)),
+          rows: rows.map((row) => row.getBoundingClientRect().height),
+        };
+      });
+      assert.ok(found.page <= 0, `${width} px: the page is ${found.page} px too wide`);
+      assert.ok(width === 390 || found.tables <= 0, `${width} px: a table is ${found.tables} px too wide`);
+      assert.ok(found.rows.length >= 2 && found.rows.every((height) => height >= 20 && height <= 44), `${width} px: rows of ${found.rows} px`);
+      await stats.screenshot({ path: join(options.pictures, `stats-${width}.png`), fullPage: true });
+    }
     const picture = join(options.pictures, 'stats.png');
     await stats.screenshot({ path: picture, fullPage: true });
     console.log(`     picture: ${picture}`);

@@ -417,8 +417,8 @@ fn cells(server: &ServerStatus) -> [String; COLUMNS] {
         None => span(server.since),
     };
     let state = match server.agent.as_str() {
-        "" => server.words().to_owned(),
-        agent => format!("{} (agent: {agent})", server.words()),
+        "" => server.state.word().to_owned(),
+        agent => format!("{} (agent: {agent})", server.state.word()),
     };
     [
         server.name.clone(),

@@ -32,7 +32,7 @@ pub(super) fn page(status: &Status, refresh: u64, version: bool, json: &str) -> 
     }
     let _ = write!(
         html,
-        "<footer>Every {refresh} s anew · <a href=\"{}\">as JSON</a></footer></main></body></html>",
+        "<footer>Refreshes every {refresh} s · <a href=\"{}\">as JSON</a></footer></main></body></html>",
         Text(json)
     );
     html
@@ -183,12 +183,11 @@ fn row(html: &mut String, server: &ServerStatus) {
     let state = server.state.word();
     let _ = write!(
         html,
-        "<tr class=\"{state}\"><th><b>{}</b><code>{}{}</code><td><b class=\"{state}\">{}</b>\
-         <small>{}</small>",
+        "<tr class=\"{state}\"><th><b>{0}</b><code title=\"{1}{2}\">{1}{2}</code><td><b class=\"{state}\">{state}</b>\
+         <small title=\"{3}\">{3}</small>",
         Text(&server.name),
         Text(&server.address),
         found_by(server),
-        server.words(),
         state_text(server)
     );
     let checks = checks(server);
@@ -236,24 +235,20 @@ fn queue(queue: &QueueStatus) -> String {
     }
 }
 
-/// `1,200 http`, how many of them failed, and how the last one went.
+/// `1,200 http, 3 failed`, and below it how the last one went.
 fn checks(server: &ServerStatus) -> String {
     if !server.checked {
         return "–".to_owned();
     }
-    let mut text = format!("{} <small>{}</small>", count(server.checks), server.check);
+    let mut text = format!("{} {}", count(server.checks), server.check);
     if server.failed_checks > 0 {
-        let _ = write!(
-            text,
-            " <small>{} failed</small>",
-            count(server.failed_checks)
-        );
+        let _ = write!(text, ", {} failed", count(server.failed_checks));
     }
     if !server.last_check.is_empty() {
         let milliseconds = server.last_check_us as f64 / 1000.0;
         let _ = write!(
             text,
-            "<br><small>{} · {milliseconds:.1} ms</small>",
+            "<small title=\"{0} · {milliseconds:.1} ms\">{0} · {milliseconds:.1} ms</small>",
             Text(&server.last_check)
         );
     }
@@ -268,7 +263,7 @@ fn state_text(server: &ServerStatus) -> String {
         None => format!("for {span}"),
     };
     if !server.agent.is_empty() {
-        let _ = write!(text, "<br>agent: {}", Text(&server.agent));
+        let _ = write!(text, " · agent: {}", Text(&server.agent));
         if server.agent_heard != server.agent && !server.agent_heard.is_empty() {
             let _ = write!(text, " · {}", Text(&server.agent_heard));
         }
@@ -278,7 +273,7 @@ fn state_text(server: &ServerStatus) -> String {
 
 fn foot(html: &mut String, pool: &PoolStatus) {
     let sum = |of: fn(&ServerStatus) -> u64| pool.sum(of);
-    html.push_str("<tfoot><tr><th>Together<td><td class=\"n\">");
+    html.push_str("<tfoot><tr><th>Total<td><td class=\"n\">");
     for cell in [
         count(pool.sessions.into()),
         count(pool.tunnels.into()),
@@ -340,7 +335,7 @@ const STYLE: &str = "
 --warn:#f0c060;--warnbg:#3d3118}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif}
-main{max-width:1240px;margin:0 auto;padding:28px 20px 40px}
+main{max-width:1880px;margin:0 auto;padding:28px 20px 40px}
 header{display:flex;flex-wrap:wrap;align-items:center;gap:2px 18px;margin-bottom:20px}
 header p{margin:0;color:var(--soft)}
 header .listener{flex-basis:100%}
@@ -361,16 +356,17 @@ flex-wrap:wrap;gap:4px 14px;align-items:center}
 .pool>h2 span{font-size:12.5px;font-weight:500}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;white-space:nowrap}
-th,td{padding:9px 12px;text-align:left;border-top:1px solid var(--line);font-weight:400}
+th,td{padding:5px 9px;line-height:16px;text-align:left;border-top:1px solid var(--line);font-weight:400}
 th:first-child,td:first-child{padding-left:16px}
 th:last-child,td:last-child{padding-right:16px}
 thead th{font-size:12px;color:var(--soft);padding-top:6px;padding-bottom:6px}
 tbody th b{display:block;font-weight:600}
-td small{display:block}
+td small,th code{display:block;max-width:190px;overflow:hidden;text-overflow:ellipsis}
+td.n small{max-width:150px;margin-left:auto}
 .n{text-align:right}
 tfoot th,tfoot td{background:color-mix(in srgb,var(--line) 35%,transparent);font-weight:600}
-b.up,b.down,b.drain,b.ejected,b.maintenance{display:inline-block;font-size:12px;font-weight:600;\
-padding:1px 9px;border-radius:99px;background:var(--warnbg);color:var(--warn)}
+b.up,b.down,b.drain,b.soft-drain,b.ejected,b.maintenance{display:inline-block;font-size:12px;line-height:14px;font-weight:600;\
+padding:0 9px;border-radius:99px;background:var(--warnbg);color:var(--warn)}
 b.up{background:var(--upbg);color:var(--up)}
 b.down{background:var(--downbg);color:var(--down)}
 span.up{color:var(--up)}
@@ -435,37 +431,42 @@ mod tests {
     #[test]
     fn every_state_has_its_words() {
         for (name, share, honours, wanted) in [
-            ("up", 100, true, ">ready</b><small>for 1m 15s"),
-            ("up", 6, true, ">slow start</b><small>for 1m 15s"),
+            ("up", 100, true, ">up</b><small title=\"for 1m 15s\""),
+            (
+                "up",
+                6,
+                true,
+                ">up</b><small title=\"slow start, 6 % · 1m 15s\"",
+            ),
             (
                 "drain",
                 100,
                 true,
-                ">drain</b><small>by the operator · 1m 15s",
+                ">drain</b><small title=\"by the operator · 1m 15s\"",
             ),
             (
                 "drain",
                 100,
                 false,
-                ">drain</b><small>cookies are not honoured any more · 1m 15s",
+                ">drain</b><small title=\"cookies are not honoured any more · 1m 15s\"",
             ),
             (
                 "soft-drain",
                 100,
                 true,
-                ">soft drain</b><small>connection refused · 1m 15s",
+                ">soft-drain</b><small title=\"connection refused · 1m 15s\"",
             ),
             (
                 "down",
                 100,
                 true,
-                ">down</b><small>connection refused · 1m 15s",
+                ">down</b><small title=\"connection refused · 1m 15s\"",
             ),
             (
                 "maintenance",
                 100,
                 true,
-                ">maintenance</b><small>by the operator · 1m 15s",
+                ">maintenance</b><small title=\"by the operator · 1m 15s\"",
             ),
         ] {
             let mut status = status();

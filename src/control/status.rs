@@ -346,7 +346,7 @@ pub enum ServerState {
 }
 
 impl ServerState {
-    /// As programs read it.
+    /// The one word for it, in the JSON, for people, and on the page.
     pub fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -405,25 +405,15 @@ impl PoolStatus {
 }
 
 impl ServerStatus {
-    /// Its state as people read it.
-    pub fn words(&self) -> &'static str {
-        match self.state {
-            ServerState::Up if self.share < 100 => "slow start",
-            ServerState::Up => "ready",
-            ServerState::SoftDrain => "soft drain",
-            ServerState::Down
-            | ServerState::Ejected
-            | ServerState::Drain
-            | ServerState::Maintenance => self.state.word(),
-        }
-    }
-
     /// What there is to be said of its state besides, for people.
     pub fn remark(&self) -> Option<Cow<'_, str>> {
         let by_operator = self.operator == self.state.word();
         let remark = match self.state {
             ServerState::Ejected => {
                 return Some(format!("back in {}", span(self.ejected_for)).into());
+            }
+            ServerState::Up if self.share < 100 => {
+                return Some(format!("slow start, {} %", self.share).into());
             }
             ServerState::Down => Some(self.reason.as_str()),
             ServerState::Drain | ServerState::SoftDrain if !self.honours_cookies => {

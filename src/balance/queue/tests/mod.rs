@@ -94,7 +94,6 @@ const ANY: Ask = Ask {
     key: None,
     tunnel: false,
     now_ms: 0,
-    ahead: false,
 };
 
 fn wanting(server: usize) -> Ask {
