@@ -770,3 +770,45 @@ fn signals_in_a_heap_are_all_heeded() {
     proxy.wait_for_notice("STOPPING=1");
     assert_eq!(proxy.wait_for_exit().code(), Some(0));
 }
+
+#[test]
+fn the_page_may_have_an_address_of_its_own() {
+    for on in [Driver::Ring, Driver::Epoll] {
+        let server = Server::named("one");
+        let setup = Setup::new(on)
+            .server(&server)
+            .more("[stats]\nbind = \"{listen2}\"\n")
+            .more("[[route]]\npath = \"/routed\"\npool = \"app\"\n");
+        let proxy = setup.start();
+        let page = |path: &str| Conn::connect(proxy.second_address()).get(path);
+        let html = page("/ringbolt");
+        assert!(html.status() == 200 && html.text().contains("Ringbolt"));
+        assert_eq!(page("/ringbolt.json").status(), 200);
+        for path in ["/", "/routed"] {
+            assert_eq!(page(path).status(), 503, "{path}");
+        }
+        assert_eq!(server.requests().len(), 0, "no request gets through there");
+        // Elsewhere the path is one like any other.
+        assert_eq!(proxy.get("/ringbolt").text(), "one");
+        assert_eq!(proxy.get("/routed").text(), "one");
+        let listeners = proxy.status().unwrap()["listeners"].clone();
+        assert_eq!(listeners[1]["name"], "stats");
+        let address = proxy.second_address().to_string();
+        assert_eq!(listeners[1]["addresses"][0], address.as_str());
+        // A reload leaves it where it is.
+        proxy.rewrite_config(&setup.text().replace("\"one\"", "\"two\""));
+        proxy.sighup();
+        proxy.wait_for_complaint("ringbolt: reloaded");
+        assert_eventually!(page("/ringbolt").text().contains("two"));
+        assert_eq!(page("/routed").status(), 503);
+        // What it is bound to is bound once.
+        proxy.rewrite_config(&setup.text().replace("{listen2}", "{listen}"));
+        let config = proxy.folder().join("config.toml");
+        let checked = ringbolt().arg("check").arg(&config).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(
+            !checked.status.success() && said.contains("is bound twice"),
+            "{said}"
+        );
+    }
+}

@@ -102,33 +102,48 @@ pub(super) const CAPTURE: Section = Section::new(
     ],
 );
 
-pub(super) fn listeners(tables: &[Table<'_>], names: &mut Names, pools: &Names) -> Vec<Listener> {
-    let mut taken: Vec<(Bind, Span)> = Vec::new();
+/// Addresses that are listened on, each with its place.
+pub(super) type Taken = Vec<(Bind, Span)>;
+
+pub(super) fn listeners(
+    tables: &[Table<'_>],
+    names: &mut Names,
+    pools: &Names,
+    taken: &mut Taken,
+) -> Vec<Listener> {
     tables
         .iter()
-        .map(|table| listener(table, names, pools, &mut taken))
+        .map(|table| listener(table, names, pools, taken))
         .collect()
 }
 
-fn listener(
-    table: &Table<'_>,
-    names: &mut Names,
-    pools: &Names,
-    taken: &mut Vec<(Bind, Span)>,
-) -> Listener {
+/// A listener that leads to no pool: of the stats page, if it has addresses of its own.
+pub(super) fn internal(root: &Table<'_>, name: &str, bind: Vec<Bind>) -> Listener {
+    let defaults = root.nothing(&LISTENER);
+    with(&defaults, &Names::new("pool"), name.to_owned(), bind)
+}
+
+fn listener(table: &Table<'_>, names: &mut Names, pools: &Names, taken: &mut Taken) -> Listener {
     let name = table
         .required("name", |item| item.parse(name))
         .unwrap_or_default();
     names.take(table.reader, &name, &table.span_of("name"));
-    let bind = table.required("bind", |item| {
-        let bind =
-            item.one_or_list(|item| Some((item.parse_zoned(bind_address)?, item.span.clone())))?;
-        if item.is_empty_list() {
-            item.error("`bind` is an empty list: a listener has at least one address");
-        }
-        Some(bind)
-    });
-    let mut bind = bind.unwrap_or_default();
+    let bind = table.required("bind", addresses).unwrap_or_default();
+    with(table, pools, name, take_all(table.reader, bind, taken))
+}
+
+/// What a `bind` names.
+pub(super) fn addresses(item: &Item<'_>) -> Option<Taken> {
+    let bind =
+        item.one_or_list(|item| Some((item.parse_zoned(bind_address)?, item.span.clone())))?;
+    if item.is_empty_list() {
+        item.error("`bind` is an empty list: a listener has at least one address");
+    }
+    Some(bind)
+}
+
+/// Takes the addresses of one listener, or says which is bound already.
+pub(super) fn take_all(reader: &Reader<'_>, mut bind: Taken, taken: &mut Taken) -> Vec<Bind> {
     // As other proxies need them: `"*:80"` beside `"[::]:80"`. The former has the latter in it.
     let every: Vec<Bind> = bind
         .iter()
@@ -141,13 +156,17 @@ fn listener(
             .any(|every| every != bind && is_same(every, bind))
     });
     for (bind, span) in &bind {
-        take_address(table.reader, bind, span, taken);
+        take_address(reader, bind, span, taken);
     }
+    bind.into_iter().map(|(bind, _)| bind).collect()
+}
+
+fn with(table: &Table<'_>, pools: &Names, name: String, bind: Vec<Bind>) -> Listener {
     let captures =
         |item: &Item<'_>| Some(item.tables(&CAPTURE).iter().filter_map(capture).collect());
     Listener {
         name,
-        bind: bind.into_iter().map(|(bind, _)| bind).collect(),
+        bind,
         default_pool: table.optional("default_pool", |item| pools.find(item)),
         capture_request: table.setting("capture_request", captures),
         capture_response: table.setting("capture_response", captures),
@@ -168,7 +187,7 @@ fn listener(
 }
 
 /// The same address twice would share its connections by chance. Port 0 is another one each time.
-fn take_address(reader: &Reader<'_>, bind: &Bind, span: &Span, taken: &mut Vec<(Bind, Span)>) {
+fn take_address(reader: &Reader<'_>, bind: &Bind, span: &Span, taken: &mut Taken) {
     if matches!(bind, Bind::Every(0))
         || matches!(bind, Bind::Address(Address::Ip(ip)) if ip.port() == 0)
     {

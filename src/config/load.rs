@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::error_pages::error_pages;
 use super::foreign::foreign_file;
 use super::haproxy::file_of_haproxy;
-use super::listener::{LISTENER, listeners};
+use super::listener::{LISTENER, Taken, addresses, internal, listeners, take_all};
 use super::log::{LOG, log};
 use super::names::Names;
 use super::pool::{POOL, pool};
@@ -104,10 +104,12 @@ fn config(root: &Table<'_>) -> Config {
     let timeouts = process::timeouts(&root.table("timeouts", &TIMEOUTS));
     let (pools, pool_names) = pools(root, &timeouts);
     let mut listener_names = Names::new("listener");
-    let listeners = listeners(
+    let mut taken = Taken::new();
+    let mut listeners = listeners(
         &root.tables("listener", &LISTENER),
         &mut listener_names,
         &pool_names,
+        &mut taken,
     );
     let routes = routes(
         &root.tables("route", &ROUTE),
@@ -116,6 +118,17 @@ fn config(root: &Table<'_>) -> Config {
         &pools,
     );
     check_whole(root, &listeners, &listener_names, &routes, &pool_names);
+    let stats = root.has("stats").then(|| {
+        let table = root.table("stats", &STATS);
+        let mut stats = stats(&table);
+        if let Some(bind) = table.optional("bind", addresses) {
+            listener_names.take(root.reader, STATS_LISTENER, &table.span_of("bind"));
+            let bind = take_all(root.reader, bind, &mut taken);
+            stats.listener = Some(listeners.len());
+            listeners.push(internal(root, STATS_LISTENER, bind));
+        }
+        stats
+    });
     Config {
         process: process::process(&root.table("process", &PROCESS)),
         limits: process::limits(&root.table("limits", &LIMITS)),
@@ -123,9 +136,7 @@ fn config(root: &Table<'_>) -> Config {
         websocket: process::websocket(&root.table("websocket", &WEBSOCKET)),
         logs: root.tables("log", &LOG).iter().filter_map(log).collect(),
         control: process::control(&root.table("control", &CONTROL)),
-        stats: root
-            .has("stats")
-            .then(|| stats(&root.table("stats", &STATS))),
+        stats,
         resolver: resolver(&root.table("resolver", &RESOLVER), &pools),
         listeners,
         routes,
@@ -372,6 +383,9 @@ fn unusable(file: String, problem: Problem) -> Checked {
         },
     }
 }
+
+/// The listener of the stats page, if it has addresses of its own.
+const STATS_LISTENER: &str = "stats";
 
 /// `[pool.NAME]`: the keys are the pools' names.
 const POOLS: Section = Section {

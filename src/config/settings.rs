@@ -255,8 +255,10 @@ pub struct Control {
 /// `[stats]`: the page for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
-    /// `path`: on every listener (default `"/ringbolt"`).
+    /// `path` (default `"/ringbolt"`).
     pub path: String,
+    /// The listener that `bind` made for it, by its index; on every listener if it has none.
+    pub listener: Option<usize>,
     /// `users`: name → password; empty means no authentication.
     pub users: Vec<(String, Secret)>,
     /// `realm` of the basic authentication (default `"Ringbolt"`).

@@ -213,7 +213,7 @@ fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec
         DeValue::Array(list) => list
             .iter()
             .for_each(|item| collect(key, item, stats, found)),
-        _ if stats && !matches!(key, "path" | "realm" | "refresh") => leaves(value, found),
+        _ if stats && !matches!(key, "path" | "bind" | "realm" | "refresh") => leaves(value, found),
         DeValue::String(_) if !is_harmless(key) => leaves(value, found),
         _ => {}
     }

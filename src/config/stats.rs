@@ -15,7 +15,12 @@ pub(super) const STATS: Section = Section::new(
         setting(
             "path",
             "\"/ringbolt\"",
-            "where the page stands, on every listener; without [stats] there is none",
+            "where the page is, on every listener unless it has a bind of its own; without [stats] there is none",
+        ),
+        setting(
+            "bind",
+            "",
+            "where the page is instead, and nothing else: addresses as a listener's, such as \"127.0.0.1:8404\"",
         ),
         setting(
             "users",
@@ -40,9 +45,11 @@ const USERS: Section = Section {
     ..Section::new("stats.users", &[])
 };
 
+/// All but `bind`, which makes a listener.
 pub(super) fn stats(table: &Table<'_>) -> Stats {
     Stats {
         path: table.setting("path", |item| item.parse(url_path)),
+        listener: None,
         users: table.setting("users", users),
         realm: table.setting("realm", |item| item.parse(realm)),
         refresh: table.setting("refresh", refresh),

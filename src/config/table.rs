@@ -50,12 +50,20 @@ impl<'a> Table<'a> {
         match self.item(name).and_then(|item| item.table(section)) {
             Some(table) => table,
             None => Table {
-                reader: self.reader,
                 path: name.to_owned(),
-                span: self.span.clone(),
-                section,
-                entries: None,
+                ..self.nothing(section)
             },
+        }
+    }
+
+    /// A table in which nothing is set.
+    pub(super) fn nothing(&self, section: &'static Section) -> Table<'_> {
+        Table {
+            reader: self.reader,
+            path: section.name.to_owned(),
+            span: self.span.clone(),
+            section,
+            entries: None,
         }
     }
 

@@ -110,6 +110,7 @@ mod tests {
         let users = users.iter();
         Stats {
             path: "/stats".to_owned(),
+            listener: None,
             users: users
                 .map(|(name, secret)| ((*name).to_owned(), Secret(secret.as_bytes().to_vec())))
                 .collect(),

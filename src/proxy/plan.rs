@@ -45,6 +45,8 @@ pub struct Listener {
     pub name: Box<str>,
     /// Which route takes which request.
     pub table: Table,
+    /// The stats page is here, if there is one.
+    pub has_stats: bool,
     /// The pool of those that none takes.
     pub default_pool: Option<usize>,
     /// Whose requests are taken; `None` is everybody's.
@@ -370,6 +372,7 @@ fn listeners(config: &Config, previous: Option<&Plan>) -> Box<[Arc<Listener>]> {
 
 fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> Listener {
     let settings = &config.listeners[index];
+    let stats_listener = config.stats.as_ref().and_then(|stats| stats.listener);
     let before = previous.and_then(|previous| previous.rates.as_deref());
     let rates = Rates::new(config, settings, before);
     let names = |captures: &[config::Capture]| captures.iter().map(|c| c.header.clone()).collect();
@@ -381,7 +384,11 @@ fn listener(config: &Config, index: usize, previous: Option<&Arc<Listener>>) -> 
     };
     Listener {
         name: settings.name.as_str().into(),
-        table: Table::new(&config.routes, index),
+        table: match stats_listener == Some(index) {
+            true => Table::new(&[], index),
+            false => Table::new(&config.routes, index),
+        },
+        has_stats: stats_listener.is_none_or(|only| only == index),
         default_pool: settings.default_pool,
         door: Door::new(&settings.admission),
         pages: pages(config, settings),

@@ -95,7 +95,8 @@ impl Local {
         host: &[u8],
         path: &[u8],
     ) -> Lead<'_> {
-        if self.is_stats(path)
+        if listener.has_stats
+            && self.is_stats(path)
             && let Some(stats) = self.stats()
         {
             return Lead::Pool(stats, None);
