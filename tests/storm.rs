@@ -292,7 +292,16 @@ fn reloads_under_load_lose_nothing(on: Driver) {
 const RELOADS: usize = 8;
 
 fn servers_that_come_and_go_lose_no_idempotent_request(on: Driver) {
-    let (mut one, two) = (Server::named("one"), Server::named("two"));
+    // It takes a moment for each answer, so that being cut hits requests that it has.
+    let mut one = Server::named_script("one", |conn| {
+        while conn.read_request().is_some() {
+            std::thread::sleep(Duration::from_millis(5));
+            if !respond(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"") {
+                return;
+            }
+        }
+    });
+    let two = Server::named("two");
     let check = "check = { interval = \"100ms\", rise = 1, fall = 1 }";
     let proxy = Setup::new(on)
         .server_with(&one, check)

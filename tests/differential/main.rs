@@ -9,8 +9,8 @@
 //! * makes something else of a message that comes in pieces.
 //!
 //! `target/differential/requests.md` and `responses.md` then say what everybody answered and what arrived, the
-//! differences first. A peer that is not installed is left out with a note; `DIFFERENTIAL_PEERS=required`, which
-//! `scripts/check` sets, makes that a failure.
+//! differences first. A peer that is not installed is a failure; with `DIFFERENTIAL_PEERS=optional`, which
+//! `scripts/check` sets for those who may install none, it is left out, and named in the last line.
 
 #![allow(
     clippy::unwrap_used,

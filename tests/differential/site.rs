@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use super::support::{Driver, Port, Proxy, Setup, eventually};
+use super::support::{self, Driver, Port, Proxy, Setup, eventually};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
@@ -122,9 +122,7 @@ fn peer(name: &str, text: &str, arguments: &[&str], server: &str) -> Option<(Run
         (missing || TcpStream::connect(port.address).is_ok()).then_some(())
     });
     if missing {
-        let required = std::env::var("DIFFERENTIAL_PEERS").is_ok_and(|value| value == "required");
-        assert!(!required, "{name} is not installed");
-        eprintln!("differential: without {name}, which is not installed");
+        support::without_peer(name);
         return None;
     }
     let address = port.address;

@@ -33,7 +33,7 @@ mod websocket;
 pub use access_line::AccessLine;
 pub use conn::Conn;
 pub use message::Message;
-pub use not_run::{has_ipv6, not_run};
+pub use not_run::{has_ipv6, not_run, without_peer};
 pub use peer::Peer;
 pub use port::Port;
 pub use process::{Usage, raise_own_limit, thread_time};

@@ -25,3 +25,14 @@ pub fn has_ipv6(what: &str) -> bool {
     }
     has
 }
+
+/// A peer of a comparison is not installed: a failure, unless `DIFFERENTIAL_PEERS=optional`, as `scripts/check` has it for those
+/// who may not install it.
+pub fn without_peer(name: &str) {
+    let optional = std::env::var("DIFFERENTIAL_PEERS").is_ok_and(|value| value == "optional");
+    assert!(
+        optional,
+        "{name} is not installed: scripts/check installs it as root; DIFFERENTIAL_PEERS=optional goes without it"
+    );
+    not_run(&format!("comparison with {name}"), "not installed");
+}
