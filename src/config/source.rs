@@ -4,6 +4,7 @@
 //! tree and hides exactly the values; [`suspect_lines`] knows only lines and hides generously. The second
 //! is needed when the file has syntax errors, because then the tree is incomplete.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -187,35 +188,56 @@ fn floor(text: &str, offset: usize) -> usize {
 
 /// The spans of all values that stand below a key which names a secret.
 pub(super) fn secret_values(root: &DeTable<'_>) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
+    let mut search = Search::default();
     for (key, value) in root {
         let stats = key.get_ref() == "stats";
-        collect(key.get_ref(), value, stats, &mut found);
+        search.collect(key.get_ref(), value, stats);
     }
-    found
+    search.found
 }
 
-/// `stats` says that the key stands below `[stats]`, where all but three settings are about users.
-fn collect(key: &str, value: &Spanned<DeValue<'_>>, stats: bool, found: &mut Vec<Range<usize>>) {
-    match value.get_ref() {
-        // The table `passive` begins like a password, and is none; text under that name is not a table.
-        DeValue::Table(table) if key == "passive" => {
-            for (key, value) in table {
-                collect(key.get_ref(), value, stats, found);
+#[derive(Default)]
+struct Search {
+    found: Vec<Range<usize>>,
+    /// [`is_harmless`] of the keys so far: a file of ten thousand servers has few different ones, and each is compared with
+    /// every setting.
+    harmless: HashMap<String, bool>,
+}
+
+impl Search {
+    /// `stats` says that the key stands below `[stats]`, where all but four settings are about users.
+    fn collect(&mut self, key: &str, value: &Spanned<DeValue<'_>>, stats: bool) {
+        match value.get_ref() {
+            // The table `passive` begins like a password, and is none; text under that name is not a table.
+            DeValue::Table(table) if key == "passive" => {
+                for (key, value) in table {
+                    self.collect(key.get_ref(), value, stats);
+                }
             }
-        }
-        _ if names_secret(key) || FIELD_VALUES.contains(&key) => leaves(value, found),
-        DeValue::Table(table) => {
-            for (key, value) in table {
-                collect(key.get_ref(), value, stats, found);
+            _ if names_secret(key) || FIELD_VALUES.contains(&key) => leaves(value, &mut self.found),
+            DeValue::Table(table) => {
+                for (key, value) in table {
+                    self.collect(key.get_ref(), value, stats);
+                }
             }
+            DeValue::Array(list) => list.iter().for_each(|item| self.collect(key, item, stats)),
+            _ if stats && !matches!(key, "path" | "bind" | "realm" | "refresh") => {
+                leaves(value, &mut self.found);
+            }
+            DeValue::String(_) if !self.is_harmless(key) => leaves(value, &mut self.found),
+            _ => {}
         }
-        DeValue::Array(list) => list
-            .iter()
-            .for_each(|item| collect(key, item, stats, found)),
-        _ if stats && !matches!(key, "path" | "bind" | "realm" | "refresh") => leaves(value, found),
-        DeValue::String(_) if !is_harmless(key) => leaves(value, found),
-        _ => {}
+    }
+
+    fn is_harmless(&mut self, key: &str) -> bool {
+        if let Some(known) = self.harmless.get(key) {
+            return *known;
+        }
+        #[cfg(test)]
+        tests::COMPARED.with(|compared| compared.set(compared.get() + 1));
+        let harmless = is_harmless(key);
+        self.harmless.insert(key.to_owned(), harmless);
+        harmless
     }
 }
 
@@ -354,6 +376,20 @@ mod tests {
             .take(shown.mark.len())
             .collect();
         (shown.line, shown.column, shown.text, marked)
+    }
+
+    thread_local! {
+        /// Keys that were compared with every setting, by this thread.
+        pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn each_key_is_compared_once_however_many_servers_there_are() {
+        let server = |number| format!("[[pool.a.server]]\nname = \"{number}\"\nadress = \"x\"\n");
+        let text: String = (0..1_000).map(server).collect();
+        let tree = DeTable::parse(&text).expect("TOML");
+        assert_eq!(secret_values(tree.get_ref()), []);
+        assert_eq!(COMPARED.get(), 2);
     }
 
     #[test]
