@@ -412,7 +412,7 @@ fn a_dns_server_that_fails_takes_nothing_away(on: Driver) {
     assert!(page.contains(&format!(
         "DNS does not say where {asked} is.</b> no answer; known: 2"
     )));
-    assert!(page.contains(&format!("<code>{A}:{port} of {asked}</code>")));
+    assert!(page.contains(&format!("\">{A}:{port} of {asked}</code>")));
     let mut status = support::ringbolt();
     status
         .args(["status", "--socket"])
