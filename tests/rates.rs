@@ -27,6 +27,8 @@ on_both_drivers!(
     a_full_table_does_not_forget_who_is_over_its_rate,
     clients_in_except_are_not_counted,
     clients_are_not_told_the_same_second,
+    who_comes_back_when_told_is_let_in,
+    who_leaves_while_it_is_held_is_no_tunnel,
     a_young_process_takes_few_tunnels,
     a_ramp_ends,
     a_server_that_comes_back_is_given_few_sessions,
@@ -426,6 +428,83 @@ fn clients_are_not_told_the_same_second(on: Driver) {
         different.len() >= 2 && different.iter().all(|s| (1..=3).contains(s)),
         "{told:?}"
     );
+}
+
+/// Sixty clients at once at forty a second, each of which obeys to the second; once for each limit that promises places.
+fn who_comes_back_when_told_is_let_in(on: Driver) {
+    const CLIENTS: usize = 60;
+    const RATE: &str = "tunnel_rate = { per_second = 40, burst = 4 }";
+    for of_listener in [true, false] {
+        let server = Server::websocket("one");
+        let (listener, pool) = if of_listener { (RATE, "") } else { ("", RATE) };
+        let proxy = Setup::new(on)
+            .process("workers = 2")
+            .listener(listener)
+            .server_with(&server, pool)
+            .start();
+        let begin = Instant::now();
+        let attempts: Vec<usize> = std::thread::scope(|scope| {
+            let client = || {
+                for attempt in 1.. {
+                    let answer = knock(&proxy, "").0;
+                    if answer.status() == 101 {
+                        return attempt;
+                    }
+                    std::thread::sleep(Duration::from_secs(retry_after(&answer)));
+                }
+                unreachable!()
+            };
+            let clients = [(); CLIENTS].map(|()| scope.spawn(client));
+            clients.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let took = begin.elapsed();
+        let in_by = |most| attempts.iter().filter(|needed| **needed <= most).count();
+        println!(
+            "{took:?}: {:?} after 1, 2, 3 attempts",
+            [1, 2, 3].map(in_by)
+        );
+        assert!(in_by(1) < CLIENTS / 2, "there was no line: {attempts:?}");
+        assert!(in_by(2) * 10 >= CLIENTS * 9, "{attempts:?}");
+        assert_within(CLIENTS, 4, 40, took);
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        // Who came back at one moment was held, for a second at most, until it had its token.
+        let lines = support::eventually("all tunnels are logged", || {
+            let lines = proxy.all_access_lines();
+            let tunnels: Vec<_> = lines
+                .into_iter()
+                .filter(|line| line.line.ends_with("ws=open"))
+                .collect();
+            (tunnels.len() == CLIENTS).then_some(tunnels)
+        });
+        let held: Vec<_> = lines.iter().map(|line| line.timers[1]).collect();
+        assert!(held.iter().all(|ms| (0..=1_500).contains(ms)), "{held:?}");
+        let waited = held.iter().filter(|ms| **ms >= 20).count();
+        assert!(waited >= CLIENTS / 4, "{held:?}");
+    }
+}
+
+fn who_leaves_while_it_is_held_is_no_tunnel(on: Driver) {
+    let server = Server::websocket("one");
+    let proxy = Setup::new(on)
+        .server_with(&server, "tunnel_rate = { per_second = 1, burst = 1 }")
+        .start();
+    assert_eq!(knock(&proxy, "").0.status(), 101);
+    let answer = knock(&proxy, "").0;
+    assert_eq!((answer.status(), retry_after(&answer)), (503, 3));
+    // From now on the one that was refused can be back, and tokens are taken ahead.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(knock(&proxy, "").0.status(), 101);
+    let mut client = proxy.client();
+    let begin = Instant::now();
+    client.send(handshake("/left"));
+    client.reset();
+    let line = support::eventually("it is logged", || {
+        let lines = proxy.all_access_lines();
+        lines.into_iter().find(|line| line.termination == "CQ--")
+    });
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert!((500..=1_500).contains(&line.timers[1]), "{}", line.line);
+    assert_eq!(server.requests().len(), 2);
 }
 
 // === Starts ===

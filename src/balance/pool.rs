@@ -67,6 +67,8 @@ pub struct Ask {
     pub tunnel: bool,
     /// Now, for rates: milliseconds of a clock that only goes forward.
     pub now_ms: u64,
+    /// It can be held until a token is there that it takes now; see [`Pool::take_ahead`].
+    pub ahead: bool,
 }
 
 /// Why there is no choice.
@@ -104,8 +106,12 @@ pub enum Why {
 impl Ask {
     /// What a server's rates make of it; `named`: because of its cookie.
     fn kind(&self, named: bool) -> Kind {
-        let tunnel = self.tunnel;
-        Kind { tunnel, named }
+        let (tunnel, ahead) = (self.tunnel, self.ahead);
+        Kind {
+            tunnel,
+            named,
+            ahead,
+        }
     }
 
     /// What it takes of a server's bounds.
@@ -222,6 +228,26 @@ impl Pool {
     /// # Errors
     /// That there is none, or none that has room.
     pub fn take(&self, ask: &Ask) -> Result<(Pick, Busy), Missed> {
+        self.take_held(ask).map(|(pick, busy, _)| (pick, busy))
+    }
+
+    /// The server for a session that [`Pool::take`] found none for only because of rates, and how long the session is to be
+    /// held: at most a second, and only while clients return that were promised a place.
+    ///
+    /// # Errors
+    /// As [`Pool::take`].
+    #[cold]
+    pub fn take_ahead(&self, ask: &Ask) -> Result<(Pick, Busy, Duration), Missed> {
+        if !self.limited {
+            return Err(Missed::NoServer);
+        }
+        self.take_held(&Ask {
+            ahead: true,
+            ..*ask
+        })
+    }
+
+    fn take_held(&self, ask: &Ask) -> Result<(Pick, Busy, Duration), Missed> {
         let wanted = ask.wanted.filter(|_| ask.wanted != ask.avoid);
         if self.bounded && self.line(wanted).has(ask.session()) {
             return Err(Missed::Full);
@@ -240,8 +266,8 @@ impl Pool {
             };
             let overfull = || self.policy.load().overfull(pick.server, sessions, total);
             let stays = turn == TAKEN_BACK || pick.why != Why::Key || !overfull();
-            if stays && self.admits(&pick, ask) {
-                return Ok((pick, busy));
+            if stays && let Some(held) = self.admits(&pick, ask) {
+                return Ok((pick, busy, held));
             }
             busy.withdraw();
             if pick.why == Why::Cookie {
@@ -400,11 +426,14 @@ impl Pool {
         }
     }
 
-    /// Takes a token of the server, if it has a rate. False: there is none. [`Pool::take`] does it; for a place that was
-    /// waited for it is to be done.
-    pub fn admits(&self, pick: &Pick, ask: &Ask) -> bool {
-        let kind = || ask.kind(pick.why == Why::Cookie);
-        !self.limited || self.servers[pick.server].take_token(kind(), ask.now_ms)
+    /// Takes a token of the server, if it has a rate, and returns how long the session is to be held. `None`: there is no
+    /// token. [`Pool::take`] does it; for a place that was waited for it is to be done.
+    pub fn admits(&self, pick: &Pick, ask: &Ask) -> Option<Duration> {
+        if !self.limited {
+            return Some(Duration::ZERO);
+        }
+        let kind = ask.kind(pick.why == Why::Cookie);
+        self.servers[pick.server].take_token(kind, ask.now_ms)
     }
 
     /// How long until [`Pool::admits`] may say yes, when it has just said no.

@@ -65,23 +65,29 @@ impl Server {
         let buckets = self.live.buckets();
         self.limits(kind)
             .pairs(buckets)
-            .all(|(limit, bucket)| bucket.has(limit, now_ms))
+            .all(|(limit, bucket)| match kind.ahead {
+                true => bucket.has_ahead(limit, now_ms),
+                false => bucket.has(limit, now_ms),
+            })
     }
 
-    /// Takes what such a session needs. False: it may not be given any now, and nothing was taken.
-    pub(super) fn take_token(&self, kind: Kind, now_ms: u64) -> bool {
+    /// Takes what such a session needs, and returns how long the session is to be held, which it is only of a kind that
+    /// may take tokens ahead. `None`: it may not be given any now, and nothing was taken.
+    pub(super) fn take_token(&self, kind: Kind, now_ms: u64) -> Option<Duration> {
         let (limits, buckets) = (self.limits(kind), self.live.buckets());
-        let sessions = limits.sessions;
-        if sessions.is_some_and(|limit| !buckets.sessions.take(limit, now_ms)) {
-            return false;
-        }
-        let full = limits
-            .tunnels
-            .is_some_and(|limit| !buckets.tunnels.take(limit, now_ms));
-        if let Some(limit) = sessions.filter(|_| full) {
-            buckets.sessions.give_back(limit);
-        }
-        !full
+        let take = |bucket: &Bucket, limit: Option<Limit>| match limit {
+            None => Some(Duration::ZERO),
+            Some(limit) if kind.ahead => bucket.take_ahead(limit, now_ms),
+            Some(limit) => bucket.take(limit, now_ms).then_some(Duration::ZERO),
+        };
+        let held = take(&buckets.sessions, limits.sessions)?;
+        let Some(tunnel) = take(&buckets.tunnels, limits.tunnels) else {
+            if let Some(limit) = limits.sessions {
+                buckets.sessions.give_back(limit);
+            }
+            return None;
+        };
+        Some(held.max(tunnel))
     }
 
     /// How long until it may be given a session of this kind, if nobody else is meanwhile.
@@ -126,6 +132,8 @@ pub(super) struct Kind {
     pub(super) tunnel: bool,
     /// The client named the server, by its cookie.
     pub(super) named: bool,
+    /// It can be held until a token is there that it takes now.
+    pub(super) ahead: bool,
 }
 
 /// What limits such a session.

@@ -366,7 +366,8 @@ pub struct Listener {
     pub verbose_errors: bool,
     /// `monitor = "/healthz"` or `{ path, pools }`: where others ask whether it serves (default: nowhere).
     pub monitor: Option<Monitor>,
-    /// `tunnel_rate`: new tunnels of all clients together (default no limit).
+    /// `tunnel_rate`: new tunnels of all clients together (default no limit). While clients return that were promised a
+    /// place, a handshake is held for its token for up to a second.
     pub tunnel_rate: Option<Rate>,
     /// `client_rate`: what each network of clients may begin (default no limit).
     pub client_rate: Option<ClientRate>,

@@ -178,7 +178,7 @@ impl<C: Duplex> Waiter<'_, C> {
         loop {
             self.ask.now_ms = desk.now().ms();
             let is_open = self.insists || self.pool.servers[pick.server].accepts_sticky();
-            if is_open && self.pool.admits(&pick, &self.ask) {
+            if is_open && self.pool.admits(&pick, &self.ask).is_some() {
                 return Ok(Some((pick, busy)));
             }
             let any = Ask {
@@ -189,6 +189,15 @@ impl<C: Duplex> Waiter<'_, C> {
             if !is_bound && let Ok(other) = self.pool.take(&any) {
                 busy.withdraw();
                 return Ok(Some(other));
+            }
+            let ahead = Ask {
+                ahead: true,
+                ..self.ask
+            };
+            // Else those that take theirs ahead would leave it none.
+            if is_open && let Some(held) = self.pool.admits(&pick, &ahead) {
+                story.request.wait = held;
+                return Ok(Some((pick, busy)));
             }
             let left = self.patience.left(desk).unwrap_or(Duration::MAX);
             if left == Duration::ZERO {

@@ -68,7 +68,10 @@ impl Rates {
         any.then_some(rates)
     }
 
-    /// Takes the tokens that a request needs, or says how it ends; then none of them is taken.
+    /// Takes the tokens that a request needs, and returns how long it is to be held until they are there.
+    ///
+    /// # Errors
+    /// How it ends; then none of them is taken.
     pub(super) fn refuse(
         &self,
         desk: &Desk,
@@ -76,21 +79,24 @@ impl Rates {
         client: Option<SocketAddr>,
         tunnel: bool,
         now: Stamp,
-    ) -> Option<Ending> {
+    ) -> Result<Duration, Ending> {
         if let Some(seconds) = self.over_client_rate(desk, client, tunnel, now) {
             live.over_client_rate.fetch_add(1, Relaxed);
-            return Some(Ending::OverClientRate(seconds));
+            return Err(Ending::OverClientRate(seconds));
         }
         if !tunnel {
-            return None;
+            return Ok(Duration::ZERO);
         }
-        let seconds = self.over_tunnel_rate(desk, live, now)?;
+        let seconds = match self.over_tunnel_rate(desk, live, now) {
+            Ok(held) => return Ok(held),
+            Err(seconds) => seconds,
+        };
         // Otherwise those who come again as they are told would be over their own rate for what others do.
         if let Some((limit, clients, client)) = self.counted(client, tunnel) {
             clients.give_back(client, limit);
         }
         live.over_tunnel_rate.fetch_add(1, Relaxed);
-        Some(Ending::OverRate(seconds))
+        Err(Ending::OverRate(seconds))
     }
 
     fn over_client_rate(
@@ -121,22 +127,27 @@ impl Rates {
         (!rates.settings.excepts(client)).then_some((*limit, &**clients, client))
     }
 
-    fn over_tunnel_rate(&self, desk: &Desk, live: &RatesLive, now: Stamp) -> Option<u32> {
-        let promise = |bucket: &Bucket, limit| bucket.promise(limit, now.ms(), desk.random());
-        if let Some(limit) = self.tunnels
-            && !live.tunnels.take(limit, now.ms())
-        {
-            return Some(promise(&live.tunnels, limit));
-        }
+    fn over_tunnel_rate(&self, desk: &Desk, live: &RatesLive, now: Stamp) -> Result<Duration, u32> {
+        let take = |bucket: &Bucket, limit| {
+            let taken = bucket.take_ahead(limit, now.ms());
+            taken.ok_or_else(|| bucket.promise(limit, now.ms(), desk.random()))
+        };
+        let tunnels = self.tunnels.map(|limit| take(&live.tunnels, limit));
+        let held = tunnels.unwrap_or(Ok(Duration::ZERO))?;
         let ramp = &desk.gauge.ramp;
-        let limit = Limit::of_ramp(self.ramp.as_ref()?, ramp.since(now))?;
-        if ramp.tunnels.take(limit, now.ms()) {
-            return None;
+        let limit = |settings| Limit::of_ramp(settings, ramp.since(now));
+        let Some(limit) = self.ramp.as_ref().and_then(limit) else {
+            return Ok(held);
+        };
+        match take(&ramp.tunnels, limit) {
+            Ok(longer) => Ok(held.max(longer)),
+            Err(seconds) => {
+                if let Some(unused) = self.tunnels {
+                    live.tunnels.give_back(unused);
+                }
+                Err(seconds)
+            }
         }
-        if let Some(unused) = self.tunnels {
-            live.tunnels.give_back(unused);
-        }
-        Some(promise(&ramp.tunnels, limit))
     }
 }
 

@@ -43,6 +43,10 @@ pub(super) async fn reach<C: Duplex>(
     let retries = story.pool.as_ref().map_or(0, |pool| pool.settings.retries);
     let mut left = retries.saturating_sub(story.retries);
     loop {
+        // Apart, so that only those that are held have room for it in their task.
+        while story.request.wait > Duration::ZERO {
+            pick = Box::pin(hold(connection, story, pick)).await?;
+        }
         let Some(pool) = story.pool.clone() else {
             return Err(Ending::NoServer);
         };
@@ -129,12 +133,53 @@ async fn choose<C: Duplex>(
         key: story.key,
         tunnel: story.request.facts.upgrade.is_some(),
         now_ms: now.ms(),
+        ahead: false,
     };
     match take(story, &pool, &ask) {
         Ok(pick) => Ok(pick),
         // Apart, so that only those who wait have room for it in their task.
         Err(Missed::Full) => Box::pin(queue::wait(connection, story, ask)).await,
-        Err(Missed::NoServer) => Err(nobody(&connection.guest.desk, &pool, &ask)),
+        Err(Missed::NoServer) => take_ahead(connection, story, &pool, &ask),
+    }
+}
+
+/// A server whose token is taken ahead, for a request for which no server has one now.
+#[cold]
+fn take_ahead<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    pool: &Pool,
+    ask: &Ask,
+) -> Result<Pick, Ending> {
+    let Ok((pick, busy, held)) = pool.take_ahead(ask) else {
+        return Err(nobody(&connection.guest.desk, pool, ask));
+    };
+    if story.retries > 0 {
+        pool.counted_again();
+    }
+    (story.server, story.busy) = (Some(pick.server), Some(busy));
+    story.request.wait = story.request.wait.max(held);
+    Ok(pick)
+}
+
+/// Holds a request until the tokens that it took ahead are there; counted as time in the queue. Another server is chosen if
+/// a new plan has taken its own away.
+async fn hold<C: Duplex>(
+    connection: &Connection<C>,
+    story: &mut Story,
+    pick: Pick,
+) -> Result<Pick, Ending> {
+    let (desk, timer) = (&connection.guest.desk, &connection.timer);
+    timer.arm(Some(std::mem::take(&mut story.request.wait)));
+    timer.fired().await;
+    story.marks.queued = Some(desk.now());
+    if connection.stream.peer_left() {
+        return Err(Ending::LeftInQueue);
+    }
+    follow(desk, story);
+    match story.server {
+        Some(server) => Ok(Pick { server, ..pick }),
+        None => choose(connection, story, desk.now()).await,
     }
 }
 
@@ -272,6 +317,7 @@ fn elsewhere<C: Duplex>(
         key: story.key,
         tunnel: story.request.facts.upgrade.is_some(),
         now_ms: desk.now().ms(),
+        ahead: false,
     };
     let pick = take(story, pool, &ask).ok()?;
     let live = &pool.servers[failed.server].live;

@@ -6,6 +6,7 @@
 //! refers to those bytes later.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::desk::{Desk, Scratch};
 use super::ending::Ending;
@@ -84,6 +85,8 @@ pub(super) struct Request {
     pub(super) texts: Texts,
     /// The route that it follows, by its index in the plan.
     pub(super) route: Option<u32>,
+    /// How long it is held before a server gets it, for the token that it took ahead.
+    pub(super) wait: Duration,
 }
 
 /// Where in [`Request::held`] the log's texts lie.
@@ -205,8 +208,9 @@ fn decide(
     }
     if let Some(rates) = &client.listener.rates {
         let (live, tunnel) = (&client.listener.live.rates, request.facts.upgrade.is_some());
-        if let Some(ending) = rates.refuse(desk, live, client.address, tunnel, now) {
-            return answer(request, ending);
+        match rates.refuse(desk, live, client.address, tunnel, now) {
+            Ok(held) => request.wait = held,
+            Err(ending) => return answer(request, ending),
         }
     }
     let answered = |request: &mut Request, own: Option<Own>| {
@@ -330,6 +334,7 @@ impl Request {
             received: 0,
             texts: Texts::default(),
             route: None,
+            wait: Duration::ZERO,
         }
     }
 

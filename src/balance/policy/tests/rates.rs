@@ -113,10 +113,23 @@ fn a_cookie_waits_for_its_own_server() {
     let (first, last) = (told.first().copied(), told.last().copied());
     assert_eq!(
         (first, last),
-        (Some(1), Some(3)),
-        "a place each, a tenth of a second apart"
+        (Some(1), Some(5)),
+        "a place each, five for nine tokens"
     );
     assert!(pool.take(&wanting(3_100)).is_ok());
+    // As they return, each is held until its token is there, and nobody for longer than a second.
+    for _ in 0..2 {
+        assert!(pool.take(&wanting(4_000)).is_ok());
+    }
+    assert!(pool.take(&wanting(4_000)).is_err());
+    let held: Vec<_> = (0..15)
+        .map_while(|_| pool.take_ahead(&wanting(4_000)).ok())
+        .map(|(pick, _, held)| (pick.server, held.as_millis()))
+        .collect();
+    let each: Vec<_> = (1..=10).map(|n| (0, n * 100)).collect();
+    assert_eq!(held, each);
+    let free = balanced(Balance::RoundRobin, &[1]);
+    assert!(free.take_ahead(&wanting(4_000)).is_err(), "without a rate");
 }
 
 #[test]

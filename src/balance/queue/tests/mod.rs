@@ -94,6 +94,7 @@ const ANY: Ask = Ask {
     key: None,
     tunnel: false,
     now_ms: 0,
+    ahead: false,
 };
 
 fn wanting(server: usize) -> Ask {

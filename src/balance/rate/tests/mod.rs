@@ -1,3 +1,5 @@
+mod line;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -116,15 +118,14 @@ fn all_workers_take_from_one_bucket() {
 fn refused_clients_are_promised_places_in_a_row() {
     let (bucket, limit) = (Bucket::default(), limit(100, 10));
     assert_eq!(taken(&bucket, limit, 7_000, 11), 10);
-    let mut by_second = [0; 8];
+    let mut by_second = [0; 11];
     for _ in 0..500 {
         by_second[bucket.promise(limit, 7_000, 0) as usize] += 1;
     }
-    // The first token is there after 10 ms; so the 99 that begin in the first second, then 100 in each.
-    assert_eq!(by_second, [0, 99, 100, 100, 100, 100, 1, 0]);
-    // Later refusals stand behind them, and once all of these have passed, nobody.
-    assert_eq!(bucket.promise(limit, 11_500, 0), 1);
-    assert_eq!(bucket.promise(limit, 11_500, SECOND - 1), 2);
+    // The first token is there after 10 ms, and then there is a place each 18 ms: five for nine tokens.
+    assert_eq!(by_second, [0, 55, 55, 56, 55, 56, 55, 56, 55, 56, 1]);
+    // Later refusals stand behind them, and once all of these have passed, at the front.
+    assert_eq!(bucket.promise(limit, 14_500, 0), 2);
     assert_eq!(bucket.promise(limit, 90_000, 0), 1);
     // A rate so low that no place is near: some time within the last half of a minute.
     let far = self::limit(1, 1);
@@ -133,6 +134,40 @@ fn refused_clients_are_promised_places_in_a_row() {
         .collect();
     let (least, most) = (hour[60..].iter().min(), hour.iter().max());
     assert!(least >= Some(&30) && most <= Some(&60) && least < Some(&35) && most > Some(&55));
+}
+
+/// Tokens are taken ahead only while promised clients return, and for a second at most.
+#[test]
+fn a_token_is_taken_ahead_while_promised_clients_return() {
+    let (bucket, limit) = (Bucket::default(), limit(10, 2));
+    let ahead = |now_ms| {
+        bucket
+            .take_ahead(limit, now_ms)
+            .map(|held| held.as_millis())
+    };
+    assert_eq!(
+        [ahead(5_000), ahead(5_000), ahead(5_000)],
+        [Some(0), Some(0), None]
+    );
+    assert_eq!(bucket.promise(limit, 5_000, 0), 1);
+    // The first can be back at 6 s. Until then it is a bucket like any other.
+    assert_eq!(
+        [ahead(5_100), ahead(5_100), ahead(5_999)],
+        [Some(0), None, Some(0)]
+    );
+    assert_eq!([ahead(5_999), ahead(5_999)], [Some(0), None]);
+    assert!(!bucket.has(limit, 6_000) && bucket.has_ahead(limit, 6_000));
+    assert!(!bucket.take(limit, 6_000));
+    let held: Vec<_> = (0..12).map_while(|_| ahead(6_000)).collect();
+    assert_eq!(held, [99, 199, 299, 399, 499, 599, 699, 799, 899, 999]);
+    assert!(!bucket.has_ahead(limit, 6_000));
+    // One that takes no token ahead has to wait for those that do.
+    assert!(!bucket.take(limit, 6_999) && bucket.take(limit, 7_099));
+    // The line has ended by then.
+    assert_eq!(
+        [ahead(20_000), ahead(20_000), ahead(20_000)],
+        [Some(0), Some(0), None]
+    );
 }
 
 #[test]
@@ -207,15 +242,14 @@ proptest! {
             .map(|n| (u64::from(bucket.promise(limit, 1_000, random.rotate_left(n as u32))), n))
             .collect();
         told.sort_unstable();
-        // Spread over the second before, as clients with a jitter of their own do: each second has no more than its tokens
-        // and those that chance moved into it.
+        // Five places for nine tokens.
         let last = told.last().map_or(0, |last| last.0);
         for second in 1..=last.min(29) {
             let count = told.iter().filter(|one| one.0 == second).count();
-            prop_assert!(count <= 2 * per_second as usize, "{count} in second {second}");
+            prop_assert!(count <= per_second as usize * 5 / 9 + 1, "{count} in second {second}");
         }
-        let needed = clients as u64 / u64::from(per_second) + 3;
-        prop_assert!(last <= needed.max(60), "{last} of {needed}");
+        let needed = clients as u64 * 9 / 5 / u64::from(per_second) + 2;
+        prop_assert!(last <= needed.min(60), "{last} of {needed}");
     }
 }
 
